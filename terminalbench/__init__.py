@@ -1,0 +1,1 @@
+"""Runner and adapters that put letta-code on Terminal-Bench; nothing is here yet."""
