@@ -1,0 +1,1 @@
+"""The loop, the session and the context of one agent."""

@@ -1,0 +1,383 @@
+"""Events: everything that can happen in a conversation, as data that is stored, streamed and drawn.
+
+Durable events are the conversation's journal: the store gives each its `seq` (1, 2, 3 … without a gap) and its time.
+Live events are told while something goes on and never stored; what they say is said again by a durable event.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from letta_code.core.display import DisplayBlock
+from letta_code.core.messages import ContentPart, ReasoningPart, ToolCall, Usage, Value
+from letta_code.core.requests import Answer, Request
+
+# ---------------------------------------------------------------- durable
+
+
+class Durable(Value, tag_field="type"):
+    """Base of the journal's events.  `seq` is 0 and `at` empty until the store has kept the event."""
+
+    seq: int = 0
+    at: str = ""
+    run_id: str = ""
+
+
+class ConversationStarted(Durable, tag="conversation_started"):
+    """The first event of every conversation."""
+
+    conversation_id: str
+    agent_id: str
+    cwd: str
+    version: str
+    forked_from: str = ""
+
+
+class ConversationRenamed(Durable, tag="conversation_renamed"):
+    """The conversation's title was set, by a person or from its first message."""
+
+    title: str
+    by: str = "person"
+
+
+class ContextPinned(Durable, tag="context_pinned"):
+    """The head of the context from here on, byte for byte: instructions and tools.
+
+    `key` names what the head was made from (version, model family, tool names); `tools` is the JSON array of tool
+    specifications as sent, `reason` why it was pinned anew.
+    """
+
+    key: str
+    system: str
+    tools: str
+    reason: str = ""
+
+
+class RunStarted(Durable, tag="run_started"):
+    """The work on one or more user messages begins."""
+
+    model: str
+    mode: str
+
+
+class RunFinished(Durable, tag="run_finished"):
+    """The work ended.
+
+    `reason` is a `StopReason` value; `error_kind`, `error` and `hint` say more when it is `error`.
+    """
+
+    reason: str
+    steps: int = 0
+    usage: Usage = Usage()
+    cost: float | None = None
+    seconds: float = 0.0
+    error_kind: str = ""
+    error: str = ""
+    hint: str = ""
+
+
+class MessageQueued(Durable, tag="message_queued"):
+    """A person wrote while a run was going on; it is delivered at the next step boundary as a `UserMessage`."""
+
+    client_id: str
+    content: tuple[ContentPart, ...]
+
+
+class MessageUnqueued(Durable, tag="message_unqueued"):
+    """A queued message was taken back before it was delivered."""
+
+    client_id: str
+
+
+class UserMessage(Durable, tag="user_message"):
+    """What a person said.  `client_id` makes sending idempotent."""
+
+    message_id: str
+    content: tuple[ContentPart, ...]
+    client_id: str = ""
+
+
+class ReminderAdded(Durable, tag="reminder_added"):
+    """What the harness told the model: environment, instructions, mode, limits; `kind` names which.
+
+    `fact_key` identifies the state it describes, so that it is said again only when that changed.
+    """
+
+    message_id: str
+    kind: str
+    text: str
+    fact_key: str = ""
+
+
+class AssistantMessage(Durable, tag="assistant_message"):
+    """What the model answered, whole.
+
+    `finish` is stop, tool_calls, length, refusal, or, for a part that was kept: interrupted, stalled or broken.
+    `cost` is in US dollars, None where no price is known.
+    """
+
+    message_id: str
+    model: str
+    text: str = ""
+    reasoning: tuple[ReasoningPart, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    usage_exact: bool = False
+    cost: float | None = None
+    finish: str = "stop"
+    first_part_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+class FileSeen(Value):
+    """A version of a file that the model knows: `sha` is the SHA-256 of its bytes in hex."""
+
+    path: str
+    sha: str
+
+
+class ToolResult(Durable, tag="tool_result"):
+    """What came of one call.
+
+    `status` is ok, error, denied, interrupted (stopped, effect unknown) or unknown (the process died, effect unknown).
+    `content` is for the model, `blocks` for the person; `files` are the versions that the model has now seen; `state`
+    is what the tool wants to find again on resume (the shell's cwd), by tool name.
+    """
+
+    message_id: str
+    call_id: str
+    name: str
+    status: str
+    content: tuple[ContentPart, ...]
+    title: str = ""
+    blocks: tuple[DisplayBlock, ...] = ()
+    files: tuple[FileSeen, ...] = ()
+    state: dict[str, str] = {}
+    seconds: float = 0.0
+
+
+class RequestMade(Durable, tag="request_made"):
+    """Something is asked of a person; a face answers it."""
+
+    request: Request
+
+
+class RequestAnswered(Durable, tag="request_answered"):
+    """The first answer to a request; `by` names the face or rule that gave it."""
+
+    request_id: str
+    answer: Answer
+    by: str = ""
+
+
+class SettingChanged(Durable, tag="setting_changed"):
+    """The mode, the model or another setting of this conversation was changed."""
+
+    name: str
+    value: str
+    by: str = "person"
+
+
+class TodoChanged(Durable, tag="todo_changed"):
+    """The todo list after a change, as JSON-free lines (`[x] done`, `[>] in progress`, `[ ] pending`)."""
+
+    lines: tuple[str, ...] = ()
+
+
+class ToolsLoaded(Durable, tag="tools_loaded"):
+    """Deferred tools that `tool_search` brought into the conversation: their specifications as a JSON array."""
+
+    tools: str
+
+
+class Notice(Durable, tag="notice"):
+    """Something the person should know that is not an answer: `level` is info, warning or error."""
+
+    level: str
+    text: str
+    hint: str = ""
+    code: str = ""
+
+
+class UnknownEvent(msgspec.Struct, frozen=True):
+    """An event of a newer version: kept as its bytes, shown by its type, copied as it is."""
+
+    raw: bytes
+    type: str = ""
+    seq: int = 0
+    at: str = ""
+
+
+KnownEvent: TypeAlias = (
+    ConversationStarted
+    | ConversationRenamed
+    | ContextPinned
+    | RunStarted
+    | RunFinished
+    | MessageQueued
+    | MessageUnqueued
+    | UserMessage
+    | ReminderAdded
+    | AssistantMessage
+    | ToolResult
+    | RequestMade
+    | RequestAnswered
+    | SettingChanged
+    | TodoChanged
+    | ToolsLoaded
+    | Notice
+)
+Event: TypeAlias = KnownEvent | UnknownEvent
+
+# ---------------------------------------------------------------- live
+
+
+class Live(Value, tag_field="type"):
+    """Base of live events: `after_seq` is the last durable event when it happened."""
+
+    after_seq: int = 0
+
+
+class TextDelta(Live, tag="text_delta"):
+    """More of an assistant message's text, to stand at `offset` characters."""
+
+    message_id: str
+    offset: int
+    text: str
+
+
+class ReasoningDelta(Live, tag="reasoning_delta"):
+    """More of an assistant message's reasoning."""
+
+    message_id: str
+    offset: int
+    text: str
+
+
+class CallDelta(Live, tag="call_delta"):
+    """A call is being written by the model: `characters` of its arguments have come."""
+
+    message_id: str
+    call_id: str
+    name: str
+    characters: int
+
+
+class DraftDropped(Live, tag="draft_dropped"):
+    """The partial text of this message stands no longer: the request is tried again."""
+
+    message_id: str
+
+
+class ToolStarted(Live, tag="tool_started"):
+    """A call passed the policy and runs now."""
+
+    call_id: str
+    name: str
+    title: str
+
+
+class ToolOutput(Live, tag="tool_output"):
+    """More output of a running call, to stand at `offset` characters; not all of a huge output is told."""
+
+    call_id: str
+    offset: int
+    text: str
+
+
+class Waiting(Live, tag="waiting"):
+    """A model call is under way: `phase` is sent, first_part, retry or loading; `seconds` left or passed.
+
+    For `retry`, `reason` says what failed, `attempt` which try comes next and `seconds` how long until then.
+    """
+
+    phase: str
+    seconds: float = 0.0
+    attempt: int = 0
+    reason: str = ""
+
+
+class ContextMeter(Live, tag="context_meter"):
+    """How full the context is: tokens used of the window (0 where unknown), cost so far in US dollars."""
+
+    tokens: int
+    window: int = 0
+    cost: float | None = None
+    exact: bool = False
+
+
+LiveEvent: TypeAlias = (
+    TextDelta
+    | ReasoningDelta
+    | CallDelta
+    | DraftDropped
+    | ToolStarted
+    | ToolOutput
+    | Waiting
+    | ContextMeter
+)
+
+
+class StopReason:
+    """Why a run ended: the values of `RunFinished.reason`."""
+
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+    DENIED = "denied"
+    MAX_TURNS = "max_turns"
+    TIME_LIMIT = "time_limit"
+    REPEATED_CALL = "repeated_call"
+    REPEATED_ERROR = "repeated_error"
+    LENGTH = "length"
+    REFUSAL = "refusal"
+    ERROR = "error"
+    ORPHANED = "orphaned"
+
+
+# ---------------------------------------------------------------- JSON
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent)
+_live_decoder: msgspec.json.Decoder[LiveEvent] = msgspec.json.Decoder(LiveEvent)
+
+
+class _Envelope(msgspec.Struct):
+    type: str = ""
+    seq: int = 0
+    at: str = ""
+
+
+_envelope: msgspec.json.Decoder[_Envelope] = msgspec.json.Decoder(_Envelope)
+
+
+def encode(event: Event | LiveEvent) -> bytes:
+    """One line of JSON without its newline; an unknown event gives the very bytes it came as."""
+    return event.raw if isinstance(event, UnknownEvent) else _encoder.encode(event)
+
+
+def decode(raw: bytes) -> Event:
+    """A durable event from its JSON.
+
+    An unknown type, or a known type whose fields a newer version changed beyond reading, becomes `UnknownEvent`.
+    Raises `msgspec.DecodeError` only when the bytes are no JSON object at all.
+    """
+    try:
+        return _decoder.decode(raw)
+    except msgspec.ValidationError:
+        head = _envelope.decode(raw)
+        return UnknownEvent(raw=bytes(raw), type=head.type, seq=head.seq, at=head.at)
+
+
+def decode_live(raw: bytes) -> LiveEvent:
+    """A live event from its JSON; raises `msgspec.DecodeError`."""
+    return _live_decoder.decode(raw)
+
+
+def type_of(event: Event | LiveEvent) -> str:
+    """The event's type as it stands in its JSON."""
+    if isinstance(event, UnknownEvent):
+        return event.type
+    config: Any = event.__struct_config__
+    return str(config.tag)

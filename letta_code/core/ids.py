@@ -1,0 +1,28 @@
+"""Ids and times: sortable ids, UTC times."""
+
+from __future__ import annotations
+
+import os
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(prefix: str) -> str:
+    """A unique id such as `msg-06b3kq2f8z4x1m9c7d5e`: 48 bits of milliseconds, then 50 random bits, in base 32.
+
+    Ids made later sort later (to the millisecond), so listings by id are listings by age.
+    """
+    number = (int(time.time() * 1000) << 50) | (int.from_bytes(os.urandom(7), "big") & ((1 << 50) - 1))
+    return f"{prefix}-" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(95, -1, -5))
+
+
+def utc_now() -> str:
+    """The time now as `2026-11-21T08:15:30.123Z`."""
+    return utc_time(time.time())
+
+
+def utc_time(seconds: float) -> str:
+    """Seconds since the epoch as `2026-11-21T08:15:30.123Z`."""
+    parts = time.gmtime(seconds)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', parts)}.{int(seconds * 1000) % 1000:03d}Z"

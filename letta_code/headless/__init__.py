@@ -1,0 +1,1 @@
+"""Print mode: one prompt in, text or JSON out."""

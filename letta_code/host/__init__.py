@@ -1,0 +1,1 @@
+"""Processes, hardened git, atomic files, locks: the only room that starts processes."""

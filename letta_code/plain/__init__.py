@@ -1,0 +1,1 @@
+"""A line-by-line face for dumb terminals and screen readers."""

@@ -1,0 +1,1 @@
+"""Where conversations are kept: SQLite as the truth, JSONL as its readable mirror."""

@@ -1,0 +1,1 @@
+"""How tools reach files and processes."""
