@@ -1,0 +1,108 @@
+"""SessionPort: what a face may do with a conversation, and the options to open one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from letta_code.config.settings import Settings
+from letta_code.core.events import Event, LiveEvent, RequestAnswered, RunFinished
+from letta_code.core.messages import ContentPart, Usage, Value
+from letta_code.core.requests import Answer
+from letta_code.llm.model import ModelInfo
+
+
+class SessionOptions(Value):
+    """How to open a session.
+
+    `conversation` is an id, `last` (the newest of this folder) or "" for a new one; `interactive` says whether somebody
+    can answer questions; `face` names who opens it (tui, headless, plain).
+    """
+
+    cwd: str
+    settings: Settings
+    conversation: str = ""
+    model: str = ""
+    mode: str = ""
+    interactive: bool = True
+    face: str = "tui"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class Status(Value):
+    """What a status bar shows.  `model` is "" while none is configured; cost None where no price is known."""
+
+    conversation_id: str
+    agent_id: str
+    title: str = ""
+    cwd: str = ""
+    model: str = ""
+    mode: str = "ask"
+    running: bool = False
+    run_id: str = ""
+    context_tokens: int = 0
+    window: int = 0
+    usage: Usage = Usage()
+    cost: float | None = None
+    queued: tuple[str, ...] = ()  # client ids of messages not yet delivered
+    last_seq: int = 0
+
+
+class SessionPort(Protocol):
+    """One open conversation.  All calls are made on the core's event loop."""
+
+    @property
+    def status(self) -> Status:
+        """A snapshot; cheap."""
+        ...
+
+    @property
+    def model_info(self) -> ModelInfo | None:
+        """What is known of the current model, None while none is configured."""
+        ...
+
+    async def send(self, content: str | tuple[ContentPart, ...], *, client_id: str = "") -> str:
+        """Say something to the agent; starts a run, or queues it while one is going on.
+
+        Returns the client id; the message is durable then.  Sending the same client id again changes nothing.
+        Without a model the message is kept and `ConfigError` raised.
+        """
+        ...
+
+    async def unqueue(self, client_id: str) -> bool:
+        """Take a queued message back; False when it was delivered already."""
+        ...
+
+    async def answer(self, request_id: str, answer: Answer, by: str) -> RequestAnswered:
+        """Answer a request; the first answer wins and is returned, whoever gave it."""
+        ...
+
+    async def interrupt(self) -> None:
+        """Stop the run now; returns when the history is balanced and durable."""
+        ...
+
+    async def set_mode(self, mode: str) -> None:
+        """plan, ask, auto or full."""
+        ...
+
+    async def set_model(self, name: str) -> None:
+        """Use another model from the next step on; raises `ConfigError` and changes nothing when it cannot be used."""
+        ...
+
+    async def rename(self, title: str) -> None:
+        """Give the conversation a title."""
+        ...
+
+    def events(self, after: int = 0) -> AsyncIterator[Event | LiveEvent]:
+        """Stored events after a seq, then everything as it happens (the current partial text first); never ends
+        until the session is closed."""
+        ...
+
+    async def idle(self) -> RunFinished | None:
+        """Wait until no run goes on and none is queued; the last run's end."""
+        ...
+
+    async def close(self) -> None:
+        """Interrupt what runs, give everything back; the conversation can be opened again."""
+        ...
