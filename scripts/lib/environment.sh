@@ -1,0 +1,18 @@
+# Sourced by the scripts: ensure_environment makes or refreshes .venv/ when, and only when, it does not fit its lock.
+
+# ensure_environment ROOT LEVEL: LEVEL is runtime, dev or local. The stamp is a copy of the lock that was installed,
+# written last; comparing it costs a few milliseconds, so the second start does no more than that.
+ensure_environment() {
+    if [ -x "$1/.venv/bin/python" ] &&
+        cmp -s "$1/requirements/$2.lock" "$1/.venv/letta-stamp/$2.lock" &&
+        [ "$(cat "$1/.venv/letta-stamp/place" 2>/dev/null)" = "$1" ]; then
+        return 0
+    fi
+    . "$1/scripts/lib/python.sh"
+    found=$(find_python) || exit 1
+    "$found" -I "$1/scripts/lib/environment.py" "$2" || exit 1
+}
+
+is_verb() {
+    [ -f "$1/letta_code/cli/$2.py" ]
+}
