@@ -52,19 +52,22 @@ def call(command: Sequence[str | Path], *, shown: bool = False, **extra_environm
     """
     shown = shown and sys.stderr.isatty()
     words = [str(word) for word in command if shown is False or word != "-q"]
-    done = subprocess.run(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr if shown else subprocess.PIPE,
-        stderr=None if shown else subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        cwd=ROOT,
-        # A person's pip may be set to install for the user or to ask questions; neither fits an environment of ours.
-        env={**os.environ, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        | extra_environment,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if shown else subprocess.PIPE,
+            stderr=None if shown else subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=ROOT,
+            # A person's pip may be set to install for the user, or to ask; neither fits an environment of ours.
+            env={**os.environ, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+            | extra_environment,
+            check=False,
+        )
+    except OSError as why:
+        raise SetupError(f"{words[0]} could not be started: {why.strerror}") from why
     if done.returncode:
         raise SetupError(f"{shlex.join(words)}\nended with {done.returncode}. {(done.stdout or '').strip()}")
     return done.stdout or ""

@@ -13,6 +13,8 @@ ensure_environment() {
     "$found" -I "$1/scripts/lib/environment.py" "$2" || exit 1
 }
 
+# is_verb ROOT WORD: one verb of the command line is one file.
 is_verb() {
+    case $2 in */* | .*) return 1 ;; esac
     [ -f "$1/letta_code/cli/$2.py" ]
 }
