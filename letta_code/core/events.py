@@ -17,7 +17,7 @@ from letta_code.core.requests import Answer, Request
 # ---------------------------------------------------------------- durable
 
 
-class Durable(Value, tag_field="type"):
+class Durable(Value, tag_field="type", kw_only=True):
     """Base of the journal's events.  `seq` is 0 and `at` empty until the store has kept the event."""
 
     seq: int = 0
@@ -234,7 +234,7 @@ Event: TypeAlias = KnownEvent | UnknownEvent
 # ---------------------------------------------------------------- live
 
 
-class Live(Value, tag_field="type"):
+class Live(Value, tag_field="type", kw_only=True):
     """Base of live events: `after_seq` is the last durable event when it happened."""
 
     after_seq: int = 0

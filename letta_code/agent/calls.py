@@ -1,0 +1,281 @@
+"""Calls: one tool call from the model's words to its result: parse, judge, ask, run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
+from time import monotonic
+from typing import Any, Protocol
+
+from letta_code.agent.head import Toolset, encode_specs
+from letta_code.agent.history import History
+from letta_code.agent.loop import Done, Judged, not_run
+from letta_code.core.display import DisplayBlock, TodoItem
+from letta_code.core.errors import LettaError, ToolError, WorkspaceError
+from letta_code.core.events import LiveEvent, TodoChanged, ToolOutput, ToolResult, ToolsLoaded, ToolStarted
+from letta_code.core.ids import new_id
+from letta_code.core.messages import TextPart, ToolCall
+from letta_code.core.requests import (
+    Answer,
+    ApprovalRequest,
+    Approve,
+    Choice,
+    Deny,
+    QuestionRequest,
+    Request,
+    RuleOffer,
+    Unanswered,
+)
+from letta_code.llm.model import ModelInfo, ToolSpec
+from letta_code.safety.operations import Decision, Operation
+from letta_code.tools.base import Tool, Wanted
+from letta_code.tools.base import ToolResult as Result
+from letta_code.workspace.workspace import Handle, Workspace
+
+log = logging.getLogger(__name__)
+
+LIVE_OUTPUT_LIMIT = 200_000  # characters of a running call's output that a face is told of
+
+
+class Judge(Protocol):
+    """The policy, as a call sees it (safety/policy.py)."""
+
+    def decide_all(self, tool: str, operations: Sequence[Operation]) -> Decision:
+        """The strictest verdict of all operations."""
+        ...
+
+    def offers(self, tool: str, operations: Sequence[Operation]) -> tuple[RuleOffer, ...]:
+        """The rules that a yes could be remembered as."""
+        ...
+
+
+class _Seen:
+    def __init__(self, history: History) -> None:
+        self._seen = history.seen
+
+    def sha_of(self, path: str) -> str | None:
+        return self._seen.get(path)
+
+
+class CallContext:
+    """A `ToolContext`: what one running call is given."""
+
+    def __init__(self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted]) -> None:
+        self._calls = calls
+        self.call_id = call.id
+        self._name = call.name
+        self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}
+        self.seen = _Seen(calls.history)
+        self._offset = 0
+
+    @property
+    def workspace(self) -> Workspace:
+        return self._calls.workspace
+
+    @property
+    def state(self) -> Mapping[str, str]:
+        return self._calls.history.tool_state.get(self._name, {})
+
+    @property
+    def model(self) -> ModelInfo:
+        return self._calls.info()
+
+    @property
+    def deferred(self) -> Sequence[ToolSpec]:
+        return [tool.spec for tool in self._calls.toolset.deferred.values()]
+
+    def output(self, text: str) -> None:
+        if self._offset < LIVE_OUTPUT_LIMIT:
+            self._calls.emit(ToolOutput(call_id=self.call_id, offset=self._offset, text=text))
+        self._calls.partial.setdefault(self.call_id, []).append(text)
+        self._offset += len(text)
+
+    async def ask(self, question: str, choices: tuple[Choice, ...] = (), *, several: bool = False) -> Answer:
+        return await self._calls.ask(
+            QuestionRequest(
+                request_id=new_id("req"), call_id=self.call_id, question=question, choices=choices, several=several
+            )
+        )
+
+
+class _Ready:
+    """A call that may run."""
+
+    def __init__(self, tool: Tool[Any], args: Any, context: CallContext, title: str) -> None:
+        self.tool, self.args, self.context, self.title = tool, args, context, title
+
+
+class Calls:
+    """Judges and runs the calls of one conversation."""
+
+    def __init__(  # noqa: PLR0913 - the seams of a call, each named
+        self,
+        *,
+        history: History,
+        toolset: Toolset,
+        workspace: Workspace,
+        policy: Judge,
+        info: Callable[[], ModelInfo],
+        ask: Callable[[Request], Awaitable[Answer]],
+        emit: Callable[[LiveEvent], None],
+    ) -> None:
+        self.history = history
+        self.toolset = toolset
+        self.workspace = workspace
+        self.policy = policy
+        self.info = info
+        self.ask = ask
+        self.emit = emit
+        self.partial: dict[str, list[str]] = {}  # what running calls have printed, for an interrupt
+        self._ready: dict[str, _Ready] = {}
+
+    def reads_only(self, call: ToolCall) -> bool:
+        """Whether the call changes nothing."""
+        tool = self.toolset.known.get(call.name)
+        return tool is not None and tool.reads_only
+
+    async def judge(self, call: ToolCall) -> Judged:
+        """Parse the arguments, ask the policy and, where it says so, the person."""
+        reads = self.reads_only(call)
+        tool = self.toolset.known.get(call.name)
+        if tool is None:
+            refusal = not_run(call, self._unknown(call.name), status="error")
+            return Judged(call=call, reads_only=reads, understood=False, refusal=refusal)
+        try:
+            args = tool.parse(call.arguments)
+        except ToolError as error:
+            refusal = not_run(call, str(error), status="error")
+            return Judged(call=call, reads_only=reads, understood=False, refusal=refusal)
+        try:
+            return await self._decide(call, tool, args)
+        except (ToolError, WorkspaceError) as error:
+            return Judged(call=call, reads_only=reads, refusal=not_run(call, _for_model(error), status="error"))
+
+    async def _decide(self, call: ToolCall, tool: Tool[Any], args: Any) -> Judged:
+        state = self.history.tool_state.get(call.name, {})
+        wanted = await tool.operations(args, self.workspace, state)
+        operations = [w.operation for w in wanted]
+        decision = self.policy.decide_all(tool.name, operations)
+        ready = _Ready(tool, args, CallContext(self, call, wanted), tool.title(args))
+        if decision.verdict == "allow":
+            return self._allowed(call, ready)
+        if decision.verdict == "deny":
+            return Judged(call=call, reads_only=tool.reads_only, refusal=not_run(call, _denied(decision)))
+        blocks = await tool.preview(args, ready.context)
+        return await self._ask(call, ready, decision, operations, blocks)
+
+    async def _ask(
+        self,
+        call: ToolCall,
+        ready: _Ready,
+        decision: Decision,
+        operations: Sequence[Operation],
+        blocks: tuple[DisplayBlock, ...],
+    ) -> Judged:
+        answer = await self.ask(
+            ApprovalRequest(
+                request_id=new_id("req"),
+                call_id=call.id,
+                tool=ready.tool.name,
+                title=ready.title,
+                reason=decision.reason,
+                blocks=blocks,
+                offers=self.policy.offers(ready.tool.name, operations),
+                destructive=decision.destructive,
+            )
+        )
+        reads = ready.tool.reads_only
+        match answer:
+            case Approve():
+                return self._allowed(call, ready)
+            case Deny(message=message, stop=stop):
+                words = f"The person declined this call: {message}" if message else "The person declined this call."
+                return Judged(call=call, reads_only=reads, refusal=not_run(call, words), stop=stop)
+            case Unanswered(reason=reason):
+                return Judged(call=call, reads_only=reads, refusal=not_run(call, reason))
+            case _:
+                return Judged(call=call, reads_only=reads, refusal=not_run(call, f"Not approved: {answer.text}"))
+
+    def _allowed(self, call: ToolCall, ready: _Ready) -> Judged:
+        self._ready[call.id] = ready
+        return Judged(call=call, reads_only=ready.tool.reads_only)
+
+    async def run(self, judged: Judged) -> Done:
+        """Run an allowed call; every fault but cancellation becomes a result that the model can act on."""
+        call = judged.call
+        ready = self._ready.pop(call.id)
+        self.emit(ToolStarted(call_id=call.id, name=call.name, title=ready.title))
+        began = monotonic()
+        try:
+            result = await ready.tool.run(ready.args, ready.context)
+        except asyncio.CancelledError:
+            raise
+        except (ToolError, WorkspaceError) as error:
+            result = Result.text(_for_model(error), is_error=True)
+        except LettaError as error:
+            result = Result.text(f"{error} {error.hint}".strip(), is_error=True)
+        except Exception as error:  # noqa: BLE001 - one of the three borders: a tool's bug must not end the run
+            log.exception("tool %s failed", call.name)
+            result = Result.text(
+                f"{call.name} failed inside letta-code ({type(error).__name__}: {error}). Try another way.",
+                is_error=True,
+            )
+        self.partial.pop(call.id, None)
+        return self._done(call, ready.title, result, monotonic() - began)
+
+    def _done(self, call: ToolCall, title: str, result: Result, seconds: float) -> Done:
+        event = ToolResult(
+            message_id=new_id("msg"),
+            call_id=call.id,
+            name=call.name,
+            status="error" if result.is_error else "ok",
+            content=result.content,
+            title=title,
+            blocks=result.blocks,
+            files=result.files,
+            state=result.state,
+            seconds=round(seconds, 4),
+        )
+        also: list[TodoChanged | ToolsLoaded] = []
+        if result.todo is not None:
+            also.append(TodoChanged(lines=todo_lines(result.todo)))
+        if result.load_tools:
+            specs = [tool.spec for name, tool in self.toolset.deferred.items() if name in result.load_tools]
+            also.append(ToolsLoaded(tools=encode_specs(specs)))
+        return Done(result=event, also=tuple(also))
+
+    def interrupted(self, call: ToolCall, words: str, status: str) -> ToolResult:
+        """The result of a call that was stopped while it ran, with what it had printed."""
+        printed = "".join(self.partial.pop(call.id, ()))[-4000:]
+        self._ready.pop(call.id, None)
+        text = f"{words}\nIts output until then:\n{printed}" if printed else words
+        return ToolResult(
+            message_id=new_id("msg"),
+            call_id=call.id,
+            name=call.name,
+            status=status,
+            content=(TextPart(text=text),),
+        )
+
+    def _unknown(self, name: str) -> str:
+        names = list(self.toolset.sent)
+        near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+        guess = next((n for n in names if near and n.lower() == near[0]), "")
+        hint = f" Did you mean {guess}?" if guess else ""
+        return f"There is no tool {name[:60]!r}.{hint} The tools are: {', '.join(names)}."
+
+
+def todo_lines(items: Sequence[TodoItem]) -> tuple[str, ...]:
+    """The todo list as lines for people and models."""
+    marks = {"done": "x", "in_progress": ">"}
+    return tuple(f"[{marks.get(item.status, ' ')}] {item.text}" for item in items)
+
+
+def _for_model(error: LettaError) -> str:
+    return f"{error}\n{error.hint}" if error.hint else str(error)
+
+
+def _denied(decision: Decision) -> str:
+    return f"Not allowed: {decision.reason or 'the policy forbids it'}. Do not try to reach the same effect another way."

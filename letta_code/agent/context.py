@@ -1,0 +1,129 @@
+"""Context: what the model is sent, as sections whose sizes can be shown, and as one request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from letta_code.agent.head import decode_specs
+from letta_code.agent.history import History
+from letta_code.core.messages import (
+    AssistantText,
+    Message,
+    Reminder,
+    Summary,
+    TextPart,
+    ToolText,
+    UserText,
+    Value,
+    text_of,
+)
+from letta_code.llm.model import ChatRequest, ToolSpec
+
+Count = Callable[[str], int]
+IMAGE_TOKENS = 1_500  # a rough figure for one picture; providers count by its size
+MESSAGE_TOKENS = 4  # what a message's frame costs
+
+
+class Section(Value):
+    """One part of the context: `kind` is instructions, tools, reminder, user, assistant, tool or summary."""
+
+    kind: str
+    title: str
+    text: str
+    tokens: int
+
+
+class Context:
+    """The context of one conversation: builds requests that only ever grow at their end until it is pinned anew."""
+
+    def __init__(self, history: History, count: Count) -> None:
+        self._history = history
+        self._count = count
+        self._sizes: list[int] = []  # tokens of each message, as long as the list of messages is
+        self._specs: tuple[ToolSpec, ...] = ()
+        self._specs_key: tuple[str, int] = ("", 0)
+
+    def request(self, *, max_output: int = 0) -> ChatRequest:
+        """The next request: the pinned head and all messages."""
+        pinned, started = self._history.pinned, self._history.started
+        return ChatRequest(
+            system=pinned.system if pinned else "",
+            tools=self._tools(),
+            messages=tuple(self._history.messages),
+            max_output=max_output,
+            conversation_id=started.conversation_id if started else "",
+        )
+
+    def _tools(self) -> tuple[ToolSpec, ...]:
+        pinned = self._history.pinned
+        if pinned is None:
+            return ()
+        loaded = self._history.loaded_tools
+        if self._specs_key != (pinned.key, len(loaded)):
+            known: dict[str, ToolSpec] = {}
+            for tools in (pinned.tools, *loaded):
+                known.update({s.name: s for s in decode_specs(tools) if s.name not in known})
+            self._specs, self._specs_key = tuple(known.values()), (pinned.key, len(loaded))
+        return self._specs
+
+    def tokens(self) -> tuple[int, bool]:
+        """Tokens of the next request, and whether the provider counted most of them."""
+        history = self._history
+        sizes = self._message_sizes()
+        if history.known_messages:
+            return history.known_tokens + sum(sizes[history.known_messages :]), True
+        return self._head_tokens() + sum(sizes), False
+
+    def _head_tokens(self) -> int:
+        pinned = self._history.pinned
+        return self._count(pinned.system) + self._count(pinned.tools) if pinned else 0
+
+    def _message_sizes(self) -> list[int]:
+        messages = self._history.messages
+        for message in messages[len(self._sizes) :]:
+            self._sizes.append(self._size(message))
+        return self._sizes
+
+    def _size(self, message: Message) -> int:
+        images = 0
+        if isinstance(message, UserText | ToolText):
+            images = sum(not isinstance(part, TextPart) for part in message.content)
+        return self._count(_text(message)) + IMAGE_TOKENS * images + MESSAGE_TOKENS
+
+    def sections(self) -> Sequence[Section]:
+        """All parts of the context in the order in which they are sent."""
+        pinned = self._history.pinned
+        head: list[Section] = []
+        if pinned:
+            head.append(Section(kind="instructions", title="Instructions", text=pinned.system, tokens=self._count(pinned.system)))
+            for spec in self._tools():
+                text = f"{spec.name}\n{spec.description}\n{spec.parameters.decode()}"
+                head.append(Section(kind="tools", title=spec.name, text=text, tokens=self._count(text)))
+        sizes = self._message_sizes()
+        return [*head, *(_section(m, n) for m, n in zip(self._history.messages, sizes, strict=True))]
+
+
+def _text(message: Message) -> str:
+    match message:
+        case AssistantText():
+            calls = "".join(f"\n{call.name} {call.arguments}" for call in message.tool_calls)
+            return message.text + calls
+        case UserText() | ToolText():
+            return text_of(message.content)
+        case Reminder() | Summary():
+            return message.text
+
+
+def _section(message: Message, tokens: int) -> Section:
+    match message:
+        case UserText():
+            kind, title = "user", "Message"
+        case AssistantText():
+            kind, title = "assistant", "Answer"
+        case ToolText():
+            kind, title = "tool", f"Result of {message.name}"
+        case Reminder():
+            kind, title = "reminder", message.kind
+        case Summary():
+            kind, title = "summary", "Summary"
+    return Section(kind=kind, title=title, text=_text(message), tokens=tokens)

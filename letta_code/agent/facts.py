@@ -1,0 +1,154 @@
+"""Facts: what the model is told of the world around it, each said once and again only when it changed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from letta_code.core.messages import Value
+
+INSTRUCTION_NAMES = ("AGENTS.md", "CLAUDE.md")
+INSTRUCTION_LIMIT = 32_000  # characters of all instruction files together
+_PROGRAMS = (
+    "git", "python3", "uv", "pip", "node", "npm", "pnpm", "yarn", "bun", "deno", "go", "cargo", "rustc", "gcc", "clang",
+    "make", "cmake", "java", "mvn", "gradle", "ruby", "php", "dotnet", "docker", "psql", "sqlite3", "curl", "wget", "jq", "gh",
+)  # fmt: skip
+
+
+class Fact(Value):
+    """One fact: it is told when `key` differs from the key last told of its `kind`."""
+
+    kind: str
+    key: str
+    text: str
+
+
+def gather(cwd: str, root: str, home: str, mode: str) -> list[Fact]:
+    """The facts of now.  `root` is the top of the project, `home` the folder of the person's own AGENTS.md.
+
+    Reads a few small files and starts no process; takes about a millisecond.
+    """
+    facts: list[Fact] = []
+    if files := list(_instruction_files(cwd, root, home)):
+        facts.append(_instructions(files))
+    facts.append(_environment(cwd))
+    if branch := git_branch(root):
+        facts.append(Fact(kind="git", key=branch, text=f"Git repository, {branch}."))
+    facts.append(Fact(kind="mode", key=mode, text=_MODES.get(mode, f"Mode: {mode}.")))
+    return facts
+
+
+_MODES = {
+    "plan": "Mode: plan. You may read and search; edits and commands are refused. Work out a plan and present it.",
+    "ask": "Mode: ask. The person is asked before edits and commands.",
+    "auto": "Mode: auto. Edits inside the working directory are allowed; the person is asked before commands.",
+    "full": "Mode: full. Nothing is asked; be careful.",
+}
+
+
+def _environment(cwd: str) -> Fact:
+    programs = " ".join(name for name in _PROGRAMS if _on_path(name))
+    date = time.strftime("%Y-%m-%d (%A)")
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    text = (
+        f"Working directory: {cwd}. User: {user}. Date: {date}. OS: {_system()}. Shell: bash. On PATH: {programs or '-'}."
+    )
+    return Fact(kind="environment", key=sha256(text.encode()).hexdigest()[:12], text=text)
+
+
+def _system() -> str:
+    """`Debian GNU/Linux 12 x86_64`, `macOS 15.1 arm64`; never starts a process."""
+    machine = os.uname().machine
+    if platform.sys.platform == "darwin":  # pyright: ignore[reportAttributeAccessIssue] - platform imports sys
+        return f"macOS {machine}"
+    try:
+        lines = Path("/etc/os-release").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return f"{os.uname().sysname} {machine}"
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    name = fields.get("NAME", "Linux").strip('"')
+    return f"{name} {fields.get('VERSION_ID', '').strip(chr(34))} {machine}".replace("  ", " ")
+
+
+def _on_path(name: str) -> bool:
+    return any(os.access(os.path.join(folder, name), os.X_OK) for folder in os.get_exec_path() if folder)
+
+
+def git_branch(root: str) -> str:
+    """`branch main` or `detached at 1a2b3c4`, from the repository's HEAD file; "" outside of one."""
+    head = _git_folder(root)
+    if head is None:
+        return ""
+    try:
+        text = (head / "HEAD").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    if text.startswith("ref: refs/heads/"):
+        return f"branch {text.removeprefix('ref: refs/heads/')[:200]}"
+    return f"detached at {text[:7]}" if text else ""
+
+
+def _git_folder(root: str) -> Path | None:
+    path = Path(root, ".git")
+    if path.is_dir():
+        return path
+    try:  # a worktree's or submodule's .git is a file that names the folder
+        text = path.read_text(encoding="utf-8", errors="replace")[:4096]
+    except OSError:
+        return None
+    return Path(root, text.removeprefix("gitdir:").strip()) if text.startswith("gitdir:") else None
+
+
+def project_root(cwd: str) -> str:
+    """The nearest folder at or above `cwd` with a `.git`, else `cwd` itself."""
+    folder = Path(cwd)
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".git").exists():
+            return str(candidate)
+    return cwd
+
+
+def _instruction_files(cwd: str, root: str, home: str) -> Iterator[tuple[str, str]]:
+    """Path and text, from the general to the particular; in one folder AGENTS.md goes before CLAUDE.md."""
+    seen: set[str] = set()
+    for folder in _folders(cwd, root, home):
+        for name in INSTRUCTION_NAMES:
+            path = os.path.join(folder, name)
+            text = _read_small(path)
+            if text and text not in seen:  # the one is often a copy of, or a link to, the other
+                seen.add(text)
+                yield path, text
+
+
+def _folders(cwd: str, root: str, home: str) -> Sequence[str]:
+    folders = [cwd]
+    while folders[-1] != root and (parent := os.path.dirname(folders[-1])) != folders[-1]:
+        folders.append(parent)
+    if folders[-1] != root:
+        folders = [cwd]
+    return [home, *reversed(folders)]
+
+
+def _read_small(path: str) -> str:
+    try:
+        if not os.path.isfile(path) or os.path.getsize(path) > 10 * INSTRUCTION_LIMIT:
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _instructions(files: Sequence[tuple[str, str]]) -> Fact:
+    parts: list[str] = []
+    room = INSTRUCTION_LIMIT
+    for path, text in files:
+        shown = text if len(text) <= room else text[:room] + f"\n[cut here: {len(text) - room} characters more in {path}]"
+        room = max(room - len(text), 0)
+        parts.append(f"From {path}:\n{shown}")
+    text = "Instructions for this project, written by its people. Follow them.\n\n" + "\n\n".join(parts)
+    return Fact(kind="instructions", key=sha256(text.encode()).hexdigest()[:12], text=text)

@@ -1,0 +1,337 @@
+"""Run: the work on one user message: feeds the loop, stores what it yields, and closes what it leaves open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from letta_code import __version__
+from letta_code.agent.calls import Calls
+from letta_code.agent.draft import Draft
+from letta_code.agent.facts import Fact
+from letta_code.agent.head import Toolset, pin
+from letta_code.agent.loop import Done, Judged, Steps, run_loop
+from letta_code.agent.waiting import finish
+from letta_code.core import events as ev
+from letta_code.core.errors import ConfigError, LettaError
+from letta_code.core.ids import new_id
+from letta_code.core.messages import ToolCall, Usage
+from letta_code.core.requests import Approve, Unanswered
+from letta_code.llm.model import ChatModel, ChatRequest, ModelInfo, StreamPart
+from letta_code.llm.retry import Restarted, RetryLimits, stream_with_retries
+from letta_code.tools.base import Situation, Tool
+from letta_code.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from letta_code.agent.session import Session
+
+log = logging.getLogger(__name__)
+
+_INTERRUPTED = "Interrupted by the person while this call ran; its effect may be partial. Look before you repeat it."
+_NOT_STARTED = "Not run: the person interrupted the run before this call."
+_OUT_OF_TIME = "Stopped: the run's time limit was reached while this call ran."
+
+
+class Surroundings(Protocol):
+    """What a session lives in: the workspace, the tools, the policy, the facts."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """Files and processes."""
+        ...
+
+    @property
+    def tools(self) -> dict[str, Tool[Any]]:
+        """Every tool there is."""
+        ...
+
+    @property
+    def policy(self) -> Any:
+        """The policy (agent/calls.py `Judge`)."""
+        ...
+
+    def situation(self, info: ModelInfo) -> Situation:
+        """What decides which tools apply."""
+        ...
+
+    def facts(self) -> Sequence[Fact]:
+        """The facts of now."""
+        ...
+
+    def set_mode(self, mode: str) -> None:
+        """Raises `UsageError` for a mode that does not exist."""
+        ...
+
+    def remember(self, answer: Approve) -> None:
+        """Keep the rule that a yes came with."""
+        ...
+
+    def debug_first_request(self) -> None:
+        """Called just before the first model request (LETTA_DEBUG_MODULES)."""
+        ...
+
+    async def close(self) -> None:
+        """Stop processes and give back files."""
+        ...
+
+
+class Run:
+    """One run of a session; implements the loop's `Services`."""
+
+    def __init__(
+        self,
+        session: Session,
+        model: ChatModel | None,
+        *,
+        run_id: str = "",
+        messages: Sequence[ev.UserMessage] = (),
+    ) -> None:
+        self.session = session
+        self.run_id = run_id or new_id("run")
+        self.draft = Draft()
+        self.reason = ""
+        self.begun = False
+        self._messages = tuple(messages)
+        self._model = model
+        self._started = False
+        self._steps = Steps(session.options.settings.max_turns)
+        self._calls = self._make_calls(model) if model else None
+        self._stop_reason = ""
+        self._began = monotonic()
+        self._usage_before = session.history.usage
+        self._cost_before = session.history.cost
+
+    # ------------------------------------------------------------ the beginning
+
+    def opening(self) -> tuple[ev.Durable, ...]:
+        """What the model is to know before the message: the head where it changed, facts where they changed."""
+        if self._model is None or self._calls is None:
+            return ()
+        history = self.session.history
+        head = pin(self._calls.toolset, self._model.info, __version__)
+        pinned: list[ev.Durable] = []
+        if history.pinned is None or history.pinned.key != head.key:
+            pinned.append(head)
+        return (*pinned, *self._reminders())
+
+    def _reminders(self) -> list[ev.Durable]:
+        told = self.session.history.facts
+        return [
+            ev.ReminderAdded(message_id=new_id("msg"), kind=fact.kind, text=fact.text, fact_key=fact.key)
+            for fact in self.session.surroundings.facts()
+            if told.get(fact.kind) != fact.key
+        ]
+
+    def started(self) -> tuple[ev.Durable, ...]:
+        """The run's first event, once the model is open."""
+        if self._model is None or self._started:
+            return ()
+        self._started = True
+        return (ev.RunStarted(run_id=self.run_id, model=self._model.info.name, mode=self.session.mode),)
+
+    def _make_calls(self, model: ChatModel) -> Calls:
+        around = self.session.surroundings
+        return Calls(
+            history=self.session.history,
+            toolset=Toolset(around.tools, around.situation(model.info)),
+            workspace=around.workspace,
+            policy=around.policy,
+            info=lambda: model.info,
+            ask=self.session.ask,
+            emit=self.session.publish,
+        )
+
+    # ------------------------------------------------------------ the work
+
+    async def work(self) -> None:
+        """Do the run to its end, whatever that is; the history is balanced then and `reason` says why it ended."""
+        self.begun = True
+        timer: asyncio.TimerHandle | None = None
+        error: LettaError | None = None
+        try:
+            timer = self._time_limit()
+            await self._open()
+            await self._consume()
+            self.reason = self._steps.ended.reason if self._steps.ended else ev.StopReason.DONE
+            error = self._steps.ended.error if self._steps.ended else None
+        except asyncio.CancelledError:
+            self.reason = self._stop_reason or ev.StopReason.INTERRUPTED
+        except LettaError as why:
+            self.reason, error = ev.StopReason.ERROR, why
+        except Exception as why:  # noqa: BLE001 - one of the three borders: a bug ends the run, not the program
+            log.exception("run %s failed", self.run_id)
+            self.reason = ev.StopReason.ERROR
+            error = LettaError(f"letta-code failed inside ({type(why).__name__}: {why}).", hint="See ~/.letta/logs.")
+        finally:
+            if timer is not None:
+                timer.cancel()
+        await finish(asyncio.ensure_future(self._close(error)))
+
+    async def _open(self) -> None:
+        if self._model is None:
+            self._model = await self.session.model()
+            self._calls = self._make_calls(self._model)
+        opening = () if self._started else self.opening()  # it may have been stored with the message
+        await self.session.commit(*opening, *self._messages, *self.started())
+        self.session.surroundings.debug_first_request()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was ended from outside."""
+        return bool(self._stop_reason)
+
+    def queued(self) -> list[ev.UserMessage]:
+        """What was said meanwhile, as messages to deliver."""
+        return [
+            ev.UserMessage(message_id=new_id("msg"), content=q.content, client_id=q.client_id)
+            for q in self.session.history.queued.values()
+        ]
+
+    def _time_limit(self) -> asyncio.TimerHandle | None:
+        limit = self.session.options.settings.time_limit
+        task = asyncio.current_task()
+        if not limit or task is None:
+            return None
+        return asyncio.get_running_loop().call_later(limit, self.stop, ev.StopReason.TIME_LIMIT, task)
+
+    async def _consume(self) -> None:
+        async with aclosing(run_loop(self, self._steps)) as outputs:
+            async for output in outputs:
+                if isinstance(output, tuple):
+                    await self.session.commit(*output)
+                    if any(isinstance(e, ev.AssistantMessage) for e in output):
+                        self._tell_meter()
+                else:
+                    self.session.publish(output)
+
+    def _tell_meter(self) -> None:
+        tokens, exact = self.session.context.tokens()
+        window = self._model.info.window if self._model else 0
+        self.session.publish(
+            ev.ContextMeter(
+                after_seq=self.session.history.last_seq,
+                tokens=tokens,
+                window=window,
+                cost=self.session.history.cost,
+                exact=exact,
+            )
+        )
+
+    def stop(self, reason: str, task: asyncio.Task[None]) -> None:
+        """End the run from outside, for the given reason."""
+        if not self._stop_reason:
+            self._stop_reason = reason
+            task.cancel()
+
+    def partial(self) -> tuple[ev.LiveEvent, ...]:
+        """The answer so far, for a face that joins in the middle."""
+        live: list[ev.LiveEvent] = []
+        if text := self.draft.reasoning:
+            live.append(ev.ReasoningDelta(message_id=self.draft.message_id, offset=0, text=text))
+        if text := self.draft.text:
+            live.append(ev.TextDelta(message_id=self.draft.message_id, offset=0, text=text))
+        return tuple(live)
+
+    # ------------------------------------------------------------ the end
+
+    async def _close(self, error: LettaError | None) -> None:
+        words = _OUT_OF_TIME if self.reason == ev.StopReason.TIME_LIMIT else _INTERRUPTED
+        await self.balance(words, "interrupted")
+        if not self._started:  # the model could not even be opened
+            name = self.session.status.model
+            await self.session.commit(ev.RunStarted(run_id=self.run_id, model=name, mode=self.session.mode))
+        usage, before = self.session.history.usage, self._usage_before
+        cost = self.session.history.cost
+        await self.session.commit(
+            ev.RunFinished(
+                run_id=self.run_id,
+                reason=self.reason,
+                steps=self._steps.made,
+                usage=_minus(usage, before),
+                cost=None if cost is None else cost - (self._cost_before or 0.0),
+                seconds=round(monotonic() - self._began, 3),
+                error_kind=error.kind if error else "",
+                error=str(error) if error else "",
+                hint=error.hint if error else "",
+            )
+        )
+
+    async def balance(self, words: str, status: str) -> None:
+        """Close what is open: the answer so far is kept, every call gets a result, every question an answer."""
+        kept: list[ev.Durable] = []
+        if message := self.draft.take(finish="interrupted"):
+            kept.append(message)
+        for request_id in [*self.session.history.open_requests]:
+            await self.session.answer(request_id, Unanswered(reason="The run ended before an answer came."), by="run")
+        for call in [*self.session.history.open_calls.values()]:
+            kept.append(self._cut(call, words, status))
+        await self.session.commit(*kept)
+
+    def _cut(self, call: ToolCall, words: str, status: str) -> ev.ToolResult:
+        if self._calls is not None:
+            return self._calls.interrupted(call, words, status)
+        from letta_code.agent.loop import not_run  # the model was never opened: nothing ran here
+
+        return not_run(call, words, status=status)
+
+    # ------------------------------------------------------------ the loop's services
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model in use."""
+        return self._opened().info
+
+    def _opened(self) -> ChatModel:
+        if self._model is None:
+            raise ConfigError("No model is open.")
+        return self._model
+
+    async def prepare(self) -> tuple[ev.Durable, ...]:
+        """Deliver what was said meanwhile, and what changed in the world on a person's word (the mode)."""
+        told = self.session.history.facts.get("mode")
+        changed = self._reminders() if told != self.session.mode else []
+        return (*changed, *self.queued())
+
+    def request(self) -> ChatRequest:
+        """The next request."""
+        return self.session.context.request()
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart | Restarted]:
+        """Ask the model, with retries that a face is told of."""
+        limits = RetryLimits(total_seconds=self.session.options.settings.retry_seconds)
+        async for part in stream_with_retries(self._opened(), request, limits=limits, on_wait=self.session.publish):
+            yield part
+
+    def reads_only(self, call: ToolCall) -> bool:
+        """Whether the call changes nothing."""
+        return self._calls is not None and self._calls.reads_only(call)
+
+    async def judge(self, call: ToolCall) -> Judged:
+        """Parse, ask the policy, ask the person."""
+        return await self._all_calls().judge(call)
+
+    async def run(self, judged: Judged) -> Done:
+        """Run an allowed call."""
+        return await self._all_calls().run(judged)
+
+    def _all_calls(self) -> Calls:
+        if self._calls is None:
+            raise ConfigError("No model is open.")
+        return self._calls
+
+
+def _minus(after: Usage, before: Usage) -> Usage:
+    return Usage(
+        input=after.input - before.input,
+        output=after.output - before.output,
+        cache_read=after.cache_read - before.cache_read,
+        cache_write=after.cache_write - before.cache_write,
+        reasoning=after.reasoning - before.reasoning,
+    )
+
+
+

@@ -1,0 +1,379 @@
+"""Session: one open conversation: what was said is stored, runs are started and stopped, faces are told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+from letta_code import __version__
+from letta_code.agent.context import Context, Count
+from letta_code.agent.history import History
+from letta_code.agent.port import SessionOptions, Status
+from letta_code.agent.run import Run, Surroundings
+from letta_code.agent.waiting import finish
+from letta_code.core import events as ev
+from letta_code.core.errors import ConfigError, StoreFull
+from letta_code.core.ids import new_id
+from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
+from letta_code.core.requests import Answer, Approve, Request, Unanswered
+from letta_code.llm.model import ChatModel, ModelInfo
+
+log = logging.getLogger(__name__)
+
+TITLE_LENGTH = 60
+STORAGE_RETRY_SECONDS = 1.0
+NOBODY = (
+    "This call needs a person's approval and nobody can give it in this run. "
+    "Do what you can without it, and say in your answer what could not be done."
+)
+NOBODY_TO_ASK = "Nobody can answer questions in this run. Use your best judgement and say which choice you made."
+_ORPHAN = (
+    "letta-code was stopped while this call was under way; whether it took effect is unknown. "
+    "Look at the state before you repeat it."
+)
+
+
+class Journal(Protocol):
+    """Where a conversation's events are kept (the store, for one conversation)."""
+
+    async def append(self, events: Sequence[ev.Durable]) -> Sequence[ev.Durable]:
+        """Keep events in one commit; gives them back with `seq` and `at`.  Raises `StoreError`."""
+        ...
+
+    async def answer(self, event: ev.RequestAnswered) -> tuple[ev.RequestAnswered, bool]:
+        """Keep the first answer to a request; gives the one that stands and whether it is this one."""
+        ...
+
+    async def read(self, after: int, until: int) -> Sequence[ev.Event]:
+        """Stored events with `after < seq <= until`."""
+        ...
+
+    async def close(self) -> None:
+        """Give the conversation back to other writers."""
+        ...
+
+
+OpenModel = Callable[[str], Awaitable[ChatModel]]
+
+
+class Session:
+    """Implements `SessionPort` for faces on the same event loop."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: str,
+        agent_id: str,
+        options: SessionOptions,
+        journal: Journal,
+        history: History,
+        surroundings: Surroundings,
+        open_model: OpenModel,
+        count: Count,
+    ) -> None:
+        self.conversation_id = conversation_id
+        self.agent_id = agent_id
+        self.options = options
+        self.history = history
+        self.surroundings = surroundings
+        self.context = Context(history, count)
+        self._journal = journal
+        self._open_model = open_model
+        self._model: ChatModel | None = None
+        self._model_name = options.model or history.model or options.settings.model
+        self._mode = options.mode or history.mode or options.settings.mode
+        self._run: Run | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiters: dict[str, asyncio.Future[Answer]] = {}
+        self._listeners: list[asyncio.Queue[ev.Event | ev.LiveEvent | None]] = []
+        self._sending = asyncio.Lock()
+        self._committing = asyncio.Lock()
+        self._closed = False
+        surroundings.set_mode(self._mode)
+
+    # ------------------------------------------------------------ what is
+
+    @property
+    def status(self) -> Status:
+        """A snapshot for a status bar."""
+        tokens, _ = self.context.tokens()
+        info = self.model_info
+        return Status(
+            conversation_id=self.conversation_id,
+            agent_id=self.agent_id,
+            title=self.history.title,
+            cwd=self.options.cwd,
+            model=self._model_name,
+            mode=self._mode,
+            running=self.running,
+            run_id=self._run.run_id if self._run else "",
+            context_tokens=tokens,
+            window=info.window if info else 0,
+            usage=self.history.usage,
+            cost=self.history.cost,
+            queued=tuple(self.history.queued),
+            last_seq=self.history.last_seq,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def model_info(self) -> ModelInfo | None:
+        """What is known of the model, None until it was opened."""
+        return self._model.info if self._model else None
+
+    @property
+    def mode(self) -> str:
+        """plan, ask, auto or full."""
+        return self._mode
+
+    # ------------------------------------------------------------ what is said
+
+    async def send(self, content: str | tuple[ContentPart, ...], *, client_id: str = "") -> str:
+        """Say something; see `SessionPort.send`."""
+        parts = (TextPart(text=content),) if isinstance(content, str) else content
+        client_id = client_id or new_id("say")
+        async with self._sending:
+            if client_id in self.history.client_ids:
+                return client_id
+            if self.running:
+                await self.commit(ev.MessageQueued(client_id=client_id, content=parts))
+                return client_id
+            message = ev.UserMessage(message_id=new_id("msg"), content=parts, client_id=client_id)
+            await self._begin(message)
+        return client_id
+
+    async def _begin(self, *messages: ev.UserMessage) -> None:
+        """Keep messages and start a run on them; in one commit when the model is open already."""
+        run = Run(self, self._model)
+        await self.commit(*self._first_events(messages), *run.opening(), *messages, *run.started())
+        if not self._model_name:
+            raise ConfigError(
+                "No model is configured.", hint="Run `letta-code configure`, or give one with --model provider/name."
+            )
+        self._start(run)
+
+    def _start(self, run: Run) -> None:
+        self._run = run
+        self._task = asyncio.create_task(self._work(run), name=f"run {run.run_id}")
+
+    def _first_events(self, messages: Sequence[ev.UserMessage]) -> list[ev.Durable]:
+        if self.history.started is not None:
+            return []
+        title = " ".join(text_of(messages[0].content).split())[:TITLE_LENGTH] if messages else ""
+        started = ev.ConversationStarted(
+            conversation_id=self.conversation_id,
+            agent_id=self.agent_id,
+            cwd=self.options.cwd,
+            version=__version__,
+        )
+        settings = [
+            ev.SettingChanged(name=name, value=value, by="start")
+            for name, value in (("mode", self._mode), ("model", self._model_name))
+            if value and not (name == "mode" and value == "full")  # full is for this start only
+        ]
+        return [started, ev.ConversationRenamed(title=title, by="first message"), *settings]
+
+    async def _work(self, run: Run) -> None:
+        """Runs, one after the other, until nothing is queued."""
+        while True:
+            await run.work()
+            waiting = run.queued()
+            if not waiting or run.stopped or run.reason != ev.StopReason.DONE or self._closed:
+                break
+            run = self._run = Run(self, self._model, messages=waiting)
+        self._run = None
+
+    async def unqueue(self, client_id: str) -> bool:
+        """Take a queued message back."""
+        async with self._sending:
+            if client_id not in self.history.queued:
+                return False
+            await self.commit(ev.MessageUnqueued(client_id=client_id))
+            return True
+
+    async def resume(self) -> bool:
+        """Go on with what is stored after an error, an interrupt or a crash; False when there is nothing to do."""
+        async with self._sending:
+            if self.running or not self._model_name or not self._unanswered():
+                return False
+            await self._begin()
+            return True
+
+    def _unanswered(self) -> bool:
+        last = self.history.messages[-1] if self.history.messages else None
+        ended = self.history.last_run
+        return last is not None and (
+            isinstance(last, UserText) or (ended is not None and ended.reason != ev.StopReason.DONE)
+        )
+
+    # ------------------------------------------------------------ requests
+
+    async def ask(self, request: Request) -> Answer:
+        """Ask the person and wait for the first answer."""
+        await self.commit(ev.RequestMade(request=request))
+        if not self.options.interactive:
+            words = NOBODY if request.__struct_config__.tag == "approval" else NOBODY_TO_ASK
+            stands = await self.answer(request.request_id, Unanswered(reason=words), by=self.options.face)
+            return stands.answer
+        waiter = self._waiters.setdefault(request.request_id, asyncio.get_running_loop().create_future())
+        try:
+            return await waiter
+        finally:
+            self._waiters.pop(request.request_id, None)
+
+    async def answer(self, request_id: str, answer: Answer, by: str) -> ev.RequestAnswered:
+        """Answer a request; the first answer stands."""
+        event = ev.RequestAnswered(request_id=request_id, answer=answer, by=by, run_id=self._run_id())
+        async with self._committing:
+            stands, first = await self._journal.answer(event)
+            if first:
+                self._take_in([stands])
+        if first and isinstance(stands.answer, Approve):
+            self.surroundings.remember(stands.answer)
+        waiter = self._waiters.get(request_id)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(stands.answer)
+        return stands
+
+    # ------------------------------------------------------------ control
+
+    async def interrupt(self) -> None:
+        """Stop the run; the history is balanced and durable when this returns."""
+        while self._run is not None and self.running and not self._run.begun:
+            await asyncio.sleep(0)  # a task that is cancelled before its first step never runs at all
+        if self._run is not None and self._task is not None and not self._task.done():
+            self._run.stop(ev.StopReason.INTERRUPTED, self._task)
+            await asyncio.wait([self._task])
+
+    async def set_mode(self, mode: str) -> None:
+        """Change the mode for the next calls."""
+        self.surroundings.set_mode(mode)
+        self._mode = mode
+        if self.history.started is not None:
+            await self.commit(ev.SettingChanged(name="mode", value=mode))
+
+    async def set_model(self, name: str) -> None:
+        """Use another model from the next run on; a message that waits for one is answered."""
+        model = await self._open_model(name)
+        old, self._model, self._model_name = self._model, model, name
+        if old is not None and not self.running:
+            await old.close()
+        if self.history.started is not None:
+            await self.commit(ev.SettingChanged(name="model", value=name))
+            await self.resume()
+
+    async def model(self) -> ChatModel:
+        """The model, opened when first needed."""
+        if self._model is None:
+            self._model = await self._open_model(self._model_name)
+        return self._model
+
+    async def rename(self, title: str) -> None:
+        """Give the conversation a title."""
+        await self.commit(*self._first_events(()), ev.ConversationRenamed(title=title))
+
+    async def idle(self) -> ev.RunFinished | None:
+        """Wait until nothing runs; the last run's end."""
+        while self.running and self._task is not None:
+            await asyncio.wait([self._task])
+        if self._task is not None and not self._task.cancelled() and (error := self._task.exception()):
+            raise error
+        return self.history.last_run
+
+    async def recover(self) -> bool:
+        """Close what a process that died left open; True when there was something."""
+        run = self.history.run
+        if run is None and not self.history.open_calls and not self.history.open_requests:
+            return False
+        closing = Run(self, None, run_id=run.run_id if run else "")
+        await closing.balance(_ORPHAN, "unknown")
+        if run is not None:
+            await self.commit(ev.RunFinished(run_id=run.run_id, reason=ev.StopReason.ORPHANED))
+        return True
+
+    async def close(self) -> None:
+        """Interrupt what runs and give everything back."""
+        if self._closed:
+            return
+        self._closed = True
+        await self.interrupt()
+        for queue in self._listeners:
+            queue.put_nowait(None)
+        if self._model is not None:
+            await self._model.close()
+        await self.surroundings.close()
+        await self._journal.close()
+
+    # ------------------------------------------------------------ events
+
+    async def events(self, after: int = 0) -> AsyncIterator[ev.Event | ev.LiveEvent]:
+        """Stored events after a seq, then all as it happens."""
+        queue: asyncio.Queue[ev.Event | ev.LiveEvent | None] = asyncio.Queue()
+        until = self.history.last_seq
+        partial = self._run.partial() if self._run else ()
+        self._listeners.append(queue)
+        try:
+            for event in await self._journal.read(after, until):
+                yield event
+            for live in partial:
+                yield live
+            while (item := await queue.get()) is not None:
+                yield item
+        finally:
+            self._listeners.remove(queue)
+
+    def publish(self, event: ev.Event | ev.LiveEvent) -> None:
+        """Tell all listeners."""
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
+    async def commit(self, *events: ev.Durable) -> None:
+        """Keep events in one commit, then take them in and tell of them.
+
+        A full disk pauses here, with a notice, until there is room again.  Cancellation is held back until the commit
+        has ended, so that what is stored and what is known never differ.
+        """
+        if not events:
+            return
+        run_id = self._run_id()
+        marked = [e if e.run_id or not run_id else _with_run(e, run_id) for e in events]
+        cancelled = await finish(asyncio.ensure_future(self._commit(marked)))
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _commit(self, events: Sequence[ev.Durable]) -> None:
+        async with self._committing:
+            attempt = 0
+            while True:
+                try:
+                    stored = await self._journal.append(events)
+                    break
+                except StoreFull as error:
+                    attempt += 1
+                    if self._closed:
+                        raise
+                    self.publish(
+                        ev.Waiting(phase="storage", seconds=STORAGE_RETRY_SECONDS, attempt=attempt, reason=str(error))
+                    )
+                    await asyncio.sleep(STORAGE_RETRY_SECONDS)
+            self._take_in(stored)
+
+    def _take_in(self, stored: Sequence[ev.Durable]) -> None:
+        for event in stored:
+            self.history.apply(event)
+            self.publish(event)
+
+    def _run_id(self) -> str:
+        return self._run.run_id if self._run else ""
+
+
+def _with_run(event: ev.Durable, run_id: str) -> ev.Durable:
+    from msgspec.structs import replace
+
+    return replace(event, run_id=run_id)
