@@ -1,0 +1,105 @@
+"""Store: one home's agents, conversations, events and runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from letta_code.core.events import KnownEvent, RequestAnswered
+from letta_code.host.locks import FileLock
+from letta_code.store.agents import Agents
+from letta_code.store.conversations import Conversations
+from letta_code.store.engine import Engine, open_engine
+from letta_code.store.journal import Journal, StoredEvent
+from letta_code.store.mirror import Mirror
+from letta_code.store.runs import Runs
+
+
+class Store:
+    """The store of one process.
+
+    Reading is synchronous, for any thread, and takes as long as its query; what writes is awaited, from any event loop,
+    and durable when it returns.
+    """
+
+    def __init__(self, engine: Engine, conversations_dir: Path | None, agents_dir: Path | None) -> None:
+        self._engine = engine
+        self._mirror = Mirror(conversations_dir) if conversations_dir else None
+        self.journal = Journal(engine, self._mirror)
+        self.agents = Agents(engine, agents_dir)
+        self.conversations = Conversations(engine, self.journal)
+        self.runs = Runs(engine)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        conversations_dir: Path | None = None,
+        agents_dir: Path | None = None,
+        run_dir: Path | None = None,
+        read_only: bool = False,
+    ) -> Store:
+        """Open the database file, making it and its folder when missing (0600 in 0700).
+
+        `conversations_dir` holds the readable mirrors (None: none are written), `agents_dir` the agents' folders (None:
+        none are made), `run_dir` the locks (None: `run` beside the file).  A file of a newer version opens for reading
+        only, with a notice.  Raises `StoreError` that names the file and what to do.
+        """
+        path = Path(path)
+        engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only)
+        return cls(engine, conversations_dir, agents_dir)
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._engine.path
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be saved: writing raises `StoreReadOnly`."""
+        return self._engine.read_only
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for the person: what was found while opening, and a readable mirror that cannot be written."""
+        problem = self.journal.mirror_problem
+        return (*self._engine.notices, problem) if problem else self._engine.notices
+
+    async def append(self, conversation_id: str, events: Sequence[KnownEvent]) -> tuple[KnownEvent, ...]:
+        """Keep events in one durable commit; see `Journal.append`."""
+        return await self.journal.append(conversation_id, events)
+
+    async def answer(self, conversation_id: str, answer: RequestAnswered) -> RequestAnswered:
+        """Keep the first answer to a request and return it; see `Journal.answer`."""
+        return await self.journal.answer(conversation_id, answer)
+
+    def read(self, conversation_id: str, after: int = 0, limit: int | None = None) -> list[StoredEvent]:
+        """The events after a seq; see `Journal.read`."""
+        return self.journal.read(conversation_id, after, limit)
+
+    def last_seq(self, conversation_id: str) -> int:
+        """The seq of a conversation's last event, 0 when it does not exist."""
+        return self.journal.last_seq(conversation_id)
+
+    def follow(self, conversation_id: str, after: int = 0) -> AsyncIterator[StoredEvent]:
+        """The events after a seq and then every new one, of whatever process; see `Journal.follow`."""
+        return self.journal.follow(conversation_id, after)
+
+    def acquire_writer(self, conversation_id: str, what: str = "") -> FileLock:
+        """Become the one process that runs a conversation; raises `ConversationBusy`; see `Runs.acquire_writer`."""
+        return self.runs.acquire_writer(conversation_id, what)
+
+    def close(self) -> None:
+        """Finish what was given to the writer, end the followers, close the files; harmless when done twice."""
+        self._engine.close()
+        self.journal.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,198 @@
+"""The journal: append events, read them back as they were written, follow them from any process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import zlib
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from letta_code.core.errors import StoreError
+from letta_code.core.events import Event, KnownEvent, Notice, RequestAnswered, decode
+from letta_code.core.messages import Value
+from letta_code.store.append import AppendWork, ConversationInDatabase
+from letta_code.store.dialect import Database, Row
+from letta_code.store.engine import Engine
+from letta_code.store.mirror import Mirror, StoredRow
+from letta_code.store.salvage import find_in_mirror
+
+POLL_SECONDS = 0.1
+PAGE = 500
+
+
+class StoredEvent(Value, frozen=True):
+    """An event as it is kept: `raw` is its JSON, byte for byte as first written.
+
+    A row that is damaged beyond help is told as a `Notice` in its place: `damage` says what is wrong, `raw` is what is
+    left of it.
+    """
+
+    seq: int
+    event: Event
+    raw: bytes
+    damage: str = ""
+
+
+class Journal:
+    """The events of all conversations.  Reading blocks for as long as a query takes; appending never blocks."""
+
+    def __init__(self, engine: Engine, mirror: Mirror | None) -> None:
+        self._engine = engine
+        self._mirror = mirror
+        self._followers = _Followers()
+
+    async def append(self, conversation_id: str, events: Sequence[KnownEvent]) -> tuple[KnownEvent, ...]:
+        """Keep events, all or none, in one commit; returns them with `seq` and `at` set once they are durable.
+
+        A conversation begins with the append whose first event is its `ConversationStarted`.  What may happen once only
+        is not kept twice: for a user's or queued message with a known client id, or an answer to an answered request,
+        the event that is already kept is returned in its place (told by its smaller seq).  Any process may append.
+        Raises `StoreError` (`StoreFull`, `StoreReadOnly`): nothing was kept.
+        """
+        work = AppendWork(conversation_id, events, self._mirror, self._followers.wake)
+        return await self._engine.write(work)
+
+    def append_now(self, conversation_id: str, events: Sequence[KnownEvent]) -> tuple[KnownEvent, ...]:
+        """The same for callers without an event loop."""
+        return self._engine.write_now(AppendWork(conversation_id, events, self._mirror, self._followers.wake))
+
+    async def answer(self, conversation_id: str, answer: RequestAnswered) -> RequestAnswered:
+        """Keep an answer if it is the first to its request; returns the first one, whoever gave it."""
+        kept = (await self.append(conversation_id, [answer]))[0]
+        if not isinstance(kept, RequestAnswered):
+            raise StoreError(f"The answer to {answer.request_id} in {conversation_id} is damaged")
+        return kept
+
+    def read(self, conversation_id: str, after: int = 0, limit: int | None = None) -> list[StoredEvent]:
+        """The events after a seq, in order, at most `limit`; none for a conversation that does not exist."""
+        sql = "SELECT seq, at, crc, body FROM events WHERE conversation_id = ? AND seq > ? ORDER BY seq"
+        values: list[str | int] = [conversation_id, after]
+        if limit is not None:
+            sql += " LIMIT ?"
+            values.append(limit)
+        rows = self._engine.reader().query(sql, values)
+        return list(self._checked(conversation_id, after, rows))
+
+    def _checked(self, conversation_id: str, after: int, rows: list[Row]) -> Iterator[StoredEvent]:
+        expected = after + 1
+        for seq, at, crc, body in rows:
+            for lost in range(expected, seq):
+                yield self._restored(conversation_id, lost, "", b"", "it is missing")
+            expected = seq + 1
+            if isinstance(body, bytes) and zlib.crc32(body) == crc:
+                with contextlib.suppress(msgspec.DecodeError):
+                    yield StoredEvent(seq=seq, event=decode(body), raw=body)
+                    continue
+            left = body if isinstance(body, bytes) else b""
+            yield self._restored(conversation_id, seq, str(at), left, "its checksum differs")
+
+    def _restored(self, conversation_id: str, seq: int, at: str, left: bytes, damage: str) -> StoredEvent:
+        """A damaged event from the mirror if that still has it, else a notice in its place."""
+        path = self._mirror.path(conversation_id) if self._mirror else None
+        row = find_in_mirror(path, seq) if path else None
+        if row is not None:
+            return StoredEvent(seq=seq, event=decode(row.body), raw=row.body)
+        notice = Notice(
+            seq=seq,
+            at=at,
+            level="error",
+            code="damaged_event",
+            text=f"Event {seq} of {conversation_id} was set aside: {damage}.",
+            hint=f"Its remains ({len(left)} bytes) stay in {self._engine.path}.",
+        )
+        return StoredEvent(seq=seq, event=notice, raw=left, damage=damage)
+
+    def last_seq(self, conversation_id: str) -> int:
+        """The seq of the conversation's last event, 0 when it does not exist."""
+        rows = self._engine.reader().query("SELECT last_seq FROM conversations WHERE id = ?", [conversation_id])
+        return int(rows[0][0]) if rows else 0
+
+    async def follow(self, conversation_id: str, after: int = 0) -> AsyncIterator[StoredEvent]:
+        """The events after a seq, then each as it is kept, by this process (at once) or another (within 0.1 s).
+
+        Ends when the store is closed.  Costs a few microseconds ten times a second while nothing happens.
+        """
+        mark = -1
+        with self._followers.one(conversation_id) as wake:
+            while not self._engine.closed:
+                wake.clear()
+                now = self._engine.reader().change_mark()
+                page = self.read(conversation_id, after, PAGE) if now != mark else []
+                mark = now
+                for stored in page:
+                    after = stored.seq
+                    yield stored
+                if not page:
+                    await _woken(wake)
+                elif len(page) == PAGE:
+                    mark = -1  # there may be more of what was seen
+
+    def rows(self, conversation_id: str, after: int = 0) -> list[StoredRow]:
+        """The rows as they are, unchecked, for copies."""
+        return rows_after(self._engine.reader(), conversation_id, after)
+
+    def mirror_path(self, conversation_id: str) -> Path | None:
+        """Where the conversation can be read as a file; None when the store keeps no mirror."""
+        return self._mirror.path(conversation_id) if self._mirror else None
+
+    @property
+    def mirror_problem(self) -> str:
+        """Why the readable copy could not be written last time; "" when all is well."""
+        return self._mirror.problem if self._mirror else ""
+
+    def close(self) -> None:
+        """Wake every follower, so that it ends."""
+        self._followers.wake("")
+
+
+def rows_after(database: Database, conversation_id: str, after: int) -> list[StoredRow]:
+    """The rows of a conversation after a seq, in order, as they are."""
+    return ConversationInDatabase(database, conversation_id).rows_after(after)
+
+
+async def _woken(wake: asyncio.Event) -> None:
+    """Until somebody in this process appended, or the time to look for another process's work."""
+    timer = asyncio.get_running_loop().call_later(POLL_SECONDS, wake.set)
+    try:
+        await wake.wait()
+    finally:
+        timer.cancel()
+
+
+class _Followers:
+    """Who waits for which conversation in this process; woken from the writer's thread."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+
+    @contextlib.contextmanager
+    def one(self, conversation_id: str) -> Generator[asyncio.Event]:
+        """An event of the running loop that is set whenever the conversation grows."""
+        wake = asyncio.Event()
+        entry = (asyncio.get_running_loop(), wake)
+        with self._guard:
+            self._waiting.setdefault(conversation_id, set()).add(entry)
+        try:
+            yield wake
+        finally:
+            with self._guard:
+                others = self._waiting[conversation_id]
+                others.discard(entry)
+                if not others:
+                    del self._waiting[conversation_id]
+
+    def wake(self, conversation_id: str) -> None:
+        """Wake the followers of a conversation, of all with ""."""
+        with self._guard:
+            if not self._waiting:
+                return
+            names = [conversation_id] if conversation_id else list(self._waiting)
+            entries = [entry for name in names for entry in self._waiting.get(name, ())]
+        for loop, wake in entries:
+            with contextlib.suppress(RuntimeError):  # its loop was closed without ending the follower
+                loop.call_soon_threadsafe(wake.set)

@@ -1,0 +1,88 @@
+"""The tables, as numbered migrations: each is applied once, in order, in one transaction with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from letta_code.core.errors import StoreError
+from letta_code.core.ids import utc_now
+from letta_code.core.messages import Value
+from letta_code.store.dialect import Database
+
+
+class Migration(Value, frozen=True):
+    """A step from the version before to `number`: plain SQL statements.  A released one is never changed."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+FIRST = Migration(
+    number=1,
+    name="agents, conversations, events, runs",
+    statements=(
+        """CREATE TABLE agents (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL)""",
+        # last_seq makes seq gapless: it moves in the transaction that adds the events.
+        """CREATE TABLE conversations (
+            id TEXT PRIMARY KEY, agent_id TEXT NOT NULL REFERENCES agents (id), cwd TEXT NOT NULL,
+            title TEXT NOT NULL, opening TEXT NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+            last_seq BIGINT NOT NULL, message_count BIGINT NOT NULL, forked_from TEXT NOT NULL)""",
+        "CREATE INDEX conversations_by_agent ON conversations (agent_id, updated_at)",
+        "CREATE INDEX conversations_by_cwd ON conversations (cwd, updated_at)",
+        """CREATE TABLE events (
+            conversation_id TEXT NOT NULL REFERENCES conversations (id), seq BIGINT NOT NULL, type TEXT NOT NULL,
+            run_id TEXT NOT NULL, at TEXT NOT NULL, crc BIGINT NOT NULL, body BYTEA NOT NULL,
+            PRIMARY KEY (conversation_id, seq))""",
+        # What may happen once only: a message by its client's id, an answer by its request's.
+        """CREATE TABLE event_keys (
+            conversation_id TEXT NOT NULL REFERENCES conversations (id), name TEXT NOT NULL, seq BIGINT NOT NULL,
+            PRIMARY KEY (conversation_id, name))""",
+        """CREATE TABLE runs (
+            id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL REFERENCES conversations (id), status TEXT NOT NULL,
+            owner TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT NOT NULL)""",
+        "CREATE INDEX runs_by_conversation ON runs (conversation_id, started_at)",
+        "CREATE INDEX runs_by_status ON runs (status)",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST,)
+
+
+def newest(migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """The version that this program writes."""
+    return migrations[-1].number
+
+
+def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> Path | None:
+    """Bring the file to the newest version; an existing one is copied beside itself before it is changed.
+
+    Returns the copy's path, None when there was nothing to copy.  The caller holds the store's lock.  Raises
+    `StoreError` with the file unchanged.
+    """
+    version = database.schema_version()
+    todo = [migration for migration in migrations if migration.number > version]
+    if not todo:
+        return None
+    copy = _copied(database, version) if version else None
+    for migration in todo:
+        with database.transaction():
+            for statement in migration.statements:
+                database.query(statement)
+            database.set_schema_version(migration.number)
+    return copy
+
+
+def _copied(database: Database, version: int) -> Path:
+    stamp = utc_now().replace(":", "").replace(".", "")
+    copy = database.path.with_name(f"{database.path.name}.version-{version}.{stamp}")
+    try:
+        database.back_up(copy)
+    except OSError as error:
+        raise StoreError(
+            f"{database.path} was not brought up to date: its copy could not be written ({error})",
+            hint="Make room, or check the rights of the folder.",
+        ) from error
+    return copy

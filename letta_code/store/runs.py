@@ -1,0 +1,125 @@
+"""Runs: which work goes on, whose process does it, and how it ended; and the one writer of a conversation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from letta_code.core.errors import ConversationBusy, StoreReadOnly
+from letta_code.core.ids import utc_now
+from letta_code.core.messages import Value
+from letta_code.host.locks import FileLock, Owner
+from letta_code.store.append import RunStatus
+from letta_code.store.dialect import Database, Row, SqlValue
+from letta_code.store.engine import Engine
+
+_COLUMNS = "id, conversation_id, status, owner, started_at, ended_at"
+
+
+class Run(Value, frozen=True):
+    """The work from one user message to the end.
+
+    `status` is a `RunStatus` value; `owner` the process that does or did it (None while queued); times are UTC,
+    `ended_at` "" while it goes on.
+    """
+
+    id: str
+    conversation_id: str
+    status: str
+    owner: Owner | None
+    started_at: str
+    ended_at: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet, as far as the store knows."""
+        return self.status in _OPEN
+
+
+_OPEN = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+
+
+class Runs:
+    """The runs of a store.  Their rows follow the journal's events in the same commits; nothing else changes them
+    but `queue`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, run_id: str) -> Run | None:
+        """One run by id, None when there is none."""
+        rows = self._engine.reader().query(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", [run_id])
+        return _run(rows[0]) if rows else None
+
+    def of_conversation(self, conversation_id: str) -> list[Run]:
+        """Its runs, oldest first."""
+        return self._select("conversation_id = ? ORDER BY started_at, id", [conversation_id])
+
+    def open(self, conversation_id: str = "") -> list[Run]:
+        """The runs that have not ended, oldest first, of a conversation or of all.
+
+        Whoever holds the conversation's writer lock knows that the owner of such a run is dead: it then appends
+        a `RunFinished` with the reason `orphaned`.
+        """
+        where = "status IN (?, ?, ?)"
+        values: list[SqlValue] = list(_OPEN)
+        if conversation_id:
+            where += " AND conversation_id = ?"
+            values.append(conversation_id)
+        return self._select(f"{where} ORDER BY started_at, id", values)
+
+    def _select(self, where: str, values: list[SqlValue]) -> list[Run]:
+        return [_run(row) for row in self._engine.reader().query(f"SELECT {_COLUMNS} FROM runs WHERE {where}", values)]
+
+    async def queue(self, run_id: str, conversation_id: str) -> None:
+        """Note a run that some process is to begin; its `RunStarted` makes it running."""
+
+        def work(database: Database) -> None:
+            with database.transaction():
+                database.query(
+                    "INSERT INTO runs (id, conversation_id, status, owner, started_at, ended_at) "
+                    "VALUES (?, ?, ?, '', ?, '')",
+                    [run_id, conversation_id, RunStatus.QUEUED, utc_now()],
+                )
+
+        await self._engine.write(work)
+
+    def acquire_writer(self, conversation_id: str, what: str = "") -> FileLock:
+        """Become the one process that runs this conversation, until `release()` or death.
+
+        The lock is the kernel's, so a dead owner's is free at once.  Raises `ConversationBusy` naming the owner,
+        `StoreReadOnly` when there is no place for the lock.
+        """
+        lock = FileLock(self._lock_path(conversation_id), what=what)
+        try:
+            if lock.try_lock():
+                return lock
+        except OSError as error:
+            raise StoreReadOnly(
+                f"{lock.path} cannot be locked: {error.strerror}", hint=f"Check the rights of {lock.path.parent}."
+            ) from error
+        owner = lock.owner()
+        raise ConversationBusy(
+            f"{conversation_id} is in use by {owner.described() if owner else 'another process'}",
+            hint="Go on there, end that process, or start a new conversation.",
+        )
+
+    def writer(self, conversation_id: str) -> Owner | None:
+        """Who runs this conversation now; None when nobody does."""
+        lock = FileLock(self._lock_path(conversation_id))
+        if not lock.path.exists():
+            return None
+        owner = lock.owner()
+        if not lock.try_lock():
+            return owner
+        lock.release()
+        return None
+
+    def _lock_path(self, conversation_id: str) -> Path:
+        return self._engine.run_dir / f"{conversation_id}.lock"
+
+
+def _run(row: Row) -> Run:
+    owner = msgspec.json.decode(row[3], type=Owner) if row[3] else None
+    return Run(id=row[0], conversation_id=row[1], status=row[2], owner=owner, started_at=row[4], ended_at=row[5])
