@@ -110,7 +110,7 @@ class _Ready:
 class Calls:
     """Judges and runs the calls of one conversation."""
 
-    def __init__(  # noqa: PLR0913 - the seams of a call, each named
+    def __init__(
         self,
         *,
         history: History,
@@ -216,7 +216,7 @@ class Calls:
             result = Result.text(_for_model(error), is_error=True)
         except LettaError as error:
             result = Result.text(f"{error} {error.hint}".strip(), is_error=True)
-        except Exception as error:  # noqa: BLE001 - one of the three borders: a tool's bug must not end the run
+        except Exception as error:  # one of the three borders: a tool's bug must not end the run
             log.exception("tool %s failed", call.name)
             result = Result.text(
                 f"{call.name} failed inside letta-code ({type(error).__name__}: {error}). Try another way.",
@@ -278,4 +278,6 @@ def _for_model(error: LettaError) -> str:
 
 
 def _denied(decision: Decision) -> str:
-    return f"Not allowed: {decision.reason or 'the policy forbids it'}. Do not try to reach the same effect another way."
+    return (
+        f"Not allowed: {decision.reason or 'the policy forbids it'}. Do not try to reach the same effect another way."
+    )

@@ -95,7 +95,11 @@ class Context:
         pinned = self._history.pinned
         head: list[Section] = []
         if pinned:
-            head.append(Section(kind="instructions", title="Instructions", text=pinned.system, tokens=self._count(pinned.system)))
+            head.append(
+                Section(
+                    kind="instructions", title="Instructions", text=pinned.system, tokens=self._count(pinned.system)
+                )
+            )
             for spec in self._tools():
                 text = f"{spec.name}\n{spec.description}\n{spec.parameters.decode()}"
                 head.append(Section(kind="tools", title=spec.name, text=text, tokens=self._count(text)))

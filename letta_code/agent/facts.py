@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -15,7 +15,8 @@ INSTRUCTION_NAMES = ("AGENTS.md", "CLAUDE.md")
 INSTRUCTION_LIMIT = 32_000  # characters of all instruction files together
 _PROGRAMS = (
     "git", "python3", "uv", "pip", "node", "npm", "pnpm", "yarn", "bun", "deno", "go", "cargo", "rustc", "gcc", "clang",
-    "make", "cmake", "java", "mvn", "gradle", "ruby", "php", "dotnet", "docker", "psql", "sqlite3", "curl", "wget", "jq", "gh",
+    "make", "cmake", "java", "mvn", "gradle", "ruby", "php", "dotnet", "docker", "psql", "sqlite3", "curl", "wget", "jq",
+    "gh",
 )  # fmt: skip
 
 
@@ -54,16 +55,14 @@ def _environment(cwd: str) -> Fact:
     programs = " ".join(name for name in _PROGRAMS if _on_path(name))
     date = time.strftime("%Y-%m-%d (%A)")
     user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
-    text = (
-        f"Working directory: {cwd}. User: {user}. Date: {date}. OS: {_system()}. Shell: bash. On PATH: {programs or '-'}."
-    )
+    text = f"Working directory: {cwd}. User: {user}. Date: {date}. OS: {_system()}. Shell: bash. On PATH: {programs}."
     return Fact(kind="environment", key=sha256(text.encode()).hexdigest()[:12], text=text)
 
 
 def _system() -> str:
     """`Debian GNU/Linux 12 x86_64`, `macOS 15.1 arm64`; never starts a process."""
     machine = os.uname().machine
-    if platform.sys.platform == "darwin":  # pyright: ignore[reportAttributeAccessIssue] - platform imports sys
+    if sys.platform == "darwin":
         return f"macOS {machine}"
     try:
         lines = Path("/etc/os-release").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -147,7 +146,9 @@ def _instructions(files: Sequence[tuple[str, str]]) -> Fact:
     parts: list[str] = []
     room = INSTRUCTION_LIMIT
     for path, text in files:
-        shown = text if len(text) <= room else text[:room] + f"\n[cut here: {len(text) - room} characters more in {path}]"
+        shown = (
+            text if len(text) <= room else text[:room] + f"\n[cut here: {len(text) - room} characters more in {path}]"
+        )
         room = max(room - len(text), 0)
         parts.append(f"From {path}:\n{shown}")
     text = "Instructions for this project, written by its people. Follow them.\n\n" + "\n\n".join(parts)

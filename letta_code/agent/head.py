@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -31,12 +31,14 @@ def instructions(lean: bool = False) -> str:
 class Toolset:
     """The tools of a conversation: `sent` go with each request, `deferred` are found by tool_search."""
 
-    def __init__(self, tools: dict[str, Tool[Any]], situation: Situation) -> None:
+    def __init__(self, tools: Mapping[str, Tool[Any]], situation: Situation) -> None:
         lean = situation.model.lean
         usable = {n: t for n, t in tools.items() if t.applies(situation) and (t.lean or not lean)}
         self.deferred = {n: t for n, t in usable.items() if t.deferred}
         self.sent = {
-            n: t for n, t in usable.items() if not t.deferred and (self.deferred or not getattr(t, "deferred_only", False))
+            n: t
+            for n, t in usable.items()
+            if not t.deferred and (self.deferred or not getattr(t, "deferred_only", False))
         }
         self.known = {**self.sent, **self.deferred}
 

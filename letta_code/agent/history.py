@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from letta_code.core import events as ev
 from letta_code.core.messages import (
@@ -34,7 +34,7 @@ class History:
         self.messages: list[Message] = []
         self.facts: dict[str, str] = {}  # the fact_key last told, by kind
         self.seen: dict[str, str] = {}  # the SHA-256 of each file version that the model knows, by real path
-        self.tool_state: dict[str, dict[str, str]] = {}
+        self.tool_state: dict[str, Mapping[str, str]] = {}
         self.loaded_tools: list[str] = []  # JSON arrays of specifications, in the order they came
         self.queued: dict[str, ev.MessageQueued] = {}
         self.client_ids: set[str] = set()

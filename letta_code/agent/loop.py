@@ -16,7 +16,7 @@ from letta_code.core.errors import ProviderError
 from letta_code.core.events import (
     AssistantMessage,
     DraftDropped,
-    Durable,
+    KnownEvent,
     LiveEvent,
     ReminderAdded,
     StopReason,
@@ -29,7 +29,7 @@ from letta_code.core.messages import TextPart, ToolCall, Value, text_of
 from letta_code.llm.model import ChatRequest, ModelInfo, StreamPart
 from letta_code.llm.retry import Restarted
 
-Output: TypeAlias = "tuple[Durable, ...] | LiveEvent"
+Output: TypeAlias = "tuple[KnownEvent, ...] | LiveEvent"
 
 _EMPTY = "Your last message was empty. Go on with the task, or say that it is finished and what was done."
 _CUT = "Your last message was cut at the output limit. Go on from where it stopped; use smaller steps."
@@ -70,7 +70,7 @@ class Services(Protocol):
         """Where the answer gathers while it comes, so that an interrupt can keep it."""
         ...
 
-    async def prepare(self) -> tuple[Durable, ...]:
+    async def prepare(self) -> tuple[KnownEvent, ...]:
         """What is to be stored before the next request: queued messages, reminders of what changed."""
         ...
 
@@ -147,7 +147,7 @@ async def run_loop(services: Services, steps: Steps) -> AsyncGenerator[Output, N
             yield group
 
 
-async def _answer(services: Services) -> AsyncGenerator[LiveEvent | tuple[Durable, ...], None]:
+async def _answer(services: Services) -> AsyncGenerator[LiveEvent | tuple[KnownEvent, ...], None]:
     """One model call: live events while it comes, the whole in `services.draft`."""
     draft = services.draft
     request = services.request()
@@ -180,7 +180,7 @@ def _reason(message: AssistantMessage | None) -> str:
 
 async def _run_calls(
     services: Services, calls: Sequence[ToolCall], repeats: Repeats, steps: Steps
-) -> AsyncGenerator[tuple[Durable, ...], None]:
+) -> AsyncGenerator[tuple[KnownEvent, ...], None]:
     """Calls that only read run together and are stored together; the others one by one, in order."""
     all_invalid = True
     for group in _groups(services, calls):
@@ -201,7 +201,7 @@ async def _run_calls(
         steps.ended = Ended(reason=StopReason.REPEATED_ERROR)
 
 
-def _behind(calls: Sequence[ToolCall], last_group: Sequence[ToolCall]) -> tuple[Durable, ...]:
+def _behind(calls: Sequence[ToolCall], last_group: Sequence[ToolCall]) -> tuple[KnownEvent, ...]:
     """Results for the calls behind the last group, which will not be run: the history stays balanced."""
     behind = list(calls)[list(calls).index(last_group[-1]) + 1 :]
     return tuple(not_run(call, "Not run: the run was stopped before this call.") for call in behind)
@@ -249,7 +249,7 @@ def _count(repeats: Repeats, judged: Judged, done: Done) -> int:
 def _warned(done: Done, count: int) -> ToolResult:
     if count < WARN_AT:
         return done.result
-    from msgspec.structs import replace  # noqa: PLC0415 - only in the rare case
+    from msgspec.structs import replace
 
     warning = TextPart(text=_REPEATED.format(count=count, stop=STOP_AT))
     return replace(done.result, content=(*done.result.content, warning))

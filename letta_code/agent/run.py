@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -45,7 +45,7 @@ class Surroundings(Protocol):
         ...
 
     @property
-    def tools(self) -> dict[str, Tool[Any]]:
+    def tools(self) -> Mapping[str, Tool[Any]]:
         """Every tool there is."""
         ...
 
@@ -94,7 +94,7 @@ class Run:
         self.run_id = run_id or new_id("run")
         self.draft = Draft()
         self.reason = ""
-        self.begun = False
+        self.begun = asyncio.Event()
         self._messages = tuple(messages)
         self._model = model
         self._started = False
@@ -107,18 +107,18 @@ class Run:
 
     # ------------------------------------------------------------ the beginning
 
-    def opening(self) -> tuple[ev.Durable, ...]:
+    def opening(self) -> tuple[ev.KnownEvent, ...]:
         """What the model is to know before the message: the head where it changed, facts where they changed."""
         if self._model is None or self._calls is None:
             return ()
         history = self.session.history
         head = pin(self._calls.toolset, self._model.info, __version__)
-        pinned: list[ev.Durable] = []
+        pinned: list[ev.KnownEvent] = []
         if history.pinned is None or history.pinned.key != head.key:
             pinned.append(head)
         return (*pinned, *self._reminders())
 
-    def _reminders(self) -> list[ev.Durable]:
+    def _reminders(self) -> list[ev.KnownEvent]:
         told = self.session.history.facts
         return [
             ev.ReminderAdded(message_id=new_id("msg"), kind=fact.kind, text=fact.text, fact_key=fact.key)
@@ -126,7 +126,7 @@ class Run:
             if told.get(fact.kind) != fact.key
         ]
 
-    def started(self) -> tuple[ev.Durable, ...]:
+    def started(self) -> tuple[ev.KnownEvent, ...]:
         """The run's first event, once the model is open."""
         if self._model is None or self._started:
             return ()
@@ -149,7 +149,7 @@ class Run:
 
     async def work(self) -> None:
         """Do the run to its end, whatever that is; the history is balanced then and `reason` says why it ended."""
-        self.begun = True
+        self.begun.set()
         timer: asyncio.TimerHandle | None = None
         error: LettaError | None = None
         try:
@@ -162,7 +162,7 @@ class Run:
             self.reason = self._stop_reason or ev.StopReason.INTERRUPTED
         except LettaError as why:
             self.reason, error = ev.StopReason.ERROR, why
-        except Exception as why:  # noqa: BLE001 - one of the three borders: a bug ends the run, not the program
+        except Exception as why:  # one of the three borders: a bug ends the run, not the program
             log.exception("run %s failed", self.run_id)
             self.reason = ev.StopReason.ERROR
             error = LettaError(f"letta-code failed inside ({type(why).__name__}: {why}).", hint="See ~/.letta/logs.")
@@ -262,7 +262,7 @@ class Run:
 
     async def balance(self, words: str, status: str) -> None:
         """Close what is open: the answer so far is kept, every call gets a result, every question an answer."""
-        kept: list[ev.Durable] = []
+        kept: list[ev.KnownEvent] = []
         if message := self.draft.take(finish="interrupted"):
             kept.append(message)
         for request_id in [*self.session.history.open_requests]:
@@ -290,7 +290,7 @@ class Run:
             raise ConfigError("No model is open.")
         return self._model
 
-    async def prepare(self) -> tuple[ev.Durable, ...]:
+    async def prepare(self) -> tuple[ev.KnownEvent, ...]:
         """Deliver what was said meanwhile, and what changed in the world on a person's word (the mode)."""
         told = self.session.history.facts.get("mode")
         changed = self._reminders() if told != self.session.mode else []
@@ -332,6 +332,3 @@ def _minus(after: Usage, before: Usage) -> Usage:
         cache_write=after.cache_write - before.cache_write,
         reasoning=after.reasoning - before.reasoning,
     )
-
-
-

@@ -38,7 +38,7 @@ _ORPHAN = (
 class Journal(Protocol):
     """Where a conversation's events are kept (the store, for one conversation)."""
 
-    async def append(self, events: Sequence[ev.Durable]) -> Sequence[ev.Durable]:
+    async def append(self, events: Sequence[ev.KnownEvent]) -> Sequence[ev.KnownEvent]:
         """Keep events in one commit; gives them back with `seq` and `at`.  Raises `StoreError`."""
         ...
 
@@ -72,11 +72,13 @@ class Session:
         surroundings: Surroundings,
         open_model: OpenModel,
         count: Count,
+        store: object = None,
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
         self.options = options
         self.history = history
+        self.store = store  # for slash commands that list or search what is kept
         self.surroundings = surroundings
         self.context = Context(history, count)
         self._journal = journal
@@ -162,7 +164,7 @@ class Session:
         self._run = run
         self._task = asyncio.create_task(self._work(run), name=f"run {run.run_id}")
 
-    def _first_events(self, messages: Sequence[ev.UserMessage]) -> list[ev.Durable]:
+    def _first_events(self, messages: Sequence[ev.UserMessage]) -> list[ev.KnownEvent]:
         if self.history.started is not None:
             return []
         title = " ".join(text_of(messages[0].content).split())[:TITLE_LENGTH] if messages else ""
@@ -245,8 +247,8 @@ class Session:
 
     async def interrupt(self) -> None:
         """Stop the run; the history is balanced and durable when this returns."""
-        while self._run is not None and self.running and not self._run.begun:
-            await asyncio.sleep(0)  # a task that is cancelled before its first step never runs at all
+        if self._run is not None and self.running:
+            await self._run.begun.wait()  # a task that is cancelled before its first step never runs at all
         if self._run is not None and self._task is not None and not self._task.done():
             self._run.stop(ev.StopReason.INTERRUPTED, self._task)
             await asyncio.wait([self._task])
@@ -333,7 +335,7 @@ class Session:
         for queue in self._listeners:
             queue.put_nowait(event)
 
-    async def commit(self, *events: ev.Durable) -> None:
+    async def commit(self, *events: ev.KnownEvent) -> None:
         """Keep events in one commit, then take them in and tell of them.
 
         A full disk pauses here, with a notice, until there is room again.  Cancellation is held back until the commit
@@ -347,7 +349,7 @@ class Session:
         if cancelled:
             raise asyncio.CancelledError
 
-    async def _commit(self, events: Sequence[ev.Durable]) -> None:
+    async def _commit(self, events: Sequence[ev.KnownEvent]) -> None:
         async with self._committing:
             attempt = 0
             while True:
@@ -364,8 +366,10 @@ class Session:
                     await asyncio.sleep(STORAGE_RETRY_SECONDS)
             self._take_in(stored)
 
-    def _take_in(self, stored: Sequence[ev.Durable]) -> None:
+    def _take_in(self, stored: Sequence[ev.KnownEvent]) -> None:
         for event in stored:
+            if event.seq <= self.history.last_seq:
+                continue  # it was kept before (a client id that is known already)
             self.history.apply(event)
             self.publish(event)
 
@@ -373,7 +377,7 @@ class Session:
         return self._run.run_id if self._run else ""
 
 
-def _with_run(event: ev.Durable, run_id: str) -> ev.Durable:
+def _with_run(event: ev.KnownEvent, run_id: str) -> ev.KnownEvent:
     from msgspec.structs import replace
 
     return replace(event, run_id=run_id)

@@ -6,6 +6,7 @@ Live events are told while something goes on and never stored; what they say is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -154,7 +155,7 @@ class ToolResult(Durable, tag="tool_result"):
     title: str = ""
     blocks: tuple[DisplayBlock, ...] = ()
     files: tuple[FileSeen, ...] = ()
-    state: dict[str, str] = {}
+    state: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     seconds: float = 0.0
 
 
@@ -309,14 +310,7 @@ class ContextMeter(Live, tag="context_meter"):
 
 
 LiveEvent: TypeAlias = (
-    TextDelta
-    | ReasoningDelta
-    | CallDelta
-    | DraftDropped
-    | ToolStarted
-    | ToolOutput
-    | Waiting
-    | ContextMeter
+    TextDelta | ReasoningDelta | CallDelta | DraftDropped | ToolStarted | ToolOutput | Waiting | ContextMeter
 )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, dataclass_transform
 
 import msgspec
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))  # what pyright cannot see in a base
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every value that is stored or sent: immutable, fields by name, defaults left out of the JSON."""
 

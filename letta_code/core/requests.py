@@ -9,7 +9,7 @@ from letta_code.core.messages import Value
 
 
 class RuleOffer(Value):
-    """A rule that a yes can be remembered as; `pattern` is shown exactly as it would be saved, e.g. `Bash(npm test)`."""
+    """A rule that a yes can be remembered as; `pattern` is shown just as it would be saved, e.g. `Bash(npm test)`."""
 
     pattern: str
     text: str = ""
@@ -49,7 +49,7 @@ Request: TypeAlias = ApprovalRequest | QuestionRequest
 
 
 class Approve(Value, tag_field="kind", tag="approve"):
-    """Yes.  `remember` is once, conversation, project or always; `pattern` is the rule remembered for the last three."""
+    """Yes.  `remember` is once, conversation, project or always; `pattern` is the rule that is remembered."""
 
     remember: str = "once"
     pattern: str = ""

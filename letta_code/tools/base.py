@@ -48,7 +48,7 @@ class ToolResult(Value):
     content: tuple[ContentPart, ...]
     blocks: tuple[DisplayBlock, ...] = ()
     files: tuple[FileSeen, ...] = ()
-    state: dict[str, str] = {}
+    state: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     load_tools: tuple[str, ...] = ()
     todo: tuple[TodoItem, ...] | None = None
     is_error: bool = False

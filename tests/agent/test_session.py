@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def results(journal: MemoryJournal) -> list[tuple[str, str]]:
 
 async def until(check: Any, seconds: float = 3.0) -> None:
     async with asyncio.timeout(seconds):
-        while not check():
+        while not check():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.005)
 
 
@@ -464,7 +465,7 @@ async def test_messages_only_ever_grow_at_their_end() -> None:
     await again.send("third")
     await again.idle()
     requests = [*model.requests, *again_model.requests]
-    for before, after in zip(requests, requests[1:], strict=False):
+    for before, after in pairwise(requests):
         assert list(after.messages[: len(before.messages)]) == list(before.messages)
         assert (after.system, after.tools) == (before.system, before.tools)
     assert len(requests) == 5

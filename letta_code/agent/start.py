@@ -1,0 +1,127 @@
+"""Start: puts a session together from the store, the settings, the workspace and the model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from letta_code.agent.history import History
+from letta_code.agent.place import Place
+from letta_code.agent.port import SessionOptions
+from letta_code.agent.session import OpenModel, Session
+from letta_code.config.credentials import Credentials
+from letta_code.config.paths import Paths
+from letta_code.core import events as ev
+from letta_code.core.errors import UsageError
+from letta_code.core.ids import new_id
+from letta_code.host.locks import FileLock
+from letta_code.llm.connect import open_model
+from letta_code.llm.model import ChatModel
+from letta_code.llm.tokens import TokenCounter
+from letta_code.store.database import Store
+from letta_code.workspace.local import LocalWorkspace
+
+
+class StoredConversation:
+    """The store seen from one conversation: what a session calls its journal."""
+
+    def __init__(self, store: Store, conversation_id: str, lock: FileLock | None) -> None:
+        self._store = store
+        self._id = conversation_id
+        self._lock = lock
+
+    async def append(self, events: Sequence[ev.KnownEvent]) -> Sequence[ev.KnownEvent]:
+        """Keep events in one commit."""
+        return await self._store.append(self._id, events)
+
+    async def answer(self, event: ev.RequestAnswered) -> tuple[ev.RequestAnswered, bool]:
+        """Keep the first answer to a request."""
+        before = self._store.last_seq(self._id)
+        stands = await self._store.answer(self._id, event)
+        return stands, stands.seq > before
+
+    async def read(self, after: int, until: int) -> Sequence[ev.Event]:
+        """Stored events with `after < seq <= until`; read off the event loop."""
+        stored = await asyncio.to_thread(self._store.read, self._id, after)
+        return [one.event for one in stored if one.seq <= until]
+
+    async def close(self) -> None:
+        """Let others write this conversation."""
+        if self._lock is not None:
+            self._lock.release()
+        await asyncio.to_thread(self._store.close)
+
+
+async def start_session(options: SessionOptions, *, paths: Paths | None = None) -> Session:
+    """Open a conversation: a new one, the newest of the folder (`last`), or one by its id.
+
+    Raises `UsageError` when there is no such conversation, `ConversationBusy` when another process writes it,
+    `StoreError` when the store cannot be opened.
+    """
+    paths = (paths or Paths.find()).ensure()
+    store = Store.open(
+        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+    )
+    try:
+        return await _open(store, options, paths)
+    except BaseException:
+        store.close()
+        raise
+
+
+async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
+    conversation_id, known = _choose(store, options)
+    lock = store.acquire_writer(conversation_id, options.face)
+    history = History()
+    if known:
+        history.extend(stored.event for stored in store.read(conversation_id))
+    agent_id = history.started.agent_id if history.started else (await store.agents.ensure_default()).id
+    session = Session(
+        conversation_id=conversation_id,
+        agent_id=agent_id,
+        options=options,
+        journal=StoredConversation(store, conversation_id, lock),
+        history=history,
+        surroundings=_place(options, paths, history),
+        open_model=_opener(options, paths),
+        count=TokenCounter().count,
+        store=store,
+    )
+    if known:
+        await session.recover()
+    return session
+
+
+def _choose(store: Store, options: SessionOptions) -> tuple[str, bool]:
+    wanted = options.conversation
+    if not wanted:
+        return new_id("conv"), False
+    if wanted == "last":
+        latest = store.conversations.latest_for(options.cwd)
+        if latest is None:
+            raise UsageError(f"There is no conversation in {options.cwd} yet.", hint="Start one without --continue.")
+        return latest.id, True
+    if store.conversations.get(wanted) is None:
+        raise UsageError(f"There is no conversation {wanted}.", hint="`letta-code conversations` lists them.")
+    return wanted, True
+
+
+def _place(options: SessionOptions, paths: Paths, history: History) -> Place:
+    workspace = LocalWorkspace(options.cwd, Path(tempfile.gettempdir(), f"letta-code-{os.getuid()}"))
+    place = Place(options, paths, workspace)
+    for answer in history.approvals:
+        if answer.remember == "conversation":
+            place.remember(answer)
+    return place
+
+
+def _opener(options: SessionOptions, paths: Paths) -> OpenModel:
+    credentials = Credentials(paths)
+
+    async def open_named(name: str) -> ChatModel:
+        return await asyncio.to_thread(open_model, name, options.settings, credentials.get)
+
+    return open_named
