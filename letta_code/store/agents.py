@@ -76,10 +76,7 @@ class Agents:
                     if rows:
                         return _agent(rows[0])
                 self._make_folder(agent)
-                database.query(
-                    "INSERT INTO agents (id, name, created_at, updated_at) VALUES (?, ?, ?, ?)",
-                    [agent.id, agent.name, now, now],
-                )
+                insert_agent(database, agent.id, agent.name, now)
             return agent
 
         return await self._engine.write(work)
@@ -120,3 +117,10 @@ class Agents:
 
 def _agent(row: Row) -> Agent:
     return Agent(id=row[0], name=row[1], created_at=row[2], updated_at=row[3])
+
+
+def insert_agent(database: Database, agent_id: str, name: str, now: str) -> None:
+    """Make an agent's row, inside a transaction."""
+    database.query(
+        "INSERT INTO agents (id, name, created_at, updated_at) VALUES (?, ?, ?, ?)", [agent_id, name, now, now]
+    )

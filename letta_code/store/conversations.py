@@ -11,10 +11,10 @@ from letta_code.core.events import ConversationRenamed, ConversationStarted
 from letta_code.core.ids import new_id, utc_now
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write
-from letta_code.store.append import start_conversation
 from letta_code.store.dialect import Database, Row, SqlValue
 from letta_code.store.engine import Engine
 from letta_code.store.journal import Journal
+from letta_code.store.summary import start_conversation
 
 _COLUMNS = "id, agent_id, cwd, title, opening, created_at, updated_at, last_seq, message_count, forked_from"
 

@@ -13,6 +13,7 @@ from letta_code.store.conversations import Conversations
 from letta_code.store.engine import Engine, open_engine
 from letta_code.store.journal import Journal, StoredEvent
 from letta_code.store.mirror import Mirror
+from letta_code.store.rebuild import mirrors, rebuild
 from letta_code.store.runs import Runs
 
 
@@ -49,7 +50,17 @@ class Store:
         """
         path = Path(path)
         engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only)
-        return cls(engine, conversations_dir, agents_dir)
+        store = cls(engine, conversations_dir, agents_dir)
+        if engine.is_new and conversations_dir and next(mirrors(conversations_dir), None):
+            store._restore(conversations_dir)  # the database was lost or moved aside: never an empty list
+        return store
+
+    def _restore(self, conversations_dir: Path) -> None:
+        result = self._engine.write_now(lambda database: rebuild(database, conversations_dir, "letta"))
+        self._engine.notices += (
+            f"{self.path} was missing: {result.conversations} conversations were restored from {conversations_dir}"
+            + "".join(f"; {name}: {len(wrong)} parts set aside" for name, wrong in result.problems.items()),
+        )
 
     @property
     def path(self) -> Path:
@@ -95,6 +106,8 @@ class Store:
         """Finish what was given to the writer, end the followers, close the files; harmless when done twice."""
         self._engine.close()
         self.journal.close()
+        if self._mirror:
+            self._mirror.close()
 
     def __enter__(self) -> Store:
         return self

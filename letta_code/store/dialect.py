@@ -188,7 +188,8 @@ def explain(error: apsw.Error, path: Path) -> StoreError:
         case apsw.CorruptError() | apsw.NotADBError():
             return StoreError(
                 f"{path} is damaged: {error}",
-                hint="Keep the file, move it aside, and rebuild it from the conversations/*.jsonl files beside it.",
+                hint=f"Move {path.name} aside (keep it): the next start restores the conversations from their "
+                "readable copies, conversations/*.jsonl.",
             )
         case apsw.ReadOnlyError():
             return StoreReadOnly(

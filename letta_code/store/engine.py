@@ -28,14 +28,17 @@ URGENT_PAGES = 4096
 class Engine:
     """Gives every thread its reading connection and hands writing work to the writer.
 
-    `notices` are sentences for the person: what was found while opening.
+    `notices` are sentences for the person: what was found while opening; `is_new` says that the file was just made.
     """
 
-    def __init__(self, path: Path, run_dir: Path, database: Database, notices: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, run_dir: Path, database: Database, notices: Sequence[str] = (), *, is_new: bool = False
+    ) -> None:
         self.path = path
         self.run_dir = run_dir
         self.read_only = database.read_only
-        self.notices = tuple(notices)
+        self.is_new = is_new
+        self.notices: tuple[str, ...] = tuple(notices)
         self.closed = False
         self._checkpoint_lock = FileLock(run_dir / "checkpoint.lock")
         self._writer = Writer(database, self._after_commit)
@@ -126,7 +129,7 @@ def _opened(path: Path, run_dir: Path, database: Database, migrations: Sequence[
         database.prepare_for_writing()
     else:
         notices.extend(_brought_up_to_date(run_dir, database, migrations))
-    return Engine(path, run_dir, database, notices)
+    return Engine(path, run_dir, database, notices, is_new=version == 0)
 
 
 def _own(database: Database) -> Database:

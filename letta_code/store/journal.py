@@ -106,6 +106,13 @@ class Journal:
         )
         return StoredEvent(seq=seq, event=notice, raw=left, damage=damage)
 
+    def message_seq(self, conversation_id: str, client_id: str) -> int:
+        """The seq of the user's message with this client id, or of it as queued; 0 when it is not known."""
+        sql = "SELECT seq FROM event_keys WHERE conversation_id = ? AND name IN (?, ?) ORDER BY name LIMIT 1"
+        names = [f"message:{client_id}", f"queued:{client_id}"]
+        rows = self._engine.reader().query(sql, [conversation_id, *names])
+        return int(rows[0][0]) if rows else 0
+
     def last_seq(self, conversation_id: str) -> int:
         """The seq of the conversation's last event, 0 when it does not exist."""
         rows = self._engine.reader().query("SELECT last_seq FROM conversations WHERE id = ?", [conversation_id])
@@ -120,8 +127,13 @@ class Journal:
         with self._followers.one(conversation_id) as wake:
             while not self._engine.closed:
                 wake.clear()
-                now = self._engine.reader().change_mark()
-                page = self.read(conversation_id, after, PAGE) if now != mark else []
+                try:
+                    now = self._engine.reader().change_mark()
+                    page = self.read(conversation_id, after, PAGE) if now != mark else []
+                except StoreError:
+                    if self._engine.closed:  # by another thread, just now
+                        return
+                    raise
                 mark = now
                 for stored in page:
                     after = stored.seq

@@ -61,6 +61,15 @@ def from_line(line: bytes) -> StoredRow:
     return StoredRow(seq=_head.decode(body).seq, crc=crc, body=body)
 
 
+def is_mirror(path: Path) -> bool:
+    """Whether the file begins as a mirror does; an unreadable one does not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_PREFIX)) == _PREFIX
+    except OSError:
+        return False
+
+
 class Source(Protocol):
     """The conversation in the database, as the mirror asks for it when it is not simply one append behind."""
 

@@ -10,9 +10,9 @@ from letta_code.core.errors import ConversationBusy, StoreReadOnly
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
 from letta_code.host.locks import FileLock, Owner
-from letta_code.store.append import RunStatus
 from letta_code.store.dialect import Database, Row, SqlValue
 from letta_code.store.engine import Engine
+from letta_code.store.summary import RunStatus
 
 _COLUMNS = "id, conversation_id, status, owner, started_at, ended_at"
 
