@@ -15,8 +15,8 @@ INSTRUCTION_NAMES = ("AGENTS.md", "CLAUDE.md")
 INSTRUCTION_LIMIT = 32_000  # characters of all instruction files together
 _PROGRAMS = (
     "git", "python3", "uv", "pip", "node", "npm", "pnpm", "yarn", "bun", "deno", "go", "cargo", "rustc", "gcc", "clang",
-    "make", "cmake", "java", "mvn", "gradle", "ruby", "php", "dotnet", "docker", "psql", "sqlite3", "curl", "wget", "jq",
-    "gh",
+    "make", "cmake", "java", "mvn", "gradle", "ruby", "php", "dotnet", "docker", "psql", "sqlite3", "curl", "wget",
+    "jq", "gh",
 )  # fmt: skip
 
 

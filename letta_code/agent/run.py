@@ -302,9 +302,18 @@ class Run:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart | Restarted]:
         """Ask the model, with retries that a face is told of."""
-        limits = RetryLimits(total_seconds=self.session.options.settings.retry_seconds)
-        async for part in stream_with_retries(self._opened(), request, limits=limits, on_wait=self.session.publish):
-            yield part
+        limits = RetryLimits(retry_seconds=self.session.options.settings.retry_seconds)
+        parts = stream_with_retries(self._opened(), request, limits=limits, on_wait=self._tell_wait)
+        async with aclosing(parts):
+            async for part in parts:
+                yield part
+
+    def _tell_wait(self, phase: str, seconds: float, attempt: int = 1, reason: str = "") -> None:
+        self.session.publish(
+            ev.Waiting(
+                after_seq=self.session.history.last_seq, phase=phase, seconds=seconds, attempt=attempt, reason=reason
+            )
+        )
 
     def reads_only(self, call: ToolCall) -> bool:
         """Whether the call changes nothing."""
