@@ -1,0 +1,200 @@
+"""A conversation on the wire: calls and results balanced, each message encoded once, the whole only growing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from letta_code.core.messages import AssistantText, Message, Reminder, Summary, TextPart, ToolCall, ToolText, UserText
+
+NO_RESULT = "No result was kept for this call: it was interrupted, and whether it had an effect is unknown."
+EMPTY = "(empty)"  # providers refuse empty texts
+
+_REMINDER_TAG = re.compile(r"<(?=\s*/?\s*system-reminder)", re.IGNORECASE)
+
+
+class Results:
+    """The results of all calls of one assistant message, in the order of the calls."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: tuple[ToolText, ...]) -> None:
+        self.items = items
+
+
+Spoken: TypeAlias = UserText | Reminder | Summary
+Item: TypeAlias = Spoken | AssistantText | Results
+
+
+class Balance:
+    """Puts results right behind their calls, as every provider demands.
+
+    A seat belt: the session keeps its history balanced by itself.  The rules depend on the messages alone:
+    what stands between a call and its results comes after them; a call without a result when the model speaks again (or
+    at the end) gets `NO_RESULT`; a result without a call, or a second one for the same call, is left out.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, ToolCall] = {}
+        self._got: dict[str, ToolText] = {}
+        self._held: list[Spoken] = []
+
+    def add(self, message: Message) -> list[Item]:
+        """What goes on the wire now that this message is known."""
+        if isinstance(message, ToolText):
+            return self._result(message)
+        if isinstance(message, AssistantText):
+            ready = self.rest()
+            self._open = {call.id: call for call in message.tool_calls}
+            self._got = {}
+            self._held = []
+            return [*ready, message]
+        if self._open:
+            self._held.append(message)
+            return []
+        return [message]
+
+    def rest(self) -> list[Item]:
+        """What must follow if nothing else comes; changes nothing."""
+        if not self._open:
+            return []
+        return [self._group(), *self._held]
+
+    def _result(self, message: ToolText) -> list[Item]:
+        if message.call_id not in self._open or message.call_id in self._got:
+            return []
+        self._got[message.call_id] = message
+        if len(self._got) < len(self._open):
+            return []
+        ready = self.rest()
+        self._open = {}
+        self._held = []
+        return ready
+
+    def _group(self) -> Results:
+        return Results(tuple(self._got.get(call.id) or _missing(call) for call in self._open.values()))
+
+
+def _missing(call: ToolCall) -> ToolText:
+    return ToolText(message_id="", call_id=call.id, name=call.name, content=(TextPart(text=NO_RESULT),), is_error=True)
+
+
+class Encode(Protocol):
+    """Wire messages for one item: JSON objects as bytes, each with whether its role is user."""
+
+    def __call__(self, item: Item) -> list[tuple[bytes, bool]]: ...
+
+
+class History:
+    """The messages of one conversation as bytes, joined by commas.
+
+    As long as the messages only grow at their end, only the new ones are encoded: a request late in a long conversation
+    costs one comparison of the list (by identity) and one copy of the bytes.
+    """
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._reset()
+
+    def _reset(self) -> None:
+        self._seen: list[Message] = []
+        self._balance = Balance()
+        self._done = bytearray()
+        self._turns: list[int] = []  # ends of the last user-role turns in `_done`, at most 2
+        self._after_user = False
+        self.call_ids: set[str] = set()
+
+    def update(self, messages: Sequence[Message]) -> tuple[bytes | bytearray, tuple[int, ...]]:
+        """The messages as `{…},{…}`, not to be altered, and where the last two user-role turns end in them (offsets
+        behind their last bytes)."""
+        known = len(self._seen)
+        new = list(messages)
+        if new[:known] != self._seen:
+            self._reset()
+            known = 0
+        for message in new[known:]:
+            if isinstance(message, AssistantText):
+                self.call_ids.update(call.id for call in message.tool_calls)
+            for item in self._balance.add(message):
+                self._append(item)
+        self._seen = new
+        return self._with_rest()
+
+    def _append(self, item: Item) -> None:
+        for piece, is_user in self._encode(item):
+            if self._done:
+                self._done += b","
+            self._done += piece
+            self._turns, self._after_user = _turns_with(self._turns, self._after_user, len(self._done), is_user)
+
+    def _with_rest(self) -> tuple[bytes | bytearray, tuple[int, ...]]:
+        turns, after_user = self._turns, self._after_user
+        extra = bytearray()
+        for item in self._balance.rest():
+            for piece, is_user in self._encode(item):
+                if self._done or extra:
+                    extra += b","
+                extra += piece
+                turns, after_user = _turns_with(turns, after_user, len(self._done) + len(extra), is_user)
+        return self._done + extra if extra else self._done, tuple(turns)
+
+
+def _turns_with(turns: list[int], after_user: bool, end: int, is_user: bool) -> tuple[list[int], bool]:
+    if not is_user:
+        return turns, False
+    if after_user:
+        return [*turns[:-1], end], True
+    return [*turns[-1:], end], True
+
+
+class Histories:
+    """The histories of the conversations that a client serves; the least recently used is forgotten."""
+
+    def __init__(self, encode: Encode, most: int = 4) -> None:
+        self._encode = encode
+        self._most = most
+        self._by_id: dict[str, History] = {}
+
+    def of(self, conversation_id: str) -> History:
+        """The history of a conversation, empty at first."""
+        history = self._by_id.pop(conversation_id, None) or History(self._encode)
+        self._by_id[conversation_id] = history
+        if len(self._by_id) > self._most:
+            del self._by_id[next(iter(self._by_id))]
+        return history
+
+
+def reminder_text(text: str) -> str:
+    """A reminder in its tags; the text can neither close nor open one."""
+    return f"<system-reminder>\n{_REMINDER_TAG.sub('&lt;', text)}\n</system-reminder>"
+
+
+def sendable(text: str) -> str:
+    """The text, lone surrogates (undecodable bytes of a file name or a command) replaced: JSON in UTF-8 has no place
+    for them."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def arguments_object(arguments: str) -> bytes:
+    """A call's arguments as a JSON object.
+
+    What the model wrote, when that is an object; `{}` for nothing at all; otherwise `{"_invalid": "<what it wrote>"}`:
+    providers answer 400 to a history with broken JSON in it, and so the model still sees its own mistake.
+    """
+    raw = sendable(arguments).encode()
+    if not raw.strip():
+        return b"{}"
+    try:
+        msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return msgspec.json.encode({"_invalid": sendable(arguments)})
+    return raw

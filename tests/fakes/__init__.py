@@ -1,0 +1,3 @@
+"""Fakes that several rooms' tests use."""
+
+from __future__ import annotations
