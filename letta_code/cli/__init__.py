@@ -1,1 +1,68 @@
-"""The command line, one verb a file."""
+"""The command line: `letta-code [DIR] [flags]` opens a face, `letta-code VERB` runs one file of this folder.
+
+A verb is a module here whose name has no underscore, with `run(argv) -> int`; the first line of its docstring is its
+help text.  Modules with an underscore are shared by the verbs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from letta_code.core.errors import LettaError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return the process's exit code.
+
+    0 done; 1 agent or configuration error; 2 usage; 3 permission or trust; 4 limit reached; 75 provider unavailable;
+    129, 130, 143 ended by a signal; 141 the reader of our output went away in the middle.
+    """
+    from letta_code.core.errors import LettaError
+
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _dispatch(argv)
+        sys.stdout.flush()
+        return code
+    except LettaError as error:
+        return tell(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output went away; Python would complain once more when it flushes at the end.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+
+
+def tell(error: LettaError) -> int:
+    """Say what happened and what to do on stderr; returns the exit code that goes with it."""
+    lines = [f"letta-code: {error}", *([f"  {error.hint}"] if error.hint else [])]
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def is_verb(word: str) -> bool:
+    """Whether a word names a verb; a folder of the same name is meant by `./word`."""
+    return word.isidentifier() and not word.startswith("_") and Path(__file__).with_name(f"{word}.py").is_file()
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if argv and argv[0] in ("--version", "-V"):
+        from letta_code import __version__
+
+        print(f"letta-code {__version__}")
+        return 0
+    if argv and is_verb(argv[0]):
+        from importlib import import_module
+
+        run: int = import_module(f"letta_code.cli.{argv[0]}").run(list(argv[1:]))
+        return run
+    from letta_code.cli import _start
+
+    return _start.run(argv)

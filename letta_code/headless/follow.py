@@ -1,0 +1,159 @@
+"""Following a session: its events to the output, its requests to whoever can answer, its runs to results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from letta_code.agent.port import SessionPort
+from letta_code.core.errors import UsageError
+from letta_code.core.events import (
+    AssistantMessage,
+    Durable,
+    Event,
+    LiveEvent,
+    RequestAnswered,
+    RequestMade,
+    RunFinished,
+    RunStarted,
+    StopReason,
+    UnknownEvent,
+)
+from letta_code.core.requests import Answer, ApprovalRequest, Approve, Request, Unanswered
+from letta_code.headless.output import Output
+from letta_code.headless.protocol import AnswerInput, Input, InterruptInput, ModeInput, ModelInput, SayInput
+from letta_code.headless.result import Denial, exit_code_of, result_of
+
+_FACE = "headless"
+_EDITS = ("Edit", "Write", "ApplyPatch")
+_CATCH_UP_SECONDS = 5.0
+
+
+class Follower:
+    """The one reader of a session's events in a headless run.  `code` is the exit code of the last run."""
+
+    def __init__(self, session: SessionPort, output: Output, *, answering: bool, stop_code: Callable[[], int]) -> None:
+        """`answering`: somebody on stdin answers requests; `stop_code` gives 128 + the signal that came, else 0."""
+        self.code = 0
+        self._session = session
+        self._output = output
+        self._answering = answering
+        self._stop_code = stop_code
+        self._answer = ""  # the model's last words
+        self._model = session.status.model
+        self._open: dict[str, Request] = {}
+        self._known: set[str] = set()
+        self._denials: list[Denial] = []
+        self._seen = 0
+        self._moved = asyncio.Event()
+
+    async def follow(self, after: int) -> None:
+        """Print every event after a seq until cancelled."""
+        self._seen = after
+        async for event in self._session.events(after):
+            if isinstance(event, RequestMade):  # known before it is printed: its answer may come at once
+                self._open[event.request.request_id] = event.request
+                self._known.add(event.request.request_id)
+            await self._output.event(event)
+            await self._note(event)
+            if isinstance(event, Durable | UnknownEvent):
+                self._seen = event.seq
+                self._moved.set()
+
+    async def caught_up(self, seq: int) -> None:
+        """Wait until the event of this seq has been printed."""
+        try:
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                while self._seen < seq:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            pass  # the run has ended all the same; what is missing is in the store
+
+    async def take(self, said: Input) -> None:
+        """Do what a line of stdin asks; raises `LettaError`."""
+        match said:
+            case SayInput(text=text, client_id=client_id):
+                await self._session.send(text, client_id=client_id)
+            case AnswerInput(request_id=request_id, answer=answer):
+                await self._answer_from_stdin(request_id, answer)
+            case InterruptInput():
+                await self._session.interrupt()
+            case ModeInput(mode=mode):
+                await self._session.set_mode(mode)
+            case ModelInput(model=model):
+                await self._session.set_model(model)
+
+    async def nobody_answers(self) -> None:
+        """From here on nobody is there to answer: open requests too are answered so."""
+        self._answering = False
+        for request in list(self._open.values()):
+            await self._refuse(request)
+
+    async def _note(self, event: Event | LiveEvent) -> None:
+        match event:
+            case RunStarted():
+                self._answer, self._denials = "", []
+                self._model = event.model or self._model
+            case AssistantMessage():
+                if event.text or not event.tool_calls:
+                    self._answer = event.text
+            case RequestMade(request=request):
+                if not self._answering:
+                    await self._refuse(request)
+            case RequestAnswered():
+                self._note_answer(event)
+            case RunFinished() if event.reason != StopReason.ORPHANED:
+                self._finished(event)
+            case _:
+                pass
+
+    async def _answer_from_stdin(self, request_id: str, answer: Answer) -> None:
+        if request_id not in self._known:
+            raise UsageError(f"There is no request {request_id}.", hint="Answer the ids of request_made lines.")
+        given = await self._session.answer(request_id, answer, _FACE)
+        if given.answer != answer:
+            raise UsageError(f"The request {request_id} was answered already, by {given.by or 'another'}.")
+
+    async def _refuse(self, request: Request) -> None:
+        await self._session.answer(request.request_id, Unanswered(reason=reason_for(request)), _FACE)
+
+    def _note_answer(self, event: RequestAnswered) -> None:
+        request = self._open.pop(event.request_id, None)
+        if isinstance(request, ApprovalRequest) and not isinstance(event.answer, Approve):
+            denial = Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request))
+            self._denials.append(denial)
+            self._output.progress.denied(denial)
+
+    def _finished(self, event: RunFinished) -> None:
+        stopped = self._stop_code() if event.reason == StopReason.INTERRUPTED else 0
+        self.code = stopped or exit_code_of(event)
+        result = result_of(
+            event,
+            exit_code=self.code,
+            result=self._answer,
+            conversation_id=self._session.status.conversation_id,
+            model=self._model,
+            denials=tuple(self._denials),
+        )
+        self._output.result(result)
+
+
+def flag_for(request: ApprovalRequest) -> str:
+    """The flag of the command line that would have allowed a call."""
+    if request.tool in _EDITS and not request.destructive:
+        return "--mode auto"
+    if request.offers:
+        pattern = request.offers[0].pattern.replace("'", "'\\''")
+        return f"--allow '{pattern}'"
+    return "--mode full"
+
+
+def reason_for(request: Request) -> str:
+    """What the model is told when nobody can answer: what to do next, and what the person could change."""
+    if isinstance(request, ApprovalRequest):
+        return (
+            "Not done: this runs without a person, so nobody can approve it. Do what you can without it; in your "
+            f"final answer name what was not done and that {flag_for(request)} would allow it."
+        )
+    return "Nobody is there to answer. Take the most reasonable choice yourself and say in your final answer which."

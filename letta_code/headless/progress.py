@@ -1,0 +1,75 @@
+"""Progress on stderr: one line a tool, waiting and warnings, so that a person who looks on knows what goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from letta_code.core.events import Event, LiveEvent, Notice, ToolResult, ToolStarted, Waiting
+from letta_code.core.messages import text_of
+from letta_code.headless.result import Denial, Failure
+
+Say = Callable[[str], None]
+
+
+class Progress:
+    """Turns events into lines; with `quiet` only errors are said."""
+
+    def __init__(self, say: Say, *, quiet: bool = False) -> None:
+        self._say = say
+        self._quiet = quiet
+        self._attempt = 0
+        self._storage = False
+
+    def event(self, event: Event | LiveEvent) -> None:
+        """Say what one event means, if anything."""
+        if self._quiet:
+            return
+        match event:
+            case ToolStarted(title=title, name=name):
+                self._say(f"* {one_line(title or name)}")
+            case ToolResult(status="error" | "interrupted" | "unknown"):
+                self._say(f"  {event.status}: {one_line(text_of(event.content))}")
+            case Waiting(phase="retry") if event.attempt != self._attempt:
+                self._attempt = event.attempt
+                self._say(f"  waiting {event.seconds:.0f} s, then try {event.attempt}: {one_line(event.reason)}")
+            case Waiting(phase="storage") if not self._storage:
+                self._storage = True
+                self._say(f"  waiting for the disk: {one_line(event.reason)}")
+            case Notice():
+                self.notice(event)
+            case _:
+                pass
+
+    def notice(self, notice: Notice) -> None:
+        """Say a warning; errors are said even when quiet."""
+        if self._quiet and notice.level != "error":
+            return
+        self._say(f"{notice.level}: {one_line(notice.text)}")
+        if notice.hint:
+            self._say(f"  {one_line(notice.hint)}")
+
+    def denied(self, denial: Denial) -> None:
+        """Say that a call was not made, and what would allow it."""
+        if self._quiet:
+            return
+        self._say(f"! not allowed: {one_line(denial.title)}")
+        if denial.allow:
+            self._say(f"  {denial.allow} would allow it")
+
+    def trace(self, text: str) -> None:
+        """Say where a bug is."""
+        for line in text.splitlines():
+            self._say(one_line(line, 400))
+
+    def failure(self, failure: Failure) -> None:
+        """Say why the run did not end well."""
+        self._say(f"error: {one_line(failure.message, 400)}")
+        if failure.hint:
+            self._say(f"  {one_line(failure.hint, 400)}")
+
+
+def one_line(text: str, limit: int = 160) -> str:
+    """The first line of a text, control characters made visible: a file name may hold an escape sequence."""
+    first = text.strip().partition("\n")[0]
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in first[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

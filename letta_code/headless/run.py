@@ -1,0 +1,199 @@
+"""Print mode: one prompt, or a program on stdin, over a session; the answer or JSON on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from letta_code import __version__
+from letta_code.agent.port import SessionOptions, SessionPort
+from letta_code.core.errors import LettaError
+from letta_code.core.events import Notice, StopReason
+from letta_code.core.messages import Value
+from letta_code.headless.follow import Follower
+from letta_code.headless.lines import read_lines
+from letta_code.headless.output import Output
+from letta_code.headless.progress import Progress
+from letta_code.headless.protocol import InitLine, InputErrorLine, read_input
+from letta_code.headless.result import EXIT_READER_GONE, Failure, Result, result_of_error
+from letta_code.headless.signals import Signals
+from letta_code.headless.writer import Writer
+
+OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
+
+_FLUSH_SECONDS = 10.0
+
+
+class Printing(Value):
+    """What to do and how to tell it.
+
+    `form` is text, json or stream-json; `two_way` reads lines of JSON from stdin instead of `prompt`; `notices` are
+    what was wrong with the settings.
+    """
+
+    prompt: str = ""
+    form: str = "text"
+    two_way: bool = False
+    quiet: bool = False
+    notices: tuple[Notice, ...] = ()
+
+
+def run(options: SessionOptions, printing: Printing, open_session: OpenSession | None = None) -> int:
+    """Do it and return the exit code; `open_session` is the core's `start_session` where none is given."""
+    if open_session is None:
+        from letta_code.agent.start import start_session
+
+        open_session = start_session
+    return asyncio.run(_main(options, printing, open_session))
+
+
+async def _main(options: SessionOptions, printing: Printing, open_session: OpenSession) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    signals = Signals(stop.set)
+    out = Writer(1, on_broken=lambda: _from_thread(loop, stop.set))
+    err = Writer(2)
+    progress = Progress(lambda line: err.write(line.encode("utf-8", "replace") + b"\n"), quiet=printing.quiet)
+    output = Output(printing.form, out, progress)
+    for notice in printing.notices:
+        progress.notice(notice)
+    print_run = _PrintRun(options, printing, output, stop, lambda: signals.exit_code)
+    code = await print_run.run(open_session)
+    patience = 0.5 if stop.is_set() else _FLUSH_SECONDS
+    out.flush(patience)
+    err.flush(patience)
+    if out.broken and stop.is_set() and not signals.number:
+        return EXIT_READER_GONE
+    return signals.exit_code or code
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(call)
+
+
+class _PrintRun:
+    """One headless run, from opening the session to its last result."""
+
+    def __init__(
+        self,
+        options: SessionOptions,
+        printing: Printing,
+        output: Output,
+        stop: asyncio.Event,
+        stop_code: Callable[[], int],
+    ) -> None:
+        self._options = options
+        self._printing = printing
+        self._output = output
+        self._stop = stop
+        self._stop_code = stop_code
+
+    async def run(self, open_session: OpenSession) -> int:
+        """The exit code; every error has been told when it returns."""
+        session: SessionPort | None = None
+        try:
+            session = await self._or_stop(open_session(self._options))
+            return self._stopped() if session is None else await self._with(session)
+        except LettaError as error:
+            return self._failed(error, session)
+        except Exception as error:  # noqa: BLE001 - the app's border: a bug too ends with a result and an exit code
+            return self._bug(error, session)
+        finally:
+            if session is not None:
+                await session.close()
+
+    async def _with(self, session: SessionPort) -> int:
+        status = session.status
+        resumed = bool(self._options.conversation)
+        after = status.last_seq if resumed else 0
+        self._output.line(
+            InitLine(
+                conversation_id=status.conversation_id,
+                agent_id=status.agent_id,
+                model=status.model,
+                mode=status.mode,
+                cwd=status.cwd or self._options.cwd,
+                version=__version__,
+                resumed=resumed,
+                last_seq=after,
+            )
+        )
+        follower = Follower(session, self._output, answering=self._printing.two_way, stop_code=self._stop_code)
+        following = asyncio.create_task(follower.follow(after))
+        talk = self._converse(session, follower) if self._printing.two_way else self._say(session)
+        talking = asyncio.create_task(talk)
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({following, talking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not talking.done():
+                await session.interrupt()
+                if self._printing.two_way:
+                    talking.cancel()
+            if following.done():
+                following.result()  # raises what ended it: events never end by themselves
+            await asyncio.wait({talking})
+            if not talking.cancelled():
+                talking.result()
+            finished = await session.idle()
+            if finished is not None:
+                await follower.caught_up(finished.seq)
+        finally:
+            for task in (following, talking, stopping):
+                task.cancel()
+            await asyncio.gather(following, talking, stopping, return_exceptions=True)
+        return follower.code
+
+    async def _say(self, session: SessionPort) -> None:
+        """The one prompt, and its run to the end."""
+        await session.send(self._printing.prompt)
+        if self._stop.is_set():  # the signal came before there was a run to interrupt
+            await session.interrupt()
+        await session.idle()
+
+    async def _converse(self, session: SessionPort, follower: Follower) -> None:
+        """Lines from stdin until it ends, then the runs that are left."""
+        number = 0
+        async for line in read_lines():
+            number += 1
+            try:
+                await follower.take(read_input(line))
+            except LettaError as error:
+                self._output.line(InputErrorLine(line=number, message=str(error), hint=error.hint))
+                follower.code = error.exit_code
+        await follower.nobody_answers()
+        await session.idle()
+
+    async def _or_stop(self, opening: Awaitable[SessionPort]) -> SessionPort | None:
+        """The session, or None when a signal came first."""
+        task = asyncio.ensure_future(opening)
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return None
+
+    def _failed(self, error: LettaError, session: SessionPort | None = None) -> int:
+        more = {"conversation_id": session.status.conversation_id} if session else {}
+        self._output.result(result_of_error(error, **more))
+        return error.exit_code
+
+    def _bug(self, error: Exception, session: SessionPort | None) -> int:
+        import traceback
+
+        self._output.progress.trace("".join(traceback.format_exception(error)))
+        words = f"This is a bug in letta-code: {type(error).__name__}: {error}"
+        return self._failed(LettaError(words, hint="What was said is kept: letta-code --continue"), session)
+
+    def _stopped(self) -> int:
+        failure = Failure(kind="interrupted", message="Stopped before anything was sent.")
+        code = self._stop_code() or EXIT_READER_GONE
+        reason = StopReason.INTERRUPTED
+        self._output.result(
+            Result(subtype="interrupted", is_error=True, stop_reason=reason, exit_code=code, error=failure)
+        )
+        return code
