@@ -13,7 +13,7 @@ from letta_code.core.events import ConversationStarted, KnownEvent, RunStarted, 
 from letta_code.core.ids import utc_now
 from letta_code.host.locks import this_process
 from letta_code.store.dialect import Database
-from letta_code.store.mirror import Mirror, StoredRow
+from letta_code.store.mirror import Mirror, StoredRow, is_sound
 from letta_code.store.summary import Summary, once_names, start_conversation
 
 
@@ -30,12 +30,12 @@ class ConversationInDatabase:
         return int(rows[0][0]) if rows else 0
 
     def rows_after(self, seq: int) -> list[StoredRow]:
-        """Its events after a seq, in order."""
+        """Its sound events after a seq, in order; damage is not copied."""
         rows = self._database.query(
             "SELECT seq, crc, body FROM events WHERE conversation_id = ? AND seq > ? ORDER BY seq",
             [self._conversation_id, seq],
         )
-        return [StoredRow(seq=row[0], crc=row[1], body=row[2]) for row in rows]
+        return [StoredRow(seq=row[0], crc=row[1], body=row[2]) for row in rows if is_sound(row[1], row[2])]
 
 
 class AppendWork:
@@ -118,7 +118,7 @@ class _Transaction:
         rows = self._database.query(
             "SELECT crc, body FROM events WHERE conversation_id = ? AND seq = ?", [self._id, seq]
         )
-        if rows and isinstance(rows[0][1], bytes) and zlib.crc32(rows[0][1]) == rows[0][0]:
+        if rows and is_sound(*rows[0]):
             event = decode(rows[0][1])
             if not isinstance(event, UnknownEvent):
                 return event

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from letta_code import __version__
 from letta_code.core.errors import StoreError, StoreFull
-from letta_code.core.events import ConversationRenamed, ConversationStarted
+from letta_code.core.events import ConversationRenamed, ConversationStarted, encode
 from letta_code.core.ids import new_id, utc_now
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write
@@ -93,10 +93,13 @@ class Conversations:
         await self._journal.append(conversation_id, [ConversationRenamed(title=title, by=by)])
 
     def export_lines(self, conversation_id: str) -> Iterator[bytes]:
-        """Every event's JSON as it was first written, a line each; raises `StoreError` when there is no such one."""
+        """Every event's JSON as it was first written, a line each, a notice in the place of a damaged one.
+
+        Raises `StoreError` when there is no such conversation.
+        """
         self._there(conversation_id)
-        for row in self._journal.rows(conversation_id):
-            yield row.body + b"\n"
+        for stored in self._journal.read(conversation_id):
+            yield (encode(stored.event) if stored.damage else stored.raw) + b"\n"
 
     def export(self, conversation_id: str, path: Path) -> int:
         """Write these lines to a file (0600), replacing it whole; returns how many.  Raises `StoreError`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import zlib
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -14,10 +13,10 @@ import msgspec
 from letta_code.core.errors import StoreError
 from letta_code.core.events import Event, KnownEvent, Notice, RequestAnswered, decode
 from letta_code.core.messages import Value
-from letta_code.store.append import AppendWork, ConversationInDatabase
-from letta_code.store.dialect import Database, Row
+from letta_code.store.append import AppendWork
+from letta_code.store.dialect import Row
 from letta_code.store.engine import Engine
-from letta_code.store.mirror import Mirror, StoredRow
+from letta_code.store.mirror import Mirror, is_sound
 from letta_code.store.salvage import find_in_mirror
 
 POLL_SECONDS = 0.1
@@ -83,8 +82,8 @@ class Journal:
             for lost in range(expected, seq):
                 yield self._restored(conversation_id, lost, "", b"", "it is missing")
             expected = seq + 1
-            if isinstance(body, bytes) and zlib.crc32(body) == crc:
-                with contextlib.suppress(msgspec.DecodeError):
+            if is_sound(crc, body):
+                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                     yield StoredEvent(seq=seq, event=decode(body), raw=body)
                     continue
             left = body if isinstance(body, bytes) else b""
@@ -143,10 +142,6 @@ class Journal:
                 elif len(page) == PAGE:
                     mark = -1  # there may be more of what was seen
 
-    def rows(self, conversation_id: str, after: int = 0) -> list[StoredRow]:
-        """The rows as they are, unchecked, for copies."""
-        return rows_after(self._engine.reader(), conversation_id, after)
-
     def mirror_path(self, conversation_id: str) -> Path | None:
         """Where the conversation can be read as a file; None when the store keeps no mirror."""
         return self._mirror.path(conversation_id) if self._mirror else None
@@ -159,11 +154,6 @@ class Journal:
     def close(self) -> None:
         """Wake every follower, so that it ends."""
         self._followers.wake("")
-
-
-def rows_after(database: Database, conversation_id: str, after: int) -> list[StoredRow]:
-    """The rows of a conversation after a seq, in order, as they are."""
-    return ConversationInDatabase(database, conversation_id).rows_after(after)
 
 
 async def _woken(wake: asyncio.Event) -> None:

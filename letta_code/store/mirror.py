@@ -38,6 +38,11 @@ class StoredRow(Value, frozen=True):
     body: bytes
 
 
+def is_sound(crc: object, body: object) -> bool:
+    """Whether a row's columns hold what was written to them."""
+    return isinstance(body, bytes) and zlib.crc32(body) == crc
+
+
 class _Head(msgspec.Struct):
     seq: int = 0
 
