@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -54,9 +55,15 @@ _MODES = {
 def _environment(cwd: str) -> Fact:
     programs = " ".join(name for name in _PROGRAMS if _on_path(name))
     date = time.strftime("%Y-%m-%d (%A)")
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
-    text = f"Working directory: {cwd}. User: {user}. Date: {date}. OS: {_system()}. Shell: bash. On PATH: {programs}."
+    text = f"Working directory: {cwd}. User: {_user()}. Date: {date}. OS: {_system()}. Shell: bash. On PATH: {programs}."
     return Fact(kind="environment", key=sha256(text.encode()).hexdigest()[:12], text=text)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # an id without an entry, as in containers
+        return str(os.getuid())
 
 
 def _system() -> str:

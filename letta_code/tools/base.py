@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -220,6 +220,7 @@ def parameters_of(kind: type[msgspec.Struct]) -> bytes:
     (schema,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     name = str(schema.get("$ref", "")).rpartition("/")[2]
     top = dict(definitions.pop(name)) if name else dict(schema)
+    top.pop("description", None)  # the struct's docstring, which is for people
     if definitions:
         top["$defs"] = definitions
     return msgspec.json.encode(_plain(top))
@@ -248,10 +249,7 @@ def _plain(node: Any) -> Any:
 
 
 def load_tools() -> dict[str, Tool[Any]]:
-    """Every tool by its name, in the order in which they are sent.
-
-    The wheel ships `_modules.py` (a generated list) so that start-up walks nothing; a checkout walks the package.
-    """
+    """Every tool by its name, in the order in which they are sent: the modules here that have a text beside them."""
     for name in _module_names():
         importlib.import_module(f"letta_code.tools.{name}")
     found = sorted(Tool.registry.values(), key=lambda kind: (kind.order, kind.name))
@@ -261,6 +259,3 @@ def load_tools() -> dict[str, Tool[Any]]:
 def _module_names() -> Sequence[str]:
     folder = Path(__file__).parent
     return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if (folder / f"{m.name}.md").exists())
-
-
-AskFunction = Callable[[str, tuple[Choice, ...], bool], Awaitable[Answer]]
