@@ -1,0 +1,3 @@
+"""Text of files as tools need it: encodings, line endings, exact replacement, diffs, the nearest region."""
+
+from __future__ import annotations
