@@ -1,0 +1,106 @@
+"""Paths in rules: glob patterns relative to the work tree, and the places that are secret or protected."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from functools import lru_cache
+
+_WILD = re.compile(r"(?<!\\)[*?\[]")
+_GLOB = re.compile(r"\\(.)|(\*\*/)|(/\*\*)$|(\*\*)|(\*)|(\?)|(\[[^\]/]+\])|(.)", re.DOTALL)
+
+_SECRET_FOLDERS = {".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".password-store", "keyrings"}
+_SECRET_NAMES = {
+    ".env", ".envrc", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd", ".my.cnf",
+    "credentials", "credentials.yaml", "credentials.json", "shadow", "gshadow", "sudoers",
+    "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", ".bash_history", ".zsh_history",
+}  # fmt: skip
+_SECRET_ENDINGS = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".tfvars")
+_TEMPLATES = (".example", ".sample", ".template", ".dist", ".test")
+_PROTECTED_FOLDERS = {".letta", ".vscode", ".idea"}
+_PROTECTED_NAMES = {".mcp.json", ".envrc", ".gitmodules", ".gitattributes", ".pre-commit-config.yaml"}
+
+
+def is_wild(pattern: str) -> bool:
+    """Whether a path pattern stands for more than one name."""
+    return _WILD.search(pattern) is not None
+
+
+def escape(path: str) -> str:
+    """A path as a pattern that matches it alone, for names such as `[id].tsx`."""
+    return re.sub(r"([*?\[\\])", r"\\\1", path)
+
+
+def matches(pattern: str, path: str, *, root: str, home: str, fold: bool = False, anywhere: bool = False) -> bool:
+    """Whether the real absolute `path` is meant by a pattern, or lies in a folder that is.
+
+    `/x` is absolute, `~/x` in the home folder, anything with a slash relative to the work tree `root`, a name without
+    a slash matches at any depth of the work tree (with `anywhere`, of the whole disk).  `*` and `?` stay within a
+    name, `**` crosses folders.  `fold` ignores case and Unicode composition, for file systems that do.
+    """
+    place = os.path.normpath(path)
+    if fold:
+        pattern, place, root, home = (_folded(text) for text in (pattern, place, root, home))
+    below = pattern.rstrip("/") or "/"
+    if pattern == "~" or pattern.startswith("~/"):
+        return _whole(home, below[2:]).match(place) is not None
+    if below.startswith("/"):
+        return _whole("", below[1:]).match(place) is not None
+    if "/" in below.removeprefix("./") or below in {".", "**"}:
+        return _whole(root, "" if below in {".", "**"} else below.removeprefix("./")).match(place) is not None
+    return _whole("" if anywhere else root, f"**/{below.removeprefix('./')}").match(place) is not None
+
+
+def is_secret(path: str) -> bool:
+    """Whether a file by this name usually holds keys or passwords (`.env.example` does not)."""
+    parts = os.path.normpath(path).lower().split("/")
+    name = parts[-1]
+    if name.endswith(_TEMPLATES) or name.endswith(".pub"):
+        return False
+    if not _SECRET_FOLDERS.isdisjoint(parts) or name in _SECRET_NAMES:
+        return True
+    return name.startswith(".env.") or name.endswith(_SECRET_ENDINGS)
+
+
+def is_protected(path: str, root: str) -> bool:
+    """Whether a file of the work tree decides what other programs run: written only after a person's yes."""
+    parts = os.path.relpath(path, root).lower().split("/")
+    return not _PROTECTED_FOLDERS.isdisjoint(parts) or parts[-1] in _PROTECTED_NAMES
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a normalised absolute path is the folder or lies below it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+@lru_cache(maxsize=512)
+def _whole(base: str, glob: str) -> re.Pattern[str]:
+    start = re.escape(base.rstrip("/"))
+    body = _GLOB.sub(_piece, glob)
+    return re.compile(f"{start}/{body}(?:/.*)?\\Z" if body else f"{start}(?:/.*)?\\Z", re.DOTALL)
+
+
+def _piece(found: re.Match[str]) -> str:
+    literal, folders, below, all_, star, one, group, other = found.groups()
+    if literal is not None:
+        return re.escape(literal)
+    if folders:
+        return "(?:[^/]+/)*"
+    if below:
+        return "/.+"
+    if all_:
+        return ".*"
+    if star:
+        return "[^/]*"
+    if one:
+        return "[^/]"
+    if group:
+        negated = group[1] in "!^" and len(group) > 3
+        inner = re.sub(r"([\\\[&~|])", r"\\\1", group[2:-1] if negated else group[1:-1])
+        return f"[{'^/' if negated else ''}{inner}]"
+    return re.escape(other)
