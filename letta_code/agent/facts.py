@@ -55,7 +55,8 @@ _MODES = {
 def _environment(cwd: str) -> Fact:
     programs = " ".join(name for name in _PROGRAMS if _on_path(name))
     date = time.strftime("%Y-%m-%d (%A)")
-    text = f"Working directory: {cwd}. User: {_user()}. Date: {date}. OS: {_system()}. Shell: bash. On PATH: {programs}."
+    place = f"Working directory: {cwd}. User: {_user()}. Date: {date}. OS: {_system()}."
+    text = f"{place} Shell: bash. On PATH: {programs}."
     return Fact(kind="environment", key=sha256(text.encode()).hexdigest()[:12], text=text)
 
 
