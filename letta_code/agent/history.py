@@ -149,8 +149,9 @@ class History:
 
     @property
     def mode(self) -> str:
-        """The mode this conversation was set to, "" when it never was."""
-        return self.settings.get("mode", "")
+        """The mode this conversation was set to, "" when it never was; `full` holds for one start only."""
+        mode = self.settings.get("mode", "")
+        return "" if mode == "full" else mode
 
     @property
     def model(self) -> str:

@@ -151,8 +151,9 @@ class Session:
         return client_id
 
     async def _begin(self, *messages: ev.UserMessage) -> None:
-        """Keep messages and start a run on them; in one commit when the model is open already."""
+        """Keep messages and start a run on them, behind those that still wait; in one commit when the model is open."""
         run = Run(self, self._model)
+        messages = (*run.queued(), *messages)
         await self.commit(*self._first_events(messages), *run.opening(), *messages, *run.started())
         if not self._model_name:
             raise ConfigError(

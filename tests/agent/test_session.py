@@ -469,3 +469,28 @@ async def test_messages_only_ever_grow_at_their_end() -> None:
         assert list(after.messages[: len(before.messages)]) == list(before.messages)
         assert (after.system, after.tools) == (before.system, before.tools)
     assert len(requests) == 5
+
+
+async def test_what_waited_through_an_interrupt_is_delivered_before_what_is_said_next() -> None:
+    journal = MemoryJournal()
+    model = PlayedModel(call(("Act", '{"text":"hang"}')), say("ok"))
+    one = session(model, journal)
+    await one.send("one")
+    await until(lambda: one.surroundings.tools["Act"].ran)  # type: ignore[attr-defined]
+    await one.send("two")
+    await one.interrupt()
+    assert len(one.status.queued) == 1
+    await one.send("three")
+    await one.idle()
+    assert [text_of(m.content) for m in journal.of(ev.UserMessage)] == ["one", "two", "three"]
+
+
+async def test_mode_full_holds_for_one_start_only() -> None:
+    journal = MemoryJournal()
+    one = session(PlayedModel(say("ok")), journal)
+    await one.send("one")
+    await one.idle()
+    await one.set_mode("full")
+    assert session(PlayedModel(), MemoryJournal(journal.events)).status.mode == "ask"
+    await one.set_mode("auto")
+    assert session(PlayedModel(), MemoryJournal(journal.events)).status.mode == "auto"
