@@ -61,7 +61,7 @@ def from_line(line: bytes) -> StoredRow:
         raise ValueError("not a line of a conversation's log")
     body = b"{" + line[_HEAD:]
     crc = zlib.crc32(body)
-    if b"%08x" % crc != line[len(_PREFIX) : len(_PREFIX) + 8]:
+    if b'%s%08x",' % (_PREFIX, crc) != line[:_HEAD]:
         raise ValueError("its checksum differs")
     return StoredRow(seq=_head.decode(body).seq, crc=crc, body=body)
 
@@ -101,7 +101,12 @@ class _File:
             raise OSError(errno.EEXIST, "another program's file has this name", str(path))
 
     def is_gone(self) -> bool:
-        return os.fstat(self.descriptor).st_nlink == 0
+        """Whether its path names another file by now, or none."""
+        try:
+            there = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            return True
+        return not os.path.samestat(there, os.fstat(self.descriptor))
 
     def close(self) -> None:
         os.close(self.descriptor)

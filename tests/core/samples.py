@@ -1,4 +1,4 @@
-"""One event of every type with every field set; `python -m tests.core.samples` writes the golden files that are missing.
+"""One event of every type with every field set; `python -m tests.core.samples` writes missing golden files.
 
 A golden file of a released version is never written again: old conversations hold exactly those bytes.
 """
@@ -53,7 +53,7 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
     ),
     events.ConversationRenamed(**_DURABLE, title="Fix the parser", by="model"),
     events.ContextPinned(
-        **_DURABLE, key="0.1.0/claude/9", system="Be useful.", tools='[{"name":"Read"}]', reason="new"
+        **_DURABLE, key="0.1/claude/9", system="Be useful.", tools='[{"name":"Read"}]', reason="new"
     ),
     events.RunStarted(**_DURABLE, model="anthropic/claude", mode="ask"),
     events.RunFinished(

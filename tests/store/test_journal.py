@@ -10,10 +10,12 @@ import pytest
 
 from letta_code.core.errors import StoreError
 from letta_code.core.events import (
+    ConversationStarted,
     MessageQueued,
     MessageUnqueued,
     Notice,
     RequestAnswered,
+    RunStarted,
     UnknownEvent,
     UserMessage,
     encode,
@@ -34,7 +36,7 @@ async def test_events_get_gapless_seq_and_a_time(store: Store, conversation: str
 
 
 async def test_every_type_of_event_is_read_back_as_its_bytes(store: Store, conversation: str) -> None:
-    events = [event for event in DURABLE_SAMPLES if not event.__class__.__name__ == "ConversationStarted"]
+    events = [event for event in DURABLE_SAMPLES if not isinstance(event, ConversationStarted)]
     kept = await store.append(conversation, events)
     read = store.read(conversation, after=1)
     assert [stored.event for stored in read] == list(kept)
@@ -69,16 +71,9 @@ async def test_an_append_is_kept_whole_or_not_at_all(store: Store, conversation:
     before = store.read(conversation)
     bad = Notice(level="info", text="t", run_id="run-1")
     with pytest.raises(StoreError):
-        # The second event starts a run without an id, which the store refuses.
-        await store.append(conversation, [bad, _run_without_id()])
+        await store.append(conversation, [bad, RunStarted(model="m", mode="ask")])  # a run without an id is refused
     assert store.read(conversation) == before
     assert (await store.append(conversation, [note("next")]))[0].seq == before[-1].seq + 1
-
-
-def _run_without_id() -> Notice:
-    from letta_code.core.events import RunStarted
-
-    return RunStarted(model="m", mode="ask")  # type: ignore[return-value] # only its being an event matters
 
 
 async def test_a_conversation_begins_with_its_first_event(store: Store) -> None:
