@@ -1,0 +1,158 @@
+"""App: wiring of core thread, screen and terminal; nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from textual.app import App
+from textual.screen import Screen
+
+from letta_code.agent.port import SessionOptions
+from letta_code.tui.clipboard import Copy, osc52
+from letta_code.tui.core_thread import CoreThread
+from letta_code.tui.history import PromptHistory
+from letta_code.tui.keymap import APP
+from letta_code.tui.ports import OpenSession, Ports
+from letta_code.tui.screens.chat import ChatScreen, CoreReady
+
+QUIT_SECONDS = 2.0  # between two Ctrl-C
+
+
+class LettaApp(App[int]):
+    """The full-screen face.  `exit_code` is 0, or 128 and the number of the signal that ended it."""
+
+    CSS_PATH = "app.tcss"
+    BINDINGS = [*APP]
+    ENABLE_COMMAND_PALETTE = False
+    PAUSE_GC_ON_SCROLL = True
+    TITLE = "letta-code"
+
+    def __init__(
+        self,
+        options: SessionOptions,
+        open_session: OpenSession,
+        ports: Ports,
+        *,
+        history_folder: Path | None = None,
+        copy: Copy | None = None,
+    ) -> None:
+        super().__init__()
+        self._options = options
+        self._history = PromptHistory(history_folder, options.cwd)
+        self._copy = copy
+        self._core = CoreThread(open_session, self._wake, warm)
+        self._ports = ports
+        self._chat: ChatScreen | None = None
+        self._quit_at = 0.0
+        self.resume_id = ""
+        if options.settings.face.theme in self.available_themes:
+            self.theme = options.settings.face.theme
+
+    def get_default_screen(self) -> Screen[None]:
+        """The conversation."""
+        self._chat = ChatScreen(self._core, self._options, self._ports, self._history)
+        return self._chat
+
+    @property
+    def chat(self) -> ChatScreen:
+        """The conversation's screen."""
+        assert self._chat is not None
+        return self._chat
+
+    def on_mount(self) -> None:
+        """Everything that may wait until the first frame is on the screen waits."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.exit, 128 + number)
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        listing = os.environ.get("LETTA_DEBUG_MODULES")
+        if listing:
+            Path(listing).write_text("\n".join(sorted(sys.modules)), encoding="utf-8")
+        draft = self._history.load()
+        if draft:
+            self.chat.restore(draft)
+            self.chat.flash("Your draft from last time.")
+        self._core.start(self._options)
+        gc.collect()
+        gc.freeze()
+
+    async def on_unmount(self) -> None:
+        """Give everything back."""
+        self._history.save_draft(self.chat.prompt.text)
+        state = self.chat.state
+        self.resume_id = state.conversation_id if state.cards else ""
+        await self._core.stop()
+
+    def _wake(self) -> None:
+        if self._chat is not None and self._chat.is_attached:
+            self._chat.post_message(CoreReady())
+
+    # ------------------------------------------------------------ terminal
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy through the port, or through the terminal, and say so."""
+        self._clipboard = text
+        sequence = "" if self._copy is not None else osc52(text)
+        if self._copy is not None:
+            self._copy(text)
+        elif sequence and self._driver is not None:
+            self._driver.write(sequence)
+        lines = text.count("\n") + 1
+        what = f"{lines} lines" if lines > 1 else f"{len(text)} characters"
+        self.chat.flash(f"Copied {what}." if sequence or self._copy else "Too long for the terminal's clipboard.")
+
+    def bell_when_away(self) -> None:
+        """Ring when the person looks elsewhere."""
+        if self._options.settings.face.bell and not self.app_focus:
+            self.bell()
+
+    # ------------------------------------------------------------ keys
+
+    def action_copy_clear_quit(self) -> None:
+        """Ctrl-C: copy a selection, else clear the prompt into the history, else stop, and twice leave."""
+        chat = self.chat
+        selected = self.screen.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+            return
+        if self.screen is not chat:
+            self.screen.dismiss()
+            return
+        area = chat.prompt.area
+        if area.has_focus and area.selected_text:
+            self.copy_to_clipboard(area.selected_text)
+            return
+        if chat.prompt.text.strip():
+            self._history.remember(chat.prompt.take())
+            chat.flash("Cleared; ↑ brings it back. Ctrl+C again leaves.")
+        elif time.monotonic() - self._quit_at < QUIT_SECONDS:
+            self.exit(0)
+            return
+        else:
+            if chat.state.running:
+                chat.action_interrupt()
+            chat.flash("Ctrl+C again leaves.")
+        self._quit_at = time.monotonic()
+
+    def action_leave(self) -> None:
+        """End the program; the conversation can be resumed."""
+        self.exit(0)
+
+    def action_help(self) -> None:
+        """Keys and commands."""
+        self.chat.show("help")
+
+
+def warm() -> None:
+    """Import in the core's thread what the screen will need soon, so that its first use is not felt."""
+    import letta_code.tui.widgets.markdown_cards
+    import letta_code.tui.widgets.tool_card  # noqa: F401  imported for their import

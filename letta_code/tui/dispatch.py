@@ -1,0 +1,239 @@
+"""Dispatch: what becomes of a line that the person sends: a command, a shell command, or a message to the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+from letta_code.agent.port import SessionPort
+from letta_code.commands.base import Command, Outcome
+from letta_code.config.settings import Settings
+from letta_code.core.display import ShellBlock
+from letta_code.core.errors import ConfigError, LettaError
+from letta_code.core.ids import new_id
+from letta_code.core.messages import ContentPart, TextPart, Value
+from letta_code.core.requests import Answer
+from letta_code.tui.cards import ToolCard
+from letta_code.tui.core_thread import CoreThread
+from letta_code.tui.ports import Ports
+from letta_code.tui.view_state import ATTACHED, ViewState
+
+MODES = ("plan", "ask", "auto")
+ATTACH_LIMIT = 16_000  # characters of a command's output that go along with the next message
+
+
+class Face(Protocol):
+    """What the dispatch needs of a screen."""
+
+    @property
+    def state(self) -> ViewState:
+        """What is shown."""
+        ...
+
+    def redraw(self) -> None:
+        """The state changed."""
+        ...
+
+    def flash(self, text: str) -> None:
+        """Say something short."""
+        ...
+
+    def restore(self, text: str) -> None:
+        """Give words back to the prompt."""
+        ...
+
+    def show(self, name: str) -> None:
+        """Open a screen or card: help, connect, diff, models, resume."""
+        ...
+
+    def open_conversation(self, conversation: str) -> None:
+        """Go to another conversation; "" for a new one."""
+        ...
+
+    def leave(self) -> None:
+        """End the program."""
+        ...
+
+
+class Context(Value):
+    """What a command is given (`CommandContext`)."""
+
+    session: Any
+    settings: Settings
+    store: Any = None
+
+
+class Dispatch:
+    """Sends what the person wrote where it belongs.
+
+    Every error becomes a notice, and the words go back to the prompt.
+    """
+
+    def __init__(self, core: CoreThread, face: Face, settings: Settings, ports: Ports) -> None:
+        self._core = core
+        self._face = face
+        self._settings = settings
+        self._ports = ports
+        self.commands: Mapping[str, Command] = {}
+        self._attached: list[str] = []
+
+    async def load_commands(self) -> None:
+        """Import the commands, in the core's thread."""
+
+        async def load() -> Mapping[str, Command]:
+            from letta_code.commands.base import load_commands
+
+            return load_commands()
+
+        self.commands = await self._core.run(load())
+
+    async def submit(self, text: str) -> None:
+        """Do what a line asks for."""
+        word = text[1:].split(None, 1)[0] if text.startswith("/") and text[1:].strip() else ""
+        if text.startswith("!") and text[1:].strip():
+            await self._shell(text[1:].strip())
+        elif word and "/" not in word:
+            await self._command(word, text[1:].strip()[len(word) :].strip(), text)
+        else:
+            await self._message(text)
+
+    async def _message(self, text: str) -> None:
+        attached, self._attached = self._attached, []
+        parts: tuple[ContentPart, ...] = (*(TextPart(text=part) for part in attached), TextPart(text=text))
+        client_id = new_id("client")
+        try:
+            await self._core.call(lambda session: session.send(parts, client_id=client_id))
+        except ConfigError as error:
+            # kept, says the session, but nobody can answer it yet
+            self._tell(error)
+            self._face.show("connect")
+        except LettaError as error:
+            self._attached = attached
+            self._tell(error)
+            self._face.restore(text)
+
+    # ------------------------------------------------------------ commands
+
+    async def _command(self, word: str, arguments: str, text: str) -> None:
+        if word == "mouse":
+            self._face.show("mouse")
+            return
+        if not self.commands:
+            await self.load_commands()
+        command = self._find(word)
+        if command is None:
+            near = get_close_matches(word, self.commands, 1)
+            hint = f"Did you mean /{near[0]}?" if near else "/help lists the commands."
+            self._face.state.notice("warning", f"There is no command /{word}.", hint)
+            self._face.restore(text)
+            self._face.redraw()
+            return
+        try:
+            outcome = await self._core.call(lambda session: command.run(self._context(session), arguments))
+        except LettaError as error:
+            self._tell(error)
+            return
+        await self._follow(outcome)
+
+    def _find(self, word: str) -> Command | None:
+        if word in self.commands:
+            return self.commands[word]
+        return next((command for command in self.commands.values() if word in command.aliases), None)
+
+    def _context(self, session: SessionPort) -> Context:
+        # The port does not name a store; the real session has one, and commands that list conversations want it.
+        return Context(session=session, settings=self._settings, store=getattr(session, "store", None))
+
+    async def _follow(self, outcome: Outcome) -> None:
+        if outcome.say or outcome.blocks:
+            self._face.state.say(outcome.say, outcome.blocks)
+            self._face.redraw()
+        if outcome.quit:
+            self._face.leave()
+        elif outcome.open:
+            self._face.open_conversation("" if outcome.open == "new" else outcome.open)
+        if outcome.show:
+            self._face.show(outcome.show)
+        if outcome.send:
+            await self._message(outcome.send)
+
+    # ------------------------------------------------------------ the person's shell
+
+    async def _shell(self, command: str) -> None:
+        shell = self._ports.shell
+        if shell is None:
+            self._face.state.notice("warning", "There is no shell here.", "Leave out the ! to ask the agent instead.")
+            self._face.restore("!" + command)
+            self._face.redraw()
+            return
+        state = self._face.state
+        card = ToolCard(key=state.local_key(), name="!", title=command, status="running", by_person=True)
+        card.since = state.clock()
+        state.add(card)
+        self._face.redraw()
+        try:
+            block = await self._core.run(shell().run(command, lambda _text: None))
+        except LettaError as error:
+            card.status, card.text = "error", f"{error}\n{error.hint}".strip()
+        else:
+            card.status = "ok" if block.exit_code == 0 else "error"
+            card.blocks, card.seconds = (block,), block.seconds
+            self._attached.append(_attachment(block))
+            self._face.flash("The output goes along with your next message.")
+        state.touch(card.key)
+        self._face.redraw()
+
+    # ------------------------------------------------------------ steering
+
+    async def answer(self, request_id: str, answer: Answer) -> None:
+        """Answer a request."""
+        try:
+            await self._core.call(lambda session: session.answer(request_id, answer, "tui"))
+        except LettaError as error:
+            self._tell(error)
+
+    async def interrupt(self) -> None:
+        """Stop the run."""
+        await self._try(lambda session: session.interrupt())
+
+    async def cycle_mode(self) -> None:
+        """plan, ask, auto, and again; full is left by it, and reached only by /mode full."""
+        mode = self._face.state.mode
+        following = MODES[(MODES.index(mode) + 1) % len(MODES)] if mode in MODES else "ask"
+        self._face.state.mode = following
+        self._face.redraw()
+        await self._try(lambda session: session.set_mode(following))
+
+    async def set_model(self, name: str) -> None:
+        """Use another model."""
+        await self._try(lambda session: session.set_model(name))
+
+    async def take_back(self) -> bool:
+        """Give the last waiting message back to the prompt; False when none waits."""
+        queue = self._face.state.queue
+        if not queue:
+            return False
+        last = queue[-1]
+        if await self._try(lambda session: session.unqueue(last.client_id)):
+            self._face.restore(last.text)
+        return True
+
+    async def _try(self, work: Any) -> Any:
+        try:
+            return await self._core.call(work)
+        except LettaError as error:
+            self._tell(error)
+            return None
+
+    def _tell(self, error: LettaError) -> None:
+        self._face.state.notice("error", str(error), error.hint)
+        self._face.redraw()
+
+
+def _attachment(block: ShellBlock) -> str:
+    output = block.output
+    if len(output) > ATTACH_LIMIT:
+        half = ATTACH_LIMIT // 2
+        output = f"{output[:half]}\n… {len(output) - ATTACH_LIMIT:,} characters …\n{output[-half:]}"
+    return f"{ATTACHED}{block.command}\n{output.rstrip()}\n[exit code {block.exit_code}]"

@@ -1,0 +1,43 @@
+"""Main: `run` opens the full-screen face and gives the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from letta_code.agent.port import SessionOptions, SessionPort
+from letta_code.tui.ports import OpenSession, Ports
+
+
+def run(
+    options: SessionOptions,
+    open_session: OpenSession | None = None,
+    ports: Ports | None = None,
+    *,
+    history_folder: Path | None = None,
+) -> int:
+    """Show the screen until the person leaves; 0, or 128 + N when signal N ended it.
+
+    Without `open_session` the real agent is opened (imported after the first frame); without `history_folder` prompts
+    and drafts are kept in the person's home.
+    """
+    # Esc is told from the start of a key sequence by this pause; textual's 100 ms is all that an interrupt may take.
+    os.environ.setdefault("ESCDELAY", "40")
+    from letta_code.tui.app import LettaApp
+
+    if history_folder is None:
+        from letta_code.config.paths import Paths
+
+        history_folder = Paths.find().home / "prompts"
+    app = LettaApp(options, open_session or _open_session, ports or Ports(), history_folder=history_folder)
+    code = app.run(mouse=options.settings.face.mouse)
+    if app.resume_id:
+        sys.stdout.write(f"letta-code --resume {app.resume_id}\n")
+    return code or app.return_code or 0
+
+
+async def _open_session(options: SessionOptions) -> SessionPort:
+    from letta_code.agent.start import start_session
+
+    return await start_session(options)

@@ -1,0 +1,1 @@
+"""Panes: the transcript and what stands beside it."""

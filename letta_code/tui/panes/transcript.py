@@ -1,0 +1,212 @@
+"""Transcript: the conversation's cards, newest at the bottom; only so many are mounted at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.events import Click
+from textual.widget import Widget
+from textual.widgets import Static
+
+from letta_code.tui.cards import (
+    AssistantCard,
+    Card,
+    EndCard,
+    NoticeCard,
+    ReasoningCard,
+    SayCard,
+    ToolCard,
+    UserCard,
+)
+from letta_code.tui.view_state import ViewState
+from letta_code.tui.widgets.messages import EndView, NoticeView, ReasoningView, UserView
+
+RESUME_MESSAGES = 20  # shown of a conversation that is opened again
+MORE = 40  # cards that come with each look back
+MOUNTED_LIMIT = 160  # cards; above this the oldest are put away
+MOUNTED_KEEP = 100
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A view that folds."""
+
+    full: bool
+
+    def fold(self, full: bool | None = None) -> None:
+        """Unfold or fold."""
+        ...
+
+
+class Transcript(VerticalScroll, can_focus=False):
+    """Draws a `ViewState`'s cards.  It stays at the end unless the person scrolled away."""
+
+    def __init__(self) -> None:
+        super().__init__(id="transcript")
+        self.full = False
+        self._views: dict[str, Widget] = {}
+        self._earlier: list[str] = []  # keys of cards that are not mounted, oldest first
+        self._marker: Static | None = None
+        self._state: ViewState | None = None
+
+    def on_mount(self) -> None:
+        """Follow the end from the start."""
+        self.anchor()
+
+    @property
+    def views(self) -> Sequence[Widget]:
+        """The mounted cards, in order."""
+        return [child for child in self.children if child is not self._marker]
+
+    async def begin(self, state: ViewState) -> None:
+        """Show another conversation, its last messages only."""
+        await self.remove_children()
+        self._views, self._marker, self._state = {}, None, state
+        keys = list(state.cards)
+        start = _start_of_last(state, RESUME_MESSAGES)
+        self._earlier = keys[:start]
+        await self._mount_new([state.cards[key] for key in keys[start:]])
+        await self._mark_earlier()
+        self.anchor()
+
+    async def sync(self, state: ViewState, keys: Sequence[str]) -> None:
+        """Draw what changed."""
+        self._state = state
+        new: list[Card] = []
+        hidden = set(self._earlier)
+        for key in keys:
+            card, view = state.cards.get(key), self._views.get(key)
+            if card is None:
+                if view is not None:
+                    del self._views[key]
+                    await view.remove()
+            elif view is None:
+                if key not in hidden:
+                    new.append(card)
+            else:
+                await self._show(view, card)
+        await self._mount_new(new)
+        await self._prune()
+
+    def fold_all(self) -> None:
+        """Unfold everything, or fold it again."""
+        self.full = not self.full
+        with self.app.batch_update():
+            for view in self.views:
+                if isinstance(view, Foldable):
+                    view.fold(self.full)
+
+    async def show_earlier(self) -> None:
+        """Mount older cards above, and stay at the place that was being read."""
+        state = self._state
+        if not self._earlier or state is None:
+            return
+        keys, self._earlier = self._earlier[-MORE:], self._earlier[:-MORE]
+        views = [self._make(state.cards[key]) for key in keys if key in state.cards]
+        before = self.virtual_size.height
+        first = self.views[0] if self.views else None
+        await self.mount_all(views, before=first)
+        await self._mark_earlier()
+
+        def keep_place() -> None:
+            self.scroll_to(y=self.scroll_y + self.virtual_size.height - before, animate=False, force=True)
+
+        self.call_after_refresh(keep_place)
+
+    async def page(self, direction: int) -> None:
+        """Scroll by a page; at the top, older cards come."""
+        if direction < 0 and self.scroll_y <= 0 and self._earlier:
+            await self.show_earlier()
+        elif direction < 0:
+            self.scroll_page_up(animate=False, force=True)
+        else:
+            self.scroll_page_down(animate=False, force=True)
+
+    # ------------------------------------------------------------ inside
+
+    async def _mount_new(self, cards: Sequence[Card]) -> None:
+        if not cards:
+            return
+        await self.mount_all([self._make(card) for card in cards])
+        for card in cards:
+            # an answer's first words come with its card: they start the stream
+            if isinstance(card, AssistantCard) and not card.done:
+                await self._show(self._views[card.key], card)
+
+    async def _show(self, view: Widget, card: Card) -> None:
+        shown = view.show(card)  # type: ignore[attr-defined]  # every view made below has it
+        if shown is not None:
+            await shown
+
+    def _make(self, card: Card) -> Widget:
+        view = self._view(card)
+        self._views[card.key] = view
+        return view
+
+    def _view(self, card: Card) -> Widget:
+        match card:
+            case UserCard():
+                return UserView(card)
+            case ReasoningCard():
+                return ReasoningView(card, self.full)
+            case NoticeCard():
+                return NoticeView(card)
+            case EndCard():
+                return EndView(card)
+            case ToolCard():
+                # imported late, as below: the first frame has no cards
+                from letta_code.tui.widgets.tool_card import ToolView
+
+                return ToolView(card, self.full)
+            case AssistantCard():
+                from letta_code.tui.widgets.markdown_cards import AssistantView
+
+                return AssistantView(card)
+            case SayCard():
+                from letta_code.tui.widgets.markdown_cards import SayView
+
+                return SayView(card)
+
+    async def _prune(self) -> None:
+        # Only at the end: a person who reads above must not lose what is being read.
+        if len(self._views) <= MOUNTED_LIMIT or self.scroll_y < self.max_scroll_y - 2:
+            return
+        keys = list(self._views)[: len(self._views) - MOUNTED_KEEP]
+        views = [self._views.pop(key) for key in keys]
+        self._earlier += keys
+        with self.app.batch_update():
+            await self.remove_children(views)
+            await self._mark_earlier()
+
+    async def _mark_earlier(self) -> None:
+        if not self._earlier:
+            if self._marker is not None:
+                await self._marker.remove()
+                self._marker = None
+            return
+        text = Content.styled(f"▲ {len(self._earlier):,} earlier — PgUp at the top, or a click", "$text-muted")
+        if self._marker is None:
+            self._marker = Static(text, markup=False, classes="earlier")
+            await self.mount(self._marker, before=0)
+        else:
+            self._marker.update(text)
+
+    async def on_click(self, event: Click) -> None:
+        """A click on the line at the top brings older cards."""
+        if event.widget is not None and event.widget is self._marker:
+            await self.show_earlier()
+
+
+def _start_of_last(state: ViewState, messages: int) -> int:
+    """The index of the card from which on so many messages follow."""
+    cards = list(state.cards.values())
+    left = messages
+    for index in range(len(cards) - 1, -1, -1):
+        if isinstance(cards[index], UserCard | AssistantCard):
+            left -= 1
+            if left == 0:
+                return index
+    return 0

@@ -1,0 +1,90 @@
+"""Ports: what the screen needs from other rooms beside the session; the command line hands them in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from letta_code.agent.port import SessionOptions, SessionPort
+from letta_code.core.display import ShellBlock
+from letta_code.core.messages import Value
+
+OpenSession: TypeAlias = Callable[[SessionOptions], Awaitable[SessionPort]]
+
+
+class ConversationRow(Value):
+    """One line of the resume list; `when` is for people (`2 h ago`)."""
+
+    id: str
+    title: str
+    when: str = ""
+    folder: str = ""
+
+
+class ModelRow(Value):
+    """One line of the model list; `note` is the window and the price, for people."""
+
+    name: str
+    note: str = ""
+
+
+class ConnectChoice(Value):
+    """A way to reach a model: `key` is empty where the environment or the credentials have it already."""
+
+    model: str
+    label: str = ""
+    note: str = ""
+    endpoint: str = ""
+    base_url: str = ""
+    dialect: str = "openai"
+    key: str = ""
+
+
+class ConnectPort(Protocol):
+    """The model step of `letta-code configure`.  Called on the core's loop, never on the screen's."""
+
+    async def found(self) -> Sequence[ConnectChoice]:
+        """What can be used now: keys in the environment, and local servers that answer."""
+        ...
+
+    async def models(self, choice: ConnectChoice) -> Sequence[ModelRow]:
+        """The models that an endpoint lists; empty where it does not say."""
+        ...
+
+    async def test(self, choice: ConnectChoice) -> str:
+        """One small call; returns what the model answered, raises `LettaError` when it failed."""
+        ...
+
+    async def save(self, choice: ConnectChoice) -> str:
+        """Keep it as the model to use; returns the model's full name.  The key goes to a 0600 file."""
+        ...
+
+
+class Lists(Protocol):
+    """What the pickers list.  Called on the core's loop."""
+
+    async def conversations(self) -> Sequence[ConversationRow]:
+        """Conversations that can be resumed, newest first."""
+        ...
+
+    async def models(self) -> Sequence[ModelRow]:
+        """Models that can be used."""
+        ...
+
+
+class PersonShell(Protocol):
+    """Runs what a person typed after `!`.  Called on the core's loop; being cancelled kills the command."""
+
+    async def run(self, command: str, on_output: Callable[[str], None]) -> ShellBlock:
+        """Run it in the work tree's shell and give what it printed."""
+        ...
+
+
+class Ports(Value):
+    """All of them; None where a port is not there, and the screen says so when it is asked for."""
+
+    connect: Callable[[], ConnectPort] | None = None
+    lists: Callable[[], Lists] | None = None
+    shell: Callable[[], PersonShell] | None = None
+    list_files: Callable[[str], Sequence[str]] | None = None
+    git_branch: Callable[[str], str] | None = None

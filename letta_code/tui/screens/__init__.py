@@ -1,0 +1,1 @@
+"""Screens: chat, help, connect and pickers."""

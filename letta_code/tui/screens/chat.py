@@ -1,0 +1,373 @@
+"""Chat: the conversation, the prompt, one line of status; what stands in the prompt's place when something is asked."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.events import Key, TextSelected
+from textual.message import Message
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import TextArea
+
+from letta_code.agent.port import SessionOptions
+from letta_code.core.requests import ApprovalRequest, Request
+from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Opened
+from letta_code.tui.dispatch import Dispatch
+from letta_code.tui.history import PromptHistory
+from letta_code.tui.keymap import CHAT
+from letta_code.tui.panes.transcript import Foldable, Transcript
+from letta_code.tui.ports import Ports
+from letta_code.tui.view_state import ViewState
+from letta_code.tui.widgets.completer import Completer
+from letta_code.tui.widgets.prompt import Prompt, PromptArea
+from letta_code.tui.widgets.queue import QueueView
+from letta_code.tui.widgets.status_bar import StatusBar, WorkingLine
+from letta_code.tui.widgets.welcome import Welcome
+
+WIDE = 110  # columns from which on a pane stands beside the transcript
+TYPING_PAUSE = 1.0  # seconds without a key before a card takes the prompt's place
+SLICE = 1500  # events taken at a time, so that a long conversation never freezes the keys
+
+
+class CoreReady(Message):
+    """The core has something to take."""
+
+
+class ChatScreen(Screen[None]):
+    """One conversation.  Implements `Face` for the dispatch."""
+
+    BINDINGS = [*CHAT]
+
+    def __init__(self, core: CoreThread, options: SessionOptions, ports: Ports, history: PromptHistory) -> None:
+        super().__init__()
+        self.core = core
+        self.options = options
+        self.ports = ports
+        self.typing_pause = TYPING_PAUSE
+        self.prompt = Prompt(history)
+        self.dispatch = Dispatch(core, self, options.settings, ports)
+        self._history = history
+        self._state = ViewState()
+        self._transcript = Transcript()
+        self._working = WorkingLine()
+        self._queue = QueueView()
+        self._completer = Completer(self.prompt.area, self.dispatch, core, ports, options.cwd)
+        self._status = StatusBar()
+        self._items: list[CoreItem] = []
+        self._replay_until = 0
+        self._card: Widget | None = None
+        self._card_timer: Timer | None = None
+        self._wants_changes = False
+        self.mouse = options.settings.face.mouse
+
+    def compose(self) -> ComposeResult:
+        """Transcript and dock; a pane beside them is mounted when it is first wanted."""
+        with Horizontal(id="body"), Vertical(id="main"):
+            yield self._transcript
+            yield Welcome(self.options)
+            with Vertical(id="dock"):
+                yield self._queue
+                yield self._working
+                yield self._completer
+                yield self.prompt
+        yield self._status
+
+    def on_mount(self) -> None:
+        """Show what is known before the core is there."""
+        settings = self.options.settings
+        self._state.mode = self.options.mode or settings.mode
+        self._state.model = self.options.model or settings.model
+        self._state.cwd = self.options.cwd
+        self._status.folder = _folder_text(self.options.cwd)
+        self._refresh_lines()
+        self.prompt.area.focus()
+
+    # ------------------------------------------------------------ Face
+
+    @property
+    def state(self) -> ViewState:
+        """What is shown."""
+        return self._state
+
+    def redraw(self) -> None:
+        """The state changed by something else than an event."""
+        self.call_later(self._draw)
+
+    def flash(self, text: str) -> None:
+        """Say something short, for a moment."""
+        self._working.flash(text)
+
+    def restore(self, text: str) -> None:
+        """Give words back to the prompt."""
+        self.prompt.restore(text)
+
+    def show(self, name: str) -> None:
+        """Open a screen or card by its name."""
+        from letta_code.tui.screens.shown import show
+
+        self.run_worker(show(self, name), group="show")
+
+    def open_conversation(self, conversation: str) -> None:
+        """Go to another conversation; "" for a new one."""
+        self.run_worker(self._reopen(conversation), group="open", exclusive=True)
+
+    def leave(self) -> None:
+        """End the program."""
+        self.app.exit()
+
+    # ------------------------------------------------------------ events of the core
+
+    async def on_core_ready(self) -> None:
+        """Take a batch; only the newest state is drawn."""
+        self._items += self.core.take()
+        taken, self._items = self._items[:SLICE], self._items[SLICE:]
+        for item in taken:
+            if isinstance(item, Opened):
+                await self._opened(item)
+            elif isinstance(item, Failed):
+                self._state.notice("error", item.text, item.hint)
+                self._replay_until = 0
+            else:
+                self._state.apply(item)
+        if self._items:
+            self.post_message(CoreReady())
+        if self._state.last_seq >= self._replay_until:
+            await self._draw()
+
+    async def _opened(self, item: Opened) -> None:
+        status = item.status
+        notices = [card for card in self._state.cards.values() if card.key.startswith("local-")]
+        self._state = ViewState(self._state.clock)
+        for card in notices:
+            self._state.add(card)
+        self._state.model, self._state.mode, self._state.cwd = status.model, status.mode, status.cwd
+        self._state.conversation_id, self._state.title = status.conversation_id, status.title
+        self._state.tokens, self._state.window, self._state.cost = status.context_tokens, status.window, status.cost
+        self._replay_until = status.last_seq
+        self._begun = False
+        if not status.model:
+            self.call_later(self.show, "connect")
+
+    _begun = True  # False between the opening of a conversation and its first drawing
+
+    async def _draw(self) -> None:
+        """Draw the state: cards that changed, and every line around them."""
+        state = self._state
+        if state.last_seq < self._replay_until:
+            return
+        keys, returned = state.take_changes(), state.take_returned()
+        if not self._begun:
+            self._begun = True
+            returned = ""
+            self.set_class(bool(state.cards), "has-cards")
+            await self._transcript.begin(state)
+        else:
+            self.set_class(bool(state.cards), "has-cards")
+            await self._transcript.sync(state, keys)
+        if returned:
+            self.restore(returned)
+        self._refresh_lines()
+        await self._draw_changes()
+        await self._place_card()
+
+    def _refresh_lines(self) -> None:
+        state = self._state
+        self._status.show(state)
+        self._working.show(state)
+        self._queue.show(state)
+        self.prompt.show_mode(state.mode)
+
+    async def _reopen(self, conversation: str) -> None:
+        self.options = self.options.__class__(**{**_fields(self.options), "conversation": conversation})
+        self.prompt.area.focus()
+        await self.core.reopen(self.options)
+
+    # ------------------------------------------------------------ what the person does
+
+    @on(PromptArea.Submitted)
+    async def _submitted(self, event: PromptArea.Submitted) -> None:
+        event.stop()
+        text = self.prompt.take().strip()
+        self._history.remember(text)
+        self._completer.close()
+        self._transcript.anchor()
+        self.run_worker(self.dispatch.submit(text), group="submit")
+
+    @on(PromptArea.Wanted)
+    async def _wanted(self, event: PromptArea.Wanted) -> None:
+        event.stop()
+        match event.what:
+            case "end":
+                self.leave()
+            case "take_back":
+                if not await self.dispatch.take_back():
+                    self.prompt.area.recall_earlier()
+            case "editor":
+                self.show("editor")
+            case what:
+                self._completer.obey(what)
+
+    @on(TextArea.Changed)
+    def _typed(self) -> None:
+        self._completer.look()
+
+    def action_interrupt(self) -> None:
+        """Stop the run; in an idle prompt Esc only takes a waiting message back."""
+        if self._state.running:
+            self.flash("Stopping…")
+            self.run_worker(self.dispatch.interrupt(), group="interrupt")
+        elif self._state.queue:
+            self.run_worker(self.dispatch.take_back(), group="interrupt")
+        elif self.focused is not self.prompt.area:
+            self.prompt.area.focus()
+
+    def action_cycle_mode(self) -> None:
+        """The next mode."""
+        self.run_worker(self.dispatch.cycle_mode(), group="mode")
+
+    def action_fold(self) -> None:
+        """Unfold everything, or fold it again."""
+        self._transcript.fold_all()
+
+    async def action_page(self, direction: int) -> None:
+        """Scroll by a page; in the card that asks, if there is one."""
+        from letta_code.tui.widgets.ask import Ask  # only when a key asks for it: not needed for the first frame
+
+        if isinstance(self._card, Ask):
+            self._card.scroll_body(direction)
+        else:
+            await self._transcript.page(direction)
+
+    def action_to_end(self, direction: int) -> None:
+        """To the oldest mounted card, or to the end, and stay there."""
+        if direction < 0:
+            self._transcript.scroll_home(animate=False, force=True)
+        else:
+            self._transcript.anchor()
+
+    def action_card(self, step: int) -> None:
+        """Walk through the cards that fold."""
+        cards: list[Widget] = [view for view in self._transcript.views if isinstance(view, Foldable)]
+        if not cards:
+            return
+        place = cards.index(self.focused) if self.focused is not None and self.focused in cards else len(cards)
+        place = max(place + step, 0)
+        if place >= len(cards):
+            self.prompt.area.focus()
+        else:
+            cards[place].focus()
+
+    def on_key(self, event: Key) -> None:
+        """Typing while a card has the focus goes to the prompt."""
+        if event.is_printable and event.character and isinstance(self.focused, Foldable) and self._card is None:
+            event.stop()
+            self.prompt.area.focus()
+            self.prompt.area.insert(event.character)
+
+    def on_text_selected(self, event: TextSelected) -> None:
+        """Copy on release."""
+        text = self.get_selected_text()
+        if text and text.strip():
+            self.app.copy_to_clipboard(text)
+
+    # ------------------------------------------------------------ cards in the prompt's place
+
+    async def _place_card(self) -> None:
+        from_state = next(iter(self._state.requests.values()), None)
+        shown = getattr(self._card, "request_id", "")
+        if self._card is not None and shown and (from_state is None or shown != from_state.request_id):
+            await self.remove_card()
+        if from_state is None or self._card is not None:
+            return
+        wait = self.typing_pause - (time.monotonic() - self.prompt.area.last_key_at)
+        if wait > 0:
+            self._working.flash("Something is asked of you: it is shown when you pause typing.", wait + 0.2)
+            if self._card_timer is None:
+                self._card_timer = self.set_timer(wait, self._card_due)
+            return
+        self._working.flash("")
+        await self.put_card(_card(from_state))
+        self.app.bell_when_away()  # type: ignore[attr-defined]  # LettaApp's
+
+    async def _card_due(self) -> None:
+        self._card_timer = None
+        await self._place_card()
+
+    async def put_card(self, card: Widget) -> None:
+        """Show a card in the prompt's place; the draft stays in the prompt."""
+        await self.remove_card(focus=False)
+        self._card = card
+        self.prompt.display = False
+        await self.query_one("#dock").mount(card)
+
+    async def remove_card(self, *, focus: bool = True) -> None:
+        """Give the place back to the prompt."""
+        card, self._card = self._card, None
+        if card is not None:
+            await card.remove()
+        self.prompt.display = True
+        if focus:
+            self.prompt.area.focus()
+
+    async def on_ask_answered(self, event: Message) -> None:
+        """An answer was given; the card goes at once, the core hears of it."""
+        event.stop()
+        request_id, answer = event.request_id, event.answer  # type: ignore[attr-defined]  # Ask.Answered, imported late
+        self._state.requests.pop(request_id, None)
+        await self.remove_card()
+        self.run_worker(self.dispatch.answer(request_id, answer), group="answer")
+        await self._place_card()
+
+    # ------------------------------------------------------------ the pane beside
+
+    async def action_changes(self) -> None:
+        """Show or hide the changes."""
+        if self.size.width < WIDE:
+            self.show("diff")
+            return
+        self._wants_changes = not self._wants_changes
+        await self._draw_changes()
+
+    async def on_resize(self) -> None:
+        """The pane has its place only on wide screens."""
+        await self._draw_changes()
+
+    async def _draw_changes(self) -> None:
+        visible = self._wants_changes and self.size.width >= WIDE
+        panes = self.query("#changes")
+        if not visible:
+            panes.remove_class("shown")
+            return
+        from letta_code.tui.panes.changes import ChangesPane  # mounted when it is first asked for
+
+        if not panes:
+            await self.query_one("#body").mount(ChangesPane())
+        pane = self.query_one(ChangesPane)
+        pane.add_class("shown")
+        await pane.show(self._state)
+
+
+def _card(request: Request) -> Widget:
+    # imported when something is asked: the first frame needs neither
+    if isinstance(request, ApprovalRequest):
+        from letta_code.tui.widgets.approval import ApprovalCard
+
+        return ApprovalCard(request)
+    from letta_code.tui.widgets.question import QuestionCard
+
+    return QuestionCard(request)
+
+
+def _folder_text(cwd: str) -> str:
+    home = str(Path.home())
+    return "~" + cwd[len(home) :] if cwd == home or cwd.startswith(home + "/") else cwd
+
+
+def _fields(options: SessionOptions) -> dict[str, object]:
+    return {name: getattr(options, name) for name in options.__struct_fields__}

@@ -1,0 +1,140 @@
+"""Shown: what a command or key may open by name; imported when something is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from letta_code.core.errors import LettaError
+from letta_code.tui.widgets.choices import Option
+
+if TYPE_CHECKING:
+    from letta_code.tui.screens.chat import ChatScreen
+
+
+async def show(chat: ChatScreen, name: str) -> None:
+    """Open a screen or card: help, diff, connect, models, resume, history, editor, mouse."""
+    match name:
+        case "help":
+            await _help(chat)
+        case "diff":
+            _diff(chat)
+        case "connect":
+            await _connect(chat)
+        case "models":
+            await _models(chat)
+        case "resume":
+            await _resume(chat)
+        case "editor":
+            _edit(chat)
+        case "mouse":
+            _mouse(chat)
+        case _:
+            chat.state.notice("warning", f"This screen has no {name}.")
+            chat.redraw()
+
+
+async def _help(chat: ChatScreen) -> None:
+    from letta_code.tui.screens.help import HelpScreen
+
+    if not chat.dispatch.commands:
+        await chat.dispatch.load_commands()
+    if chat.app.screen is chat:
+        chat.app.push_screen(HelpScreen(list(chat.dispatch.commands.values())))
+
+
+def _diff(chat: ChatScreen) -> None:
+    from letta_code.tui.screens.review import ReviewScreen
+
+    if chat.app.screen is chat:
+        chat.app.push_screen(ReviewScreen(chat.state))
+
+
+async def _connect(chat: ChatScreen) -> None:
+    port = chat.ports.connect
+    if port is None:
+        chat.state.notice(
+            "warning",
+            "No model is configured.",
+            "Leave with Ctrl+D and run `letta-code configure`, or use --model NAME.",
+        )
+        chat.redraw()
+        return
+    from letta_code.tui.screens.connect import ConnectCard
+
+    await chat.put_card(ConnectCard(chat, port()))
+
+
+async def _models(chat: ChatScreen) -> None:
+    lists = chat.ports.lists
+    rows = await _ask(chat, lists().models()) if lists is not None else ()
+    options = [Option(row.name, row.name, row.note) for row in rows]
+    await _pick(chat, "Use which model?", options, "No model is known yet: /connect adds one.", chat.dispatch.set_model)
+
+
+async def _resume(chat: ChatScreen) -> None:
+    lists = chat.ports.lists
+    rows = await _ask(chat, lists().conversations()) if lists is not None else ()
+    here = chat.state.conversation_id
+    options = [
+        Option(row.id, row.title or row.id, " · ".join(filter(None, [row.when, row.folder])))
+        for row in rows
+        if row.id != here
+    ]
+
+    async def go(conversation: str) -> None:
+        chat.open_conversation(conversation)
+
+    await _pick(chat, "Go on with which conversation?", options, "There is no other conversation yet.", go)
+
+
+async def _ask(chat: ChatScreen, work: object) -> Sequence[object]:
+    try:
+        return await chat.core.run(work)  # type: ignore[arg-type]  # a coroutine of the port
+    except LettaError as error:
+        chat.state.notice("error", str(error), error.hint)
+        chat.redraw()
+        return ()
+
+
+async def _pick(chat: ChatScreen, title: str, options: list[Option], nothing: str, chosen: object) -> None:
+    from letta_code.tui.widgets.picker import Picker
+
+    if not options:
+        chat.flash(nothing)
+        return
+    await chat.put_card(Picker(chat, title, options, chosen))  # type: ignore[arg-type]  # an async function of the id
+
+
+def _edit(chat: ChatScreen) -> None:
+    from textual.app import SuspendNotSupported
+
+    from letta_code.tui.editor import edit_text
+
+    area = chat.prompt.area
+    try:
+        with chat.app.suspend():
+            text = edit_text(area.text)
+    except SuspendNotSupported:
+        chat.flash("This terminal cannot be given to an editor.")
+    except LettaError as error:
+        chat.state.notice("error", str(error), error.hint)
+        chat.redraw()
+    else:
+        area.put(text)
+
+
+def _mouse(chat: ChatScreen) -> None:
+    driver = chat.app._driver  # pyright: ignore[reportPrivateUsage]  # textual has no public way to do this at run time
+    enable = getattr(driver, "_enable_mouse_support", None)
+    disable = getattr(driver, "_disable_mouse_support", None)
+    if enable is None or disable is None:
+        chat.flash("This terminal has no mouse to give away.")
+        return
+    chat.mouse = not chat.mouse
+    if chat.mouse:
+        enable()
+        chat.flash("The mouse scrolls and selects here; with Shift it is the terminal's.")
+    else:
+        disable()
+        chat.flash("The mouse is the terminal's own now: select and copy as everywhere. /mouse takes it back.")

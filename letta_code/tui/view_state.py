@@ -1,0 +1,419 @@
+"""View state: everything the screen shows, made from events alone (no textual here)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from letta_code.core import events as ev
+from letta_code.core.display import DiffBlock
+from letta_code.core.messages import ContentPart, TextPart, ToolCall, text_of
+from letta_code.core.requests import ApprovalRequest, Request
+from letta_code.tui.cards import (
+    AssistantCard,
+    Card,
+    EndCard,
+    FileChange,
+    Growing,
+    NoticeCard,
+    Queued,
+    ReasoningCard,
+    SayCard,
+    Tail,
+    ToolCard,
+    UserCard,
+)
+
+ATTACHED = "[The person ran this in the shell]\n$ "
+
+_END_TEXTS = {
+    ev.StopReason.INTERRUPTED: "Interrupted. What was done so far is kept.",
+    ev.StopReason.DENIED: "Stopped, because you said no.",
+    ev.StopReason.ORPHANED: "The process that did this work ended before it was finished.",
+    ev.StopReason.LENGTH: "The answer reached the model's output limit; say “go on” to continue.",
+    ev.StopReason.REFUSAL: "The model refused to answer.",
+    ev.StopReason.MAX_TURNS: "Stopped at the limit of turns (--max-turns); say “go on” to continue.",
+    ev.StopReason.TIME_LIMIT: "Stopped at the time limit (--time-limit); say “go on” to continue.",
+    ev.StopReason.REPEATED_CALL: "Stopped: the model made the same call five times.",
+    ev.StopReason.REPEATED_ERROR: "Stopped: the model met the same error again and again.",
+}
+
+
+class ViewState:
+    """The screen's state.  `apply` takes every durable and live event; what changed is named in `take_changes`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.cards: dict[str, Card] = {}
+        self.requests: dict[str, Request] = {}
+        self.queue: list[Queued] = []
+        self.todo: tuple[str, ...] = ()
+        self.changed_files: dict[str, FileChange] = {}
+        self.conversation_id = ""
+        self.cwd = ""
+        self.title = ""
+        self.model = ""
+        self.mode = "ask"
+        self.running = False
+        self.run_since = 0.0
+        self.waiting: ev.Waiting | None = None
+        self.waiting_since = 0.0
+        self.tokens = 0
+        self.window = 0
+        self.cost: float | None = None
+        self._spent: float | None = None
+        self.last_seq = 0
+        self._growing: dict[str, Growing] = {}
+        self._tails: dict[str, Tail] = {}
+        self._drafts: dict[str, list[str]] = {}
+        self._prompts: list[str] = []  # what was said since the model last did something
+        self._returned = ""
+        self._changes: dict[str, None] = {}
+        self._local = 0
+
+    # ------------------------------------------------------------ what changed
+
+    def take_changes(self) -> list[str]:
+        """Keys of the cards that were added, changed or removed since the last call, oldest first."""
+        changes, self._changes = list(self._changes), {}
+        return changes
+
+    def take_returned(self) -> str:
+        """The words of a prompt that was interrupted before anything came of it ("" for none), once."""
+        returned, self._returned = self._returned, ""
+        return returned
+
+    def add(self, card: Card) -> None:
+        """Put a card at the end, or in its place when its key is known."""
+        self.cards[card.key] = card
+        self._changes[card.key] = None
+
+    def remove(self, key: str) -> None:
+        """Take a card away."""
+        if self.cards.pop(key, None) is not None:
+            self._changes[key] = None
+
+    def touch(self, key: str) -> None:
+        """Say that a card changed."""
+        self._changes[key] = None
+
+    def local_key(self) -> str:
+        """A key for a card that belongs to no event."""
+        self._local += 1
+        return f"local-{self._local}"
+
+    def notice(self, level: str, text: str, hint: str = "") -> None:
+        """Show something that is not in the journal."""
+        self.add(NoticeCard(key=self.local_key(), level=level, text=text, hint=hint))
+
+    def say(self, text: str, blocks: tuple[object, ...] = ()) -> None:
+        """Show a command's words."""
+        self.add(SayCard(key=self.local_key(), text=text, blocks=blocks))  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------ events
+
+    def apply(self, event: ev.Event | ev.LiveEvent) -> None:
+        """Take one event; a durable event that was taken before is ignored."""
+        if isinstance(event, ev.Live):
+            self._live(event)
+            return
+        if event.seq and event.seq <= self.last_seq:
+            return
+        self.last_seq = max(self.last_seq, event.seq)
+        self._durable(event)
+
+    def _durable(self, event: ev.Event) -> None:  # noqa: PLR0912 - one case an event type, each a line or two
+        match event:
+            case ev.UserMessage():
+                self._user(event)
+            case ev.AssistantMessage():
+                self._assistant(event)
+            case ev.ToolResult():
+                self._result(event)
+            case ev.RequestMade(request=request):
+                self._request(request)
+            case ev.RequestAnswered(request_id=request_id):
+                self._answered(request_id)
+            case ev.RunStarted():
+                self._run_started(event)
+            case ev.RunFinished():
+                self._run_finished(event)
+            case ev.MessageQueued(client_id=client_id, content=content):
+                self.queue.append(Queued(client_id, text_of(content)))
+            case ev.MessageUnqueued(client_id=client_id):
+                self._leave_queue(client_id)
+            case ev.ConversationStarted(conversation_id=conversation_id, cwd=cwd):
+                self.conversation_id, self.cwd = conversation_id, cwd
+            case ev.ConversationRenamed(title=title):
+                self.title = title
+            case ev.SettingChanged(name=name, value=value):
+                if name in ("mode", "model"):
+                    setattr(self, name, value)
+            case ev.TodoChanged(lines=lines):
+                self.todo = lines
+            case ev.Notice(level=level, text=text, hint=hint):
+                self.add(NoticeCard(key=f"notice-{event.seq}", level=level, text=text, hint=hint))
+            case ev.UnknownEvent(type=kind, seq=seq):
+                text = f"Something a newer version of letta-code wrote: {kind or 'an event without a type'}"
+                self.add(NoticeCard(key=f"notice-{seq}", level="info", text=text, hint="It is kept as it is."))
+            case _:  # context, reminders, loaded tools: for the model, not for the screen
+                pass
+
+    def _live(self, event: ev.LiveEvent) -> None:
+        match event:
+            case ev.TextDelta():
+                self._grow(event.message_id, event, AssistantCard)
+            case ev.ReasoningDelta():
+                self._grow(f"thought-{event.message_id}", event, ReasoningCard)
+            case ev.CallDelta():
+                self._call_delta(event)
+            case ev.DraftDropped(message_id=message_id):
+                self._drop(message_id)
+            case ev.ToolStarted(call_id=call_id, name=name, title=title):
+                card = self._tool(call_id, name)
+                if card.open:
+                    card.status, card.since, card.title = "running", self.clock(), title or card.title
+                self.waiting = None
+            case ev.ToolOutput(call_id=call_id, offset=offset, text=text):
+                self._output(call_id, offset, text)
+            case ev.Waiting():
+                if self.waiting is None or self.waiting.phase != event.phase or event.phase == "retry":
+                    self.waiting_since = self.clock()
+                self.waiting = event
+            case ev.ContextMeter():
+                self.tokens = event.tokens
+                self.window = event.window or self.window
+                self._costs(event.cost)
+
+    # ------------------------------------------------------------ messages
+
+    def _user(self, event: ev.UserMessage) -> None:
+        self._leave_queue(event.client_id)
+        text, attached = _said(event.content)
+        self._prompts.append(text)
+        self.add(UserCard(key=event.message_id, text=text, attached=attached))
+
+    def _leave_queue(self, client_id: str) -> None:
+        self.queue = [waiting for waiting in self.queue if waiting.client_id != client_id]
+
+    def _grow(
+        self, key: str, event: ev.TextDelta | ev.ReasoningDelta, kind: type[AssistantCard] | type[ReasoningCard]
+    ) -> None:
+        card = self.cards.get(key)
+        if card is None:
+            card = kind(key=key)
+            self._drafts.setdefault(event.message_id, []).append(key)
+            self.cards[key] = card
+        if not isinstance(card, AssistantCard | ReasoningCard) or card.done:
+            return
+        if kind is AssistantCard:
+            self._end_thought(event.message_id)
+        growing = self._growing.setdefault(key, Growing())
+        if growing.add(event.offset, event.text):
+            card.text = growing.text
+            self.touch(key)
+        self.waiting = None
+        self._prompts.clear()
+
+    def _end_thought(self, message_id: str) -> None:
+        thought = self.cards.get(f"thought-{message_id}")
+        if isinstance(thought, ReasoningCard) and not thought.done:
+            thought.done = True
+            self.touch(thought.key)
+
+    def _drop(self, message_id: str) -> None:
+        for key in self._drafts.pop(message_id, ()):
+            self._growing.pop(key, None)
+            card = self.cards.get(key)
+            if isinstance(card, ToolCard) and card.status != "writing":
+                continue
+            self.remove(key)
+
+    def _assistant(self, event: ev.AssistantMessage) -> None:
+        self._drafts.pop(event.message_id, None)
+        thought_key = f"thought-{event.message_id}"
+        self._growing.pop(event.message_id, None)
+        self._growing.pop(thought_key, None)
+        thought = "\n\n".join(part.text for part in event.reasoning if part.text)
+        if thought or thought_key in self.cards:
+            known = self.cards.get(thought_key)
+            text = thought or (known.text if isinstance(known, ReasoningCard) else "")
+            self.add(ReasoningCard(key=thought_key, text=text, done=True))
+        if event.text:
+            self.add(AssistantCard(key=event.message_id, text=event.text, done=True, finish=event.finish))
+        else:
+            self.remove(event.message_id)
+        for call in event.tool_calls:
+            card = self._tool(call.id, call.name)
+            card.title = card.title if card.title not in ("", card.name) else _title(call)
+            if card.status == "writing":
+                card.status = "waiting"
+        self.waiting = None
+        self._prompts.clear()
+        if event.cost is not None:
+            self._spent = (self._spent or 0.0) + event.cost
+            self._costs(self._spent)
+        if event.usage.input:
+            self.tokens = event.usage.input + event.usage.output
+
+    def _costs(self, cost: float | None) -> None:
+        # The meter and the sum of the messages say the same money, one a little before the other: it never goes down.
+        if cost is not None:
+            self.cost = max(self.cost or 0.0, cost)
+
+    # ------------------------------------------------------------ tools
+
+    def _tool(self, call_id: str, name: str) -> ToolCard:
+        card = self.cards.get(call_id)
+        if not isinstance(card, ToolCard):
+            card = ToolCard(key=call_id, name=name, title=name)
+            self.cards[call_id] = card
+        self.touch(call_id)
+        return card
+
+    def _call_delta(self, event: ev.CallDelta) -> None:
+        if event.call_id not in self.cards:
+            self._drafts.setdefault(event.message_id, []).append(event.call_id)
+            self._tool(event.call_id, event.name).status = "writing"
+        card = self._tool(event.call_id, event.name)
+        if card.status == "writing":
+            card.typed = max(card.typed, event.characters)
+        self._end_thought(event.message_id)
+        self.waiting = None
+        self._prompts.clear()
+
+    def _output(self, call_id: str, offset: int, text: str) -> None:
+        card = self.cards.get(call_id)
+        if not isinstance(card, ToolCard) or not card.open:
+            return
+        tail = self._tails.setdefault(call_id, Tail())
+        if tail.add(offset, text):
+            card.output = tail.text
+            self.touch(call_id)
+
+    def _result(self, event: ev.ToolResult) -> None:
+        card = self._tool(event.call_id, event.name)
+        card.status, card.seconds, card.blocks = event.status, event.seconds, event.blocks
+        card.title = event.title or card.title
+        card.text = text_of(event.content)
+        card.output = "" if event.blocks else card.output
+        self._tails.pop(event.call_id, None)
+        for request_id in [i for i, request in self.requests.items() if request.call_id == event.call_id]:
+            del self.requests[request_id]
+        if event.status == "ok":
+            self._note_changes(event)
+
+    def _note_changes(self, event: ev.ToolResult) -> None:
+        for block in event.blocks:
+            if not isinstance(block, DiffBlock):
+                continue
+            change = self.changed_files.setdefault(block.path, FileChange(path=block.path, status=block.status))
+            change.blocks.append(block)
+            change.added += block.added
+            change.removed += block.removed
+            change.status = change.status if change.status == "added" and block.status != "deleted" else block.status
+
+    # ------------------------------------------------------------ requests
+
+    def _request(self, request: Request) -> None:
+        self.requests[request.request_id] = request
+        card = self.cards.get(request.call_id)
+        if isinstance(card, ToolCard):
+            card.status = "approval"
+            if isinstance(request, ApprovalRequest):
+                card.title = request.title or card.title
+            self.touch(card.key)
+        self.waiting = None
+
+    def _answered(self, request_id: str) -> None:
+        request = self.requests.pop(request_id, None)
+        card = self.cards.get(request.call_id) if request is not None else None
+        if isinstance(card, ToolCard) and card.status == "approval":
+            card.status = "waiting"
+            self.touch(card.key)
+
+    # ------------------------------------------------------------ runs
+
+    def _run_started(self, event: ev.RunStarted) -> None:
+        self.running, self.run_since = True, self.clock()
+        self.model, self.mode = event.model or self.model, event.mode or self.mode
+        self.waiting = None
+
+    def _run_finished(self, event: ev.RunFinished) -> None:
+        self.running = False
+        self.waiting = None
+        self.requests.clear()
+        for card in self.cards.values():
+            if isinstance(card, ToolCard) and card.open and not card.by_person:
+                card.status = "interrupted"
+                self.touch(card.key)
+            elif isinstance(card, AssistantCard | ReasoningCard) and not card.done:
+                card.done = True
+                self.touch(card.key)
+        self._drafts.clear()
+        self._growing.clear()
+        self._tails.clear()
+        self._close_run(event)
+        self._prompts.clear()
+
+    def _close_run(self, event: ev.RunFinished) -> None:
+        key = f"end-{event.seq}"
+        if event.reason == ev.StopReason.ERROR:
+            self.add(NoticeCard(key=key, level="error", text=event.error or "The run failed.", hint=event.hint))
+            return
+        if event.reason == ev.StopReason.DONE:
+            if event.steps > 1 or event.seconds >= 10:
+                self.add(EndCard(key=key, text=_summary(event)))
+            return
+        if event.reason == ev.StopReason.INTERRUPTED and self._prompts:
+            self._returned = "\n\n".join(text for text in self._prompts if text)
+        text = _END_TEXTS.get(event.reason, f"Stopped: {event.reason}")
+        level = "info" if event.reason in (ev.StopReason.INTERRUPTED, ev.StopReason.DENIED) else "warning"
+        self.add(NoticeCard(key=key, level=level, text=text, hint=event.hint))
+
+
+def _said(content: tuple[ContentPart, ...]) -> tuple[str, tuple[str, ...]]:
+    """The person's own words, and the names of what was attached to them."""
+    words: list[str] = []
+    attached: list[str] = []
+    for part in content:
+        if not isinstance(part, TextPart):
+            attached.append(part.name or part.media_type)
+        elif part.text.startswith(ATTACHED):
+            attached.append("$ " + part.text[len(ATTACHED) :].partition("\n")[0])
+        else:
+            words.append(part.text)
+    return "\n".join(words), tuple(attached)
+
+
+def _title(call: ToolCall) -> str:
+    """A title until the tool gives its own: the name and the first short text among the arguments."""
+    try:
+        arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, object])
+    except msgspec.DecodeError:
+        return call.name
+    for value in arguments.values():
+        if isinstance(value, str) and value.strip():
+            return f"{call.name} {' '.join(value.split())[:200]}"
+    return call.name
+
+
+def _summary(event: ev.RunFinished) -> str:
+    parts = [f"{event.steps} step{'' if event.steps == 1 else 's'}", seconds_text(event.seconds)]
+    if event.cost:
+        parts.append(f"${event.cost:.2f}" if event.cost >= 0.01 else f"${event.cost:.4f}")
+    return " · ".join(parts)
+
+
+def seconds_text(seconds: float) -> str:
+    """A length of time for people: `0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{int(seconds)} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

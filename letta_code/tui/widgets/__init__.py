@@ -1,0 +1,1 @@
+"""Widgets: the pieces that screens and panes are made of."""

@@ -1,0 +1,151 @@
+"""Status bar: mode, model, branch, folder, context, cost; and the line above the prompt that says what is going on."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.timer import Timer
+from textual.widget import Widget
+
+from letta_code.tui.clean import clean_line
+from letta_code.tui.view_state import ViewState, seconds_text
+
+MODE_STYLES = {
+    "plan": "$text-accent",
+    "ask": "$text-success",
+    "auto": "$text-warning",
+    "full": "bold $text-error",
+}
+AMBER = 0.75  # of the window
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+FRAMES_A_SECOND = 5
+
+
+class StatusBar(Widget):
+    """One line, fitted to the width: what matters least is cut first."""
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self.folder = ""
+        self.branch = ""
+        self._state: ViewState | None = None
+
+    def show(self, state: ViewState) -> None:
+        """Draw the state."""
+        self._state = state
+        self.refresh()
+
+    def render(self) -> Content:
+        """Left and right parts with the room between them."""
+        state, width = self._state, self.content_size.width
+        if state is None or not width:
+            return Content("")
+        right = Content("  ").join([part for part in (_context(state), _cost(state)) if part])
+        room = width - right.cell_length - 2
+        left = self._left(state, room)
+        return left.pad_right(max(width - left.cell_length - right.cell_length, 1)) + right
+
+    def _left(self, state: ViewState, room: int) -> Content:
+        mode = Content.styled(state.mode, MODE_STYLES.get(state.mode, "$text"))
+        model = Content.styled(
+            clean_line(state.model) or "no model: /connect", "$text" if state.model else "$text-warning"
+        )
+        branch = Content.styled(clean_line(self.branch), "$text-muted")
+        folder = Content.styled(clean_line(self.folder), "$text-muted")
+        parts = [mode, model]
+        for extra in (branch, folder):
+            if extra and Content(" · ").join([*parts, extra]).cell_length <= room:
+                parts.append(extra)
+        left = Content.styled(" · ", "$text-disabled").join(parts)
+        return left if left.cell_length <= room else left.truncate(max(room, 0), ellipsis=True)
+
+
+def _context(state: ViewState) -> Content:
+    if not state.tokens:
+        return Content("")
+    if not state.window:
+        return Content.styled(f"{_short(state.tokens)} tokens", "$text-muted")
+    share = state.tokens / state.window
+    style = "$text-warning" if share >= AMBER else "$text-muted"
+    return Content.styled(f"{_short(state.tokens)}/{_short(state.window)} {share:.0%}", style)
+
+
+def _cost(state: ViewState) -> Content:
+    if state.cost is None:
+        return Content("")
+    return Content.styled(f"${state.cost:.2f}" if state.cost >= 0.1 else f"${state.cost:.3f}", "$text-muted")
+
+
+def _short(tokens: int) -> str:
+    if tokens < 1000:
+        return str(tokens)
+    if tokens < 100_000:
+        return f"{tokens / 1000:.1f}k"
+    return f"{tokens / 1000:.0f}k" if tokens < 1_000_000 else f"{tokens / 1_000_000:.1f}M"
+
+
+class WorkingLine(Widget):
+    """What is going on, above the prompt: redrawn five times a second while something is, never while nothing is."""
+
+    def __init__(self) -> None:
+        super().__init__(id="working")
+        self._state: ViewState | None = None
+        self._timer: Timer | None = None
+        self._flash = ""
+        self._flash_timer: Timer | None = None
+
+    def show(self, state: ViewState) -> None:
+        """Draw the state; starts or stops the clock."""
+        self._state = state
+        if state.running and self._timer is None:
+            self._timer = self.set_interval(1 / FRAMES_A_SECOND, self.refresh)
+        elif not state.running and self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self._place()
+
+    def flash(self, text: str, seconds: float = 3.0) -> None:
+        """Say something short for a moment."""
+        self._flash = text
+        if self._flash_timer is not None:
+            self._flash_timer.stop()
+        self._flash_timer = self.set_timer(seconds, self._unflash) if text else None
+        self._place()
+
+    def _unflash(self) -> None:
+        self._flash = ""
+        self._place()
+
+    def _place(self) -> None:
+        self.display = bool(self._flash or (self._state is not None and self._state.running))
+        self.refresh()
+
+    def render(self) -> Content:
+        """The spinner, what is waited for, since when, and how to stop it."""
+        if self._flash:
+            return Content.styled(self._flash, "$text-accent")
+        state = self._state
+        if state is None or not state.running:
+            return Content("")
+        now = state.clock()
+        passed = now - state.run_since
+        frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
+        what, style = doing(state, now)
+        return Content.assemble(
+            (f"{frame} ", "$text-accent"), (what, style), (f"  {seconds_text(int(passed))}", "$text-muted"),
+            ("  Esc stops", "$text-disabled"),
+        )  # fmt: skip
+
+
+def doing(state: ViewState, now: float) -> tuple[str, str]:
+    """What the run does at this moment, in a few words, and their style."""
+    waiting = state.waiting
+    if waiting is not None and waiting.phase == "retry":
+        left = max(waiting.seconds - (now - state.waiting_since), 0)
+        reason = clean_line(waiting.reason) or "the provider did not answer"
+        return f"{reason}: try {waiting.attempt} in {seconds_text(int(left))}", "$text-warning"
+    if state.requests:
+        return "waits for you", "$text-warning"
+    if waiting is not None:
+        word = {"loading": "loading the model", "sent": "waiting for the model"}.get(waiting.phase, "working")
+        return word, "$text"
+    return "working", "$text"
