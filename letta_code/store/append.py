@@ -105,7 +105,8 @@ class _Transaction:
                 "INSERT INTO event_keys (conversation_id, name, seq) VALUES (?, ?, ?)", [self._id, own, self._last]
             )
         self.rows.append(StoredRow(seq=self._last, crc=crc, body=body))
-        self._summary.see(event, self._now, this_process() if isinstance(event, RunStarted) else None)
+        self._summary.see(event)
+        self._summary.see_run(event, self._now, this_process() if isinstance(event, RunStarted) else None)
         return event
 
     def _known(self, *names: str) -> int:

@@ -60,9 +60,12 @@ def _put_back(database: Database, conversation_id: str, rows: list[StoredRow], a
             insert_agent(database, started.agent_id, agent_name, started.at or utc_now())
         start_conversation(database, started, started.at or utc_now())
         summary = Summary(database, conversation_id)
+        copied = started.seq if started.forked_from else 0  # what a fork copied were the original's runs
         for row, event in zip(rows, events, strict=True):
             _insert(database, conversation_id, row, event)
-            summary.see(event, event.at, None)
+            summary.see(event)
+            if row.seq > copied:
+                summary.see_run(event, event.at, None)
         summary.save(rows[-1].seq, events[-1].at)
     return True
 

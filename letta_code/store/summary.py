@@ -55,8 +55,8 @@ class Summary:
         self._title: str | None = None
         self._opening = ""
 
-    def see(self, event: Event, at: str, owner: Owner | None) -> None:
-        """Take one event that was just kept; `owner` is whose process the runs are."""
+    def see(self, event: Event) -> None:
+        """Take one event for the conversation's row."""
         match event:
             case UserMessage():
                 self._messages += 1
@@ -65,6 +65,12 @@ class Summary:
                 self._messages += 1
             case ConversationRenamed():
                 self._title = event.title
+            case _:
+                pass
+
+    def see_run(self, event: Event, at: str, owner: Owner | None) -> None:
+        """Take one event for the conversation's runs; `owner` is whose process they are."""
+        match event:
             case RunStarted():
                 self._run_started(event, at, owner)
             case RunFinished():

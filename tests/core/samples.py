@@ -52,9 +52,7 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
         **_DURABLE, conversation_id="conv-1", agent_id="agent-1", cwd="/w", version="0.1.0", forked_from="conv-0"
     ),
     events.ConversationRenamed(**_DURABLE, title="Fix the parser", by="model"),
-    events.ContextPinned(
-        **_DURABLE, key="0.1/claude/9", system="Be useful.", tools='[{"name":"Read"}]', reason="new"
-    ),
+    events.ContextPinned(**_DURABLE, key="0.1/claude/9", system="Be useful.", tools='[{"name":"Read"}]', reason="new"),
     events.RunStarted(**_DURABLE, model="anthropic/claude", mode="ask"),
     events.RunFinished(
         **_DURABLE,

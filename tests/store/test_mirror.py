@@ -70,9 +70,7 @@ async def test_a_removed_copy_comes_back_whole(store: Store, conversation: str, 
     _whole(store, conversation, mirror)
 
 
-async def test_a_very_long_last_line_is_recognised(
-    store: Store, conversation: str, mirror: Path, home: Path
-) -> None:
+async def test_a_very_long_last_line_is_recognised(store: Store, conversation: str, mirror: Path, home: Path) -> None:
     await store.append(conversation, [said("x" * 3_000_000)])
     store.close()
     before = mirror.stat().st_size
