@@ -51,7 +51,7 @@ def added_block(path: str, content: str) -> DiffBlock:
     lines = _split(content, mark_of(content))
     if not lines:
         return DiffBlock(path=path, diff="", status="added")
-    text = [f"@@ -0,0 +1,{len(lines)} @@", *_marked("+", lines)]
+    text = [f"@@ -0,0 +{_range(1, 0, len(lines))} @@", *_marked("+", lines)]
     return DiffBlock(
         path=path,
         diff="\n".join(text[:LINE_CAP]),
@@ -66,7 +66,7 @@ def deleted_block(path: str, content: str) -> DiffBlock:
     block = added_block(path, content)
     lines = ["-" + line[1:] if line.startswith("+") else line for line in block.diff.split("\n")]
     if block.diff:
-        lines[0] = f"@@ -1,{block.added} +0,0 @@"
+        lines[0] = f"@@ -{_range(1, 0, block.added)} +0,0 @@"
     return DiffBlock(path=path, diff="\n".join(lines), status="deleted", removed=block.added, cut=block.cut)
 
 

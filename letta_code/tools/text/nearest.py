@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from letta_code.core.messages import Value
 from letta_code.tools.text.lines import lines_of, shortened, unified
 
@@ -65,8 +67,11 @@ _LOOSENINGS: tuple[tuple[str, Loosening], ...] = (
 )
 
 
-def explain_miss(content: str, old: str) -> str:
-    """What the model is told: the likely slip if there is one, and the nearest region."""
+def explain_miss(content: str, old: str, above: int = 0) -> str:
+    """What the model is told: the likely slip if there is one, and the nearest region.
+
+    `content` may be the rest of a file below `above` lines.
+    """
     slip = _slip(content, old)
     if slip:
         return slip
@@ -77,7 +82,7 @@ def explain_miss(content: str, old: str) -> str:
     region = _loosened(lines, sought) or _similar(lines, sought)
     if region is None:
         return "Nothing in the file is like it: search for it with Grep, or Read the file again."
-    return _told(region, sought)
+    return _told(msgspec.structs.replace(region, first=region.first + above), sought)
 
 
 def _slip(content: str, old: str) -> str:
