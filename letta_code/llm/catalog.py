@@ -109,7 +109,7 @@ def info_of(name: str, provider: str, model: str, *, loopback: bool = False) -> 
         sees_images=bool(entry.supports_vision),
         edit_family=edit_family(model),
         loopback=loopback,
-        encoding="cl100k_base" if re.match(r"gpt-(4(?![.o])|3)", model) else "",
+        encoding=_encoding(model),
     )
 
 
@@ -126,6 +126,14 @@ def listed(
         model = name.removeprefix(f"{provider}/")
         full = f"{provider}/{model}"
         yield ListedModel(name=full, provider=provider, key=keys[provider], info=info_of(full, provider, model))
+
+
+def _encoding(model: str) -> str:
+    """The tiktoken encoding of OpenAI's models; "" for all others, whose tokenizers can only be approximated."""
+    last = model.rsplit("/", 1)[-1]
+    if re.match(r"gpt-(4(?![.o])|3)", last):
+        return "cl100k_base"
+    return "o200k_base" if re.match(r"(gpt-|o\d|chatgpt-|codex)", last) else ""
 
 
 def is_loopback(url: str) -> bool:

@@ -212,7 +212,7 @@ def _told(body: bytes) -> _Told:
     if isinstance(data, list) and data:
         data = cast("list[Any]", data)[0]
     if not isinstance(data, dict):
-        return _Told(message=str(data))
+        return _Told(message=_plain(body))
     fields = cast("dict[str, Any]", data)
     inner: Any = fields.get("error", fields)
     if isinstance(inner, dict):

@@ -167,6 +167,26 @@ class Histories:
         return history
 
 
+class CallIds:
+    """Ids of calls, unique within a conversation.
+
+    `taken` are those that stand in it.  A missing id becomes `call_<n>`, n counted over the conversation; one that is
+    taken already (servers that count from 0 in every answer) gets `-2`, `-3` … behind it.
+    """
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = set(taken)
+
+    def unique(self, id: str) -> str:
+        """The id to use for a call that the server named so."""
+        wanted = id or f"call_{len(self._taken)}"
+        unique, n = wanted, 2
+        while unique in self._taken:
+            unique, n = f"{wanted}-{n}", n + 1
+        self._taken.add(unique)
+        return unique
+
+
 def reminder_text(text: str) -> str:
     """A reminder in its tags; the text can neither close nor open one."""
     return f"<system-reminder>\n{_REMINDER_TAG.sub('&lt;', text)}\n</system-reminder>"

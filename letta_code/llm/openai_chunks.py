@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from letta_code.core.messages import Usage
+from letta_code.llm.history import CallIds
 from letta_code.llm.model import CallPiece, ReasoningPiece, StreamPart, TextPiece, UsagePiece
 
 
@@ -51,6 +52,7 @@ class _Usage(msgspec.Struct):
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
+    cache_creation_input_tokens: int | None = None  # litellm, for Claude
 
 
 class _Chunk(msgspec.Struct):
@@ -103,24 +105,24 @@ class _OpenCall:
 
 
 class ChunkReader:
-    """Reads the chunks of one answer.
+    """Reads the chunks of one answer; `ids` names its calls."""
 
-    `taken` are the ids of the conversation's calls so far: an id that is missing becomes `call_<n>`, n counted over the
-    conversation, and one that stands there already gets `-2`, `-3` … behind it, so that ids stay unique.
-    """
-
-    def __init__(self, taken: set[str]) -> None:
-        self._taken = set(taken)
-        self._count = len(taken)
+    def __init__(self, ids: CallIds) -> None:
+        self._ids = ids
         self._by_index: dict[int, _OpenCall] = {}
         self._last: _OpenCall | None = None
-        self.calls = 0
+        self._calls = 0
+        self._spoke = False
         self.finish = ""
-        self.spoke = False
-        self.error: bytes = b""
+        self.ended = False
+        self.error = b""
 
     def read(self, data: bytes) -> Iterator[StreamPart]:
-        """The parts in one chunk; sets `finish` or `error` when the chunk says so.  Raises `msgspec.DecodeError`."""
+        """The parts in one chunk; see `streaming.Reader`."""
+        data = data.strip()
+        if data == b"[DONE]":
+            self.ended = True
+            return
         chunk = _decoder.decode(data)
         if chunk.error is not None and bytes(chunk.error) != b"null":
             self.error = b'{"error":' + bytes(chunk.error) + b"}"
@@ -141,26 +143,32 @@ class ChunkReader:
         if chunk.usage is not None:
             yield UsagePiece(usage=_usage(chunk.usage))
 
+    def reason(self) -> str:
+        """How the answer ended, "" when it did not."""
+        if self.finish == "stop" and self._calls:
+            return "tool_calls"  # some servers end calls with "stop"
+        return self.finish or ("stop" if self.ended and self._spoke else "")
+
     def _delta(self, delta: _Delta) -> Iterator[StreamPart]:
         if reasoning := delta.reasoning_content or delta.reasoning:
-            self.spoke = True
+            self._spoke = True
             yield ReasoningPiece(text=reasoning)
         if isinstance(delta.content, list):
             yield from self._parts(delta.content)
         elif delta.content:
-            self.spoke = True
+            self._spoke = True
             yield TextPiece(text=delta.content)
         if delta.refusal:
-            self.spoke = True
+            self._spoke = True
             yield TextPiece(text=delta.refusal)
         for call in delta.tool_calls or ():
-            self.spoke = True
+            self._spoke = True
             yield self._call(call)
 
     def _parts(self, parts: list[dict[str, Any]]) -> Iterator[StreamPart]:
         """Content as a list of parts (Mistral's reasoning models): text, or thinking that holds texts."""
         for part in parts:
-            self.spoke = True
+            self._spoke = True
             if part.get("type") == "thinking":
                 yield ReasoningPiece(text=_thinking(part.get("thinking")))
             elif isinstance(part.get("text"), str):
@@ -182,20 +190,12 @@ class ChunkReader:
         return CallPiece(index=known.index, name=late_name, arguments=arguments or "")
 
     def _new_call(self, index: int | None, id: str, name: str, arguments: str) -> CallPiece:
-        call = _OpenCall(self.calls, self._unique(id), id, name)
+        call = _OpenCall(self._calls, self._ids.unique(id), id, name)
         call.arguments.append(arguments)
-        self.calls += 1
+        self._calls += 1
         self._last = call
         self._by_index[call.index if index is None else index] = call
         return CallPiece(index=call.index, id=call.id, name=name, arguments=arguments)
-
-    def _unique(self, id: str) -> str:
-        wanted = id or f"call_{self._count + self.calls}"
-        unique, n = wanted, 2
-        while unique in self._taken:
-            unique, n = f"{wanted}-{n}", n + 1
-        self._taken.add(unique)
-        return unique
 
 
 def _is_new(known: _OpenCall, id: str, name: str) -> bool:
@@ -225,6 +225,6 @@ def _usage(usage: _Usage) -> Usage:
         input=usage.prompt_tokens or 0,
         output=usage.completion_tokens or 0,
         cache_read=inputs.cached_tokens or usage.prompt_cache_hit_tokens or 0,
-        cache_write=inputs.cache_write_tokens or 0,
+        cache_write=inputs.cache_write_tokens or usage.cache_creation_input_tokens or 0,
         reasoning=outputs.reasoning_tokens or 0,
     )

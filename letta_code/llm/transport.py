@@ -121,7 +121,7 @@ class HttpPost:
     """
 
     def __init__(self, asked: Asked, headers: Mapping[str, str], limits: StreamLimits, secret: Secret) -> None:
-        self._asked = asked
+        self.asked = asked
         self._headers = {
             "content-type": "application/json",
             "accept": "text/event-stream",
@@ -130,7 +130,7 @@ class HttpPost:
             **headers,
         }
         self._limits = limits
-        self._secret = secret
+        self.secret = secret
         self._client: httpx.AsyncClient | None = None
 
     def warm(self) -> None:
@@ -146,10 +146,10 @@ class HttpPost:
         client = self._open()
         import httpx
 
-        url = self._asked.url
+        url = self.asked.url
         try:
             request = client.build_request("POST", url, content=body, headers=self._headers)
-            response = await _within(watch, url, client.send(request, stream=True))
+            response = await within(watch, url, client.send(request, stream=True))
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             said = f"{url!r} is no address to ask: {error}"
             raise ConfigError(said, hint="Correct the endpoint's base_url.") from error
@@ -158,7 +158,7 @@ class HttpPost:
         try:
             if response.status_code != 200:
                 words = await _refusal(response)
-                raise fault_of(response.status_code, response.headers, words, self._asked, self._secret)
+                raise fault_of(response.status_code, response.headers, words, self.asked, self.secret)
             async with aclosing(self._chunks(response, watch)) as chunks:
                 yield Answer(response.headers.get("content-type", "").lower(), chunks)
         finally:
@@ -172,17 +172,17 @@ class HttpPost:
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = _new_client(self._asked.url, self._limits)
+            self._client = new_client(self.asked.url, self._limits)
         return self._client
 
     async def _chunks(self, response: httpx.Response, watch: Watch) -> AsyncGenerator[bytes, None]:
         import httpx
 
-        url = self._asked.url
+        url = self.asked.url
         async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks:
             try:
                 while True:
-                    yield await _within(watch, url, anext(chunks))
+                    yield await within(watch, url, anext(chunks))
             except StopAsyncIteration:
                 return
             except httpx.HTTPError as error:
@@ -192,8 +192,8 @@ class HttpPost:
     def _unreachable(self, error: httpx.HTTPError) -> ProviderError:
         import httpx
 
-        url = self._asked.url
-        words = redact(_words(error), self._secret)
+        url = self.asked.url
+        words = redact(_words(error), self.secret)
         if isinstance(error, httpx.ProxyError):
             return EndpointUnreachable(
                 f"{url} could not be reached through the proxy: {words}",
@@ -211,7 +211,8 @@ class HttpPost:
         return unreachable
 
 
-def _new_client(url: str, limits: StreamLimits) -> httpx.AsyncClient:
+def new_client(url: str, limits: StreamLimits) -> httpx.AsyncClient:
+    """An HTTP/1.1 client for one address, with the proxies and certificates of the environment."""
     httpx = load_httpx()
     return cast(
         "httpx.AsyncClient",
@@ -236,7 +237,7 @@ def _certificates(url: str) -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-async def _within(watch: Watch, url: str, coming: Awaitable[_T]) -> _T:
+async def within(watch: Watch, url: str, coming: Awaitable[_T]) -> _T:
     """Wait no longer than the watch allows; the wait begins and ends within one step of the caller's generator, so that
     no time limit spans a `yield` (the caller may be resumed by another task)."""
     try:

@@ -138,8 +138,8 @@ class ModelServer:
                 if self._on_request is not None:
                     self._on_request(request)
                 await self._answer(request, reader, writer)
-        except (_Cut, ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (_Cut, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            return  # the client is gone, or the server stops (asyncio's streams report a cancelled handler as an error)
         finally:
             writer.close()
 
@@ -232,7 +232,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Recorded | None:
 
 async def _watch(reader: asyncio.StreamReader, request: Recorded) -> None:
     """Notes that the client went away while it is being answered; a client sends nothing meanwhile."""
-    while not reader.at_eof():
+    while not reader.at_eof():  # noqa: ASYNC110 - a stream reader has no event for its end, and a read would take bytes
         await asyncio.sleep(0.005)
     request.hung_up.set()
 

@@ -20,8 +20,8 @@ class Reply(msgspec.Struct, frozen=True):
     """One answer or fault.
 
     `fault` (after `after` events of the stream): `cut` closes the socket, `stall` goes silent, `comments` sends only
-    SSE comments from then on, `garbage` sends what is no JSON, `error` an error object inside the stream, `end` ends the
-    stream politely in the middle.  `hang_up` closes before any answer.
+    SSE comments from then on, `garbage` sends what is no JSON, `error` an error object inside the stream, `end` ends
+    the stream politely in the middle.  `hang_up` closes before any answer.
     """
 
     text: str = ""
@@ -136,13 +136,11 @@ def _anthropic(reply: Reply, number: int) -> Iterator[tuple[str, str]]:
     message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "content": [], "model": "fake"}
     yield event("message_start", message={**message, "stop_reason": None, "usage": usage})
     yield event("ping")
-    index = 0
-    for block, deltas in _anthropic_blocks(reply, number):
+    for index, (block, deltas) in enumerate(_anthropic_blocks(reply, number)):
         yield event("content_block_start", index=index, content_block=block)
         for delta in deltas:
             yield event("content_block_delta", index=index, delta=delta)
         yield event("content_block_stop", index=index)
-        index += 1
     stop = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}.get(reply.finish, reply.finish)
     reason = stop or ("tool_use" if reply.tools else "end_turn")
     final = {"output_tokens": reply.usage.get("output", 0)}
