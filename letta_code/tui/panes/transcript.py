@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.events import Click
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -115,6 +116,17 @@ class Transcript(VerticalScroll, can_focus=False):
             self.scroll_to(y=self.scroll_y + self.virtual_size.height - before, animate=False, force=True)
 
         self.call_after_refresh(keep_place)
+
+    def on_folded(self, event: Message) -> None:
+        """Stay at the card that was unfolded, instead of following the end."""
+        event.stop()
+        view: Widget = event.view  # type: ignore[attr-defined]  # tool_card.Folded, imported late
+        self.release_anchor()
+
+        def stay() -> None:
+            self.scroll_to_widget(view, animate=False, top=view.region.height > self.size.height, force=True)
+
+        self.call_after_refresh(stay)
 
     async def page(self, direction: int) -> None:
         """Scroll by a page; at the top, older cards come."""

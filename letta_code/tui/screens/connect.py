@@ -1,4 +1,4 @@
-"""Connect: reach a model, step by step, in the prompt's place: what is there, or an endpoint of one's own; test; save."""
+"""Connect: reach a model, step by step, in the prompt's place: what is there, or an endpoint of one's own."""
 
 from __future__ import annotations
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from letta_code.core.errors import LettaError
 from letta_code.tui.widgets.choices import Option
 
 if TYPE_CHECKING:
     from letta_code.tui.screens.chat import ChatScreen
+
+T = TypeVar("T")
+Chosen: TypeAlias = Callable[[str], Awaitable[None]]
 
 
 async def show(chat: ChatScreen, name: str) -> None:
@@ -88,22 +91,22 @@ async def _resume(chat: ChatScreen) -> None:
     await _pick(chat, "Go on with which conversation?", options, "There is no other conversation yet.", go)
 
 
-async def _ask(chat: ChatScreen, work: object) -> Sequence[object]:
+async def _ask(chat: ChatScreen, work: Coroutine[Any, Any, Sequence[T]]) -> Sequence[T]:
     try:
-        return await chat.core.run(work)  # type: ignore[arg-type]  # a coroutine of the port
+        return await chat.core.run(work)
     except LettaError as error:
         chat.state.notice("error", str(error), error.hint)
         chat.redraw()
         return ()
 
 
-async def _pick(chat: ChatScreen, title: str, options: list[Option], nothing: str, chosen: object) -> None:
+async def _pick(chat: ChatScreen, title: str, options: list[Option], nothing: str, chosen: Chosen) -> None:
     from letta_code.tui.widgets.picker import Picker
 
     if not options:
         chat.flash(nothing)
         return
-    await chat.put_card(Picker(chat, title, options, chosen))  # type: ignore[arg-type]  # an async function of the id
+    await chat.put_card(Picker(chat, title, options, chosen))
 
 
 def _edit(chat: ChatScreen) -> None:
@@ -125,7 +128,7 @@ def _edit(chat: ChatScreen) -> None:
 
 
 def _mouse(chat: ChatScreen) -> None:
-    driver = chat.app._driver  # pyright: ignore[reportPrivateUsage]  # textual has no public way to do this at run time
+    driver = chat.app._driver  # textual has no public way to do this at run time
     enable = getattr(driver, "_enable_mouse_support", None)
     disable = getattr(driver, "_disable_mouse_support", None)
     if enable is None or disable is None:

@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Click, Key
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -34,6 +35,14 @@ WORDS = {
     "interrupted": "interrupted",
     "unknown": "it is not known whether this took effect",
 }
+
+
+class Folded(Message):
+    """The person folded or unfolded one card."""
+
+    def __init__(self, view: Widget) -> None:
+        super().__init__()
+        self.view = view
 
 
 class ToolView(Vertical, can_focus=True):
@@ -67,6 +76,8 @@ class ToolView(Vertical, can_focus=True):
         self.full = (not self.full) if full is None else full
         self._title.update(self._head())
         self._redraw()
+        if full is None:
+            self.post_message(Folded(self))
 
     def on_click(self, event: Click) -> None:
         """A click on the title folds; one in the body may be a selection and does nothing."""

@@ -1,0 +1,65 @@
+"""What tests of the screen share: an app over a fake session, and waiting for what they expect."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from letta_code.agent.port import SessionOptions, SessionPort
+from letta_code.config.settings import Settings
+from letta_code.tui.app import LettaApp
+from letta_code.tui.ports import Ports
+from tests.fakes.session import FakeSession
+
+
+class Stage:
+    """An app, the session behind it, and what was copied."""
+
+    def __init__(
+        self, session: FakeSession | None = None, *, ports: Ports | None = None, history: Path | None = None
+    ) -> None:
+        self.session = session or FakeSession()
+        self.opened: list[SessionOptions] = []
+        self.copied: list[str] = []
+        settings = Settings(model="scripted/demo")
+        options = SessionOptions(cwd="/work/project", settings=settings)
+        self.app = LettaApp(options, self._open, ports or Ports(), history_folder=history, copy=self.copied.append)
+
+    async def _open(self, options: SessionOptions) -> SessionPort:
+        self.opened.append(options)
+        return self.session
+
+    @property
+    def chat(self):
+        return self.app.chat
+
+    @property
+    def prompt(self) -> str:
+        return self.app.chat.prompt.text
+
+
+async def until(pilot: Pilot[int], wanted: Callable[[], object], what: str = "", seconds: float = 10.0) -> None:
+    """Let the app work until something is so."""
+    end = time.monotonic() + seconds
+    while not wanted():
+        assert time.monotonic() < end, what or "waited in vain"
+        await pilot.pause(0.01)
+    await pilot.pause()
+
+
+async def ready(pilot: Pilot[int], stage: Stage) -> None:
+    """Until the session is open and drawn."""
+    await until(pilot, lambda: stage.opened and stage.chat.state.conversation_id, "the session never opened")
+
+
+def text_of(widget: object) -> str:
+    """The plain text that a widget shows."""
+    return str(widget.render())  # type: ignore[attr-defined]
+
+
+def cards(stage: Stage, kind: str) -> list[object]:
+    """The mounted cards of a class."""
+    return list(stage.chat.query(f".card.{kind}"))
