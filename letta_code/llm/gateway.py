@@ -131,6 +131,7 @@ class Gateway:
                             began = True
                             watch.started()
                         yield part
+            _check_end(answer, reader)
         except (ProviderError, ConfigError):
             raise
         except Exception as error:
@@ -223,6 +224,13 @@ class Gateway:
             return EndpointUnreachable(f"{url} could not be reached: {error or 'no answer'}", hint=hint, url=url)
         writer.close()
         return None
+
+
+def _check_end(answer: Any, reader: ChunkReader) -> None:
+    """litellm makes up a `stop` for a stream that just ended; whether one came is known to its wrapper alone."""
+    came = getattr(answer, "received_finish_reason", "stop") or getattr(answer, "intermittent_finish_reason", None)
+    if not came:
+        reader.finish = ""
 
 
 class _Closing:

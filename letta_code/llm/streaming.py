@@ -64,17 +64,19 @@ class _Parts:
         self._secret = secret
 
     async def streamed(self, answer: Answer, watch: Watch) -> AsyncGenerator[StreamPart, None]:
-        """The parts as the bytes come, up to the end mark or the end of the stream."""
+        """The parts as the bytes come, up to the end of the stream; what follows the end mark is not read."""
         parser = SseParser()
         async for chunk in answer.chunks:
+            if self._reader.ended:
+                continue
             for data in self._events(parser, chunk):
                 for part in self._read(data):
                     if not isinstance(part, UsagePiece):
                         watch.started()
                     yield part
-                if self._reader.ended:
-                    return
-            if self._reader.finish:
+            if self._reader.ended:
+                watch.ended()
+            elif self._reader.finish:
                 watch.finished()
         for _, data in parser.close():
             for part in self._read(data):

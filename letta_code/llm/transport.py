@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _ERROR_BYTES = 64 * 1024  # of a refusal's body
+_DRAIN_SECONDS = 0.25  # for the last bytes after an answer's end mark: a connection read to its end can be used again
 _KEEP_SECONDS = 120.0  # an idle connection is kept over a long tool call: a new one costs a TLS handshake
 
 
@@ -56,16 +57,22 @@ class Watch:
         """The answer is complete; only counts and the end mark may still come."""
         self._phase = "closing"
 
+    def ended(self) -> None:
+        """The end mark has come; nothing more is of use."""
+        self._phase = "draining"
+
     @property
     def complete(self) -> bool:
         """Whether the answer is complete."""
-        return self._phase == "closing"
+        return self._phase in ("closing", "draining")
 
     def allowed(self) -> float | None:
         """Seconds that the next read may take, None for no limit."""
         if self._phase == "first_part":
             limit = self._limits.first_part
             return max(self._sent + limit - time.monotonic(), 0.001) if limit else None
+        if self._phase == "draining":
+            return _DRAIN_SECONDS
         return (self._limits.silence if self._phase == "silence" else self._limits.closing) or None
 
     def stalled(self, url: str) -> StreamStalled:
