@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from letta_code.agent.head import decode_specs
 from letta_code.agent.history import History
@@ -19,7 +20,24 @@ from letta_code.core.messages import (
 )
 from letta_code.llm.model import ChatRequest, ToolSpec
 
-Count = Callable[[str], int]
+
+class Counter(Protocol):
+    """Counts tokens: roughly at first, exactly once its vocabulary is loaded."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether counts are exact now."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        ...
+
+    def warm(self) -> None:
+        """Load the vocabulary behind the scenes; harmless when done twice."""
+        ...
+
+
 IMAGE_TOKENS = 1_500  # a rough figure for one picture; providers count by its size
 MESSAGE_TOKENS = 4  # what a message's frame costs
 
@@ -36,9 +54,11 @@ class Section(Value):
 class Context:
     """The context of one conversation: builds requests that only ever grow at their end until it is pinned anew."""
 
-    def __init__(self, history: History, count: Count) -> None:
+    def __init__(self, history: History, counter: Counter) -> None:
         self._history = history
-        self._count = count
+        self._counter = counter
+        self._count = counter.count
+        self._exact = counter.exact
         self._sizes: list[int] = []  # tokens of each message, as long as the list of messages is
         self._specs: tuple[ToolSpec, ...] = ()
         self._specs_key: tuple[str, int] = ("", 0)
@@ -79,6 +99,9 @@ class Context:
         return self._count(pinned.system) + self._count(pinned.tools) if pinned else 0
 
     def _message_sizes(self) -> list[int]:
+        if self._exact != self._counter.exact:
+            self._exact = self._counter.exact
+            self._sizes.clear()
         messages = self._history.messages
         for message in messages[len(self._sizes) :]:
             self._sizes.append(self._size(message))

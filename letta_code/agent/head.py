@@ -35,11 +35,7 @@ class Toolset:
         lean = situation.model.lean
         usable = {n: t for n, t in tools.items() if t.applies(situation) and (t.lean or not lean)}
         self.deferred = {n: t for n, t in usable.items() if t.deferred}
-        self.sent = {
-            n: t
-            for n, t in usable.items()
-            if not t.deferred and (self.deferred or not getattr(t, "deferred_only", False))
-        }
+        self.sent = {n: t for n, t in usable.items() if not t.deferred and (self.deferred or not t.deferred_only)}
         self.known = {**self.sent, **self.deferred}
 
 

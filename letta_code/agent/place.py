@@ -20,7 +20,7 @@ from letta_code.safety.policy import Policy, mode_of
 from letta_code.safety.remembered import ProjectRules, project_file, remember
 from letta_code.safety.rules import Rule, Rules, parse_rules
 from letta_code.tools.base import Situation, Tool, load_tools
-from letta_code.workspace.workspace import Workspace
+from letta_code.workspace.local import LocalWorkspace
 
 DEBUG_MODULES = "LETTA_DEBUG_MODULES"
 
@@ -28,8 +28,8 @@ DEBUG_MODULES = "LETTA_DEBUG_MODULES"
 class Place:
     """Implements `Surroundings` for a local folder."""
 
-    def __init__(self, options: SessionOptions, paths: Paths, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, options: SessionOptions, paths: Paths, workspace: LocalWorkspace) -> None:
+        self.workspace: LocalWorkspace = workspace
         self._options = options
         self._paths = paths
         self._cwd = options.cwd
@@ -104,7 +104,11 @@ class Place:
             allow = self._options.settings.allow
             save_setting(self._paths, "allow", [*dict.fromkeys([*allow, answer.pattern])])
 
-    def debug_first_request(self) -> None:
+    def warm(self) -> None:
+        """Start the launcher of commands while the model thinks."""
+        self.workspace.warm()
+
+    def answer_begins(self) -> None:
         """Write the names of all loaded modules where LETTA_DEBUG_MODULES says (a test of the start path)."""
         if target := os.environ.get(DEBUG_MODULES):
             Path(target).write_text("\n".join(sorted(sys.modules)), encoding="utf-8")

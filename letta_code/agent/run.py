@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WARM_SECONDS = 0.03  # after the first request: the bytes are out, the model thinks
+
 _INTERRUPTED = "Interrupted by the person while this call ran; its effect may be partial. Look before you repeat it."
 _NOT_STARTED = "Not run: the person interrupted the run before this call."
 _OUT_OF_TIME = "Stopped: the run's time limit was reached while this call ran."
@@ -70,8 +72,12 @@ class Surroundings(Protocol):
         """Keep the rule that a yes came with."""
         ...
 
-    def debug_first_request(self) -> None:
-        """Called just before the first model request (LETTA_DEBUG_MODULES)."""
+    def warm(self) -> None:
+        """Load what the first calls will need; called while the model thinks."""
+        ...
+
+    def answer_begins(self) -> None:
+        """Called when the first part of an answer comes (LETTA_DEBUG_MODULES)."""
         ...
 
     async def close(self) -> None:
@@ -95,6 +101,8 @@ class Run:
         self.draft = Draft()
         self.reason = ""
         self.begun = asyncio.Event()
+        self._answered = False
+        self._warming: asyncio.TimerHandle | None = None
         self._messages = tuple(messages)
         self._model = model
         self._started = False
@@ -167,8 +175,9 @@ class Run:
             self.reason = ev.StopReason.ERROR
             error = LettaError(f"letta-code failed inside ({type(why).__name__}: {why}).", hint="See ~/.letta/logs.")
         finally:
-            if timer is not None:
-                timer.cancel()
+            for waiting in (timer, self._warming):
+                if waiting is not None:
+                    waiting.cancel()
         await finish(asyncio.ensure_future(self._close(error)))
 
     async def _open(self) -> None:
@@ -177,7 +186,6 @@ class Run:
             self._calls = self._make_calls(self._model)
         opening = () if self._started else self.opening()  # it may have been stored with the message
         await self.session.commit(*opening, *self._messages, *self.started())
-        self.session.surroundings.debug_first_request()
 
     @property
     def stopped(self) -> bool:
@@ -306,9 +314,19 @@ class Run:
         parts = stream_with_retries(self._opened(), request, limits=limits, on_wait=self._tell_wait)
         async with aclosing(parts):
             async for part in parts:
+                if not self._answered:
+                    self._answered = True
+                    self.session.surroundings.answer_begins()
                 yield part
 
+    def _warm(self) -> None:
+        self.session.surroundings.warm()
+        if self.session.options.interactive:  # a one-shot run ends before exact counts would pay
+            self.session.counter.warm()
+
     def _tell_wait(self, phase: str, seconds: float, attempt: int = 1, reason: str = "") -> None:
+        if phase == "sent" and not self._answered:
+            self._warming = asyncio.get_running_loop().call_later(WARM_SECONDS, self._warm)
         self.session.publish(
             ev.Waiting(
                 after_seq=self.session.history.last_seq, phase=phase, seconds=seconds, attempt=attempt, reason=reason

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from letta_code import __version__
-from letta_code.agent.context import Context, Count
+from letta_code.agent.context import Context, Counter
 from letta_code.agent.history import History
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.run import Run, Surroundings
@@ -71,7 +71,7 @@ class Session:
         history: History,
         surroundings: Surroundings,
         open_model: OpenModel,
-        count: Count,
+        counter: Counter,
         store: object = None,
     ) -> None:
         self.conversation_id = conversation_id
@@ -80,7 +80,8 @@ class Session:
         self.history = history
         self.store = store  # for slash commands that list or search what is kept
         self.surroundings = surroundings
-        self.context = Context(history, count)
+        self.context = Context(history, counter)
+        self.counter = counter
         self._journal = journal
         self._open_model = open_model
         self._model: ChatModel | None = None

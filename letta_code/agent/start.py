@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from letta_code.agent.history import History
 from letta_code.agent.place import Place
@@ -87,7 +84,7 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
         history=history,
         surroundings=_place(options, paths, history),
         open_model=_opener(options, paths),
-        count=TokenCounter().count,
+        counter=TokenCounter(),
         store=store,
     )
     if known:
@@ -110,7 +107,7 @@ def _choose(store: Store, options: SessionOptions) -> tuple[str, bool]:
 
 
 def _place(options: SessionOptions, paths: Paths, history: History) -> Place:
-    workspace = LocalWorkspace(options.cwd, Path(tempfile.gettempdir(), f"letta-code-{os.getuid()}"))
+    workspace = LocalWorkspace(options.cwd)
     place = Place(options, paths, workspace)
     for answer in history.approvals:
         if answer.remember == "conversation":

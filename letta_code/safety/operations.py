@@ -55,9 +55,7 @@ class AskOperation(Value, tag_field="kind", tag="ask"):
     what: str = ""
 
 
-Operation: TypeAlias = (
-    ReadOperation | WriteOperation | ExecOperation | GitOperation | MemoryOperation | AskOperation
-)
+Operation: TypeAlias = ReadOperation | WriteOperation | ExecOperation | GitOperation | MemoryOperation | AskOperation
 
 
 class Decision(Value):

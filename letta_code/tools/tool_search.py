@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import msgspec
 
@@ -32,7 +32,7 @@ class ToolSearch(Tool[ToolSearchArgs]):
     args = ToolSearchArgs
     reads_only = True
     order = 95
-    deferred_only: ClassVar[bool] = True  # sent only where there are deferred tools
+    deferred_only = True  # sent only where there are deferred tools
 
     def title(self, args: ToolSearchArgs) -> str:
         """What is searched for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,6 +60,18 @@ class MemoryJournal:
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [e for e in self.events if isinstance(e, kind)]
+
+
+class Quarter:
+    """Counts a token for every four characters."""
+
+    exact = True
+
+    def count(self, text: str) -> int:
+        return len(text) // 4
+
+    def warm(self) -> None:
+        pass
 
 
 Turn = list[Any]  # stream parts, errors to raise, callables to await
@@ -230,7 +242,10 @@ class FakeSurroundings:
     def remember(self, answer: Approve) -> None:
         self.remembered.append(answer)
 
-    def debug_first_request(self) -> None:
+    def warm(self) -> None:
+        pass
+
+    def answer_begins(self) -> None:
         pass
 
     async def close(self) -> None:
@@ -244,7 +259,6 @@ def session(
     *,
     interactive: bool = True,
     model_name: str = "fake/model",
-    count: Callable[[str], int] = lambda text: len(text) // 4,
     **settings: Any,
 ) -> Session:
     """A session over the fakes; what the journal holds is its history."""
@@ -268,5 +282,5 @@ def session(
         history=history,
         surroundings=surroundings or FakeSurroundings(),
         open_model=open_model,
-        count=count,
+        counter=Quarter(),
     )

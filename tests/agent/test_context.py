@@ -12,6 +12,7 @@ from letta_code.agent.history import History
 from letta_code.core import events as ev
 from letta_code.core.messages import TextPart, ToolCall, Usage
 from letta_code.llm.model import ToolSpec
+from tests.agent.fakes import Quarter
 
 _HEAD = """
 from letta_code.agent.head import Toolset, pin
@@ -69,7 +70,7 @@ def test_the_provider_count_is_preferred_and_newer_messages_are_added() -> None:
         ev.AssistantMessage(message_id="a", model="m", text="hi", usage=Usage(input=500, output=20), usage_exact=True),
         _user("v" * 80),
     )
-    context = Context(history, lambda text: len(text) // 4)
+    context = Context(history, Quarter())
     assert context.tokens() == (500 + 20 + 20 + 4, True)
 
 
@@ -84,7 +85,7 @@ def test_sections_stand_in_the_order_in_which_they_are_sent() -> None:
         ),
         ev.ToolResult(message_id="t", call_id="c", name="Read", status="ok", content=(TextPart(text="1 x"),)),
     )
-    sections = Context(history, len).sections()
+    sections = Context(history, Quarter()).sections()
     assert [s.kind for s in sections] == ["instructions", "tools", "reminder", "user", "assistant", "tool"]
     assert all(s.tokens > 0 for s in sections)
     assert "Read" in sections[4].text
