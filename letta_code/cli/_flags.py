@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from letta_code.core.errors import UsageError
 from letta_code.core.messages import Value
 
@@ -32,7 +34,7 @@ class Flag(Value):
 class Parsed(Value):
     """What was typed: `flags` by key (only those that were given), `words` the rest."""
 
-    flags: dict[str, Any] = {}
+    flags: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     words: tuple[str, ...] = ()
 
     def text(self, key: str) -> str:
@@ -159,3 +161,8 @@ def whole_number(text: str, flag: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text) > 0):
         raise UsageError(f"{flag} {text}: it is a whole number of one or more.")
     return int(text)
+
+
+def verb_help(usage: str, text: str, flags: Sequence[Flag]) -> str:
+    """What `letta-code VERB --help` shows: usage, the verb's docstring, its flags."""
+    return "\n".join([f"letta-code {usage}", "", text.strip(), "", *help_lines(flags)])

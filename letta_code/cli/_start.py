@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,24 @@ def run(argv: Sequence[str]) -> int:
     for notice in notices:
         print(f"{notice.level}: {notice.text}", file=sys.stderr)
     if face == "plain":
-        from letta_code.plain.app import run as plain
-
-        return plain(options)
+        return _plain(options)
+    from letta_code.cli._ports import ports
     from letta_code.tui.main import run as tui
 
-    return tui(options)
+    return tui(options, ports=ports(options))
+
+
+def _plain(options: SessionOptions) -> int:
+    from letta_code.plain.app import run as plain
+    from letta_code.plain.reader import Reader
+
+    async def connect(reader: Reader, say: Callable[[str], None]) -> str:
+        from letta_code.cli._connecting import Connecting
+        from letta_code.cli._wizard import play
+
+        return await play(Connecting(options.cwd), reader.line, say)
+
+    return plain(options, connect=connect)
 
 
 def _face(parsed: Parsed) -> str:

@@ -72,9 +72,9 @@ class Paths(Value):
         return self.home / "cache"
 
     @property
-    def prompt_history(self) -> Path:
-        """What the person typed at the prompt, one JSON string a line."""
-        return self.home / "prompt_history.jsonl"
+    def prompts(self) -> Path:
+        """Folder of what the person typed at the prompt, one file a project."""
+        return self.home / "prompts"
 
     def ensure(self) -> Paths:
         """Make the home if it is missing, and make it private (0700); returns itself.

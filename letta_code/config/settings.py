@@ -36,7 +36,7 @@ class Endpoint(Value):
     base_url: str = ""
     dialect: str = "openai"
     key_env: str = ""
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     first_part_seconds: Annotated[float, POSITIVE] | None = None
     window: Annotated[int, POSITIVE] = 0
     max_output: Annotated[int, POSITIVE] = 0
@@ -63,7 +63,7 @@ class Settings(Value):
     model: Annotated[str, NEVER] = ""
     agent: Annotated[str, NEVER] = ""
     mode: Annotated[str, NEVER] = "ask"
-    endpoints: Annotated[dict[str, Endpoint], NEVER] = {}
+    endpoints: Annotated[dict[str, Endpoint], NEVER] = msgspec.field(default_factory=dict[str, Endpoint])
     allow: Annotated[tuple[str, ...], NEVER] = ()
     ask: Annotated[tuple[str, ...], TIGHTEN] = ()
     deny: Annotated[tuple[str, ...], TIGHTEN] = ()

@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from letta_code.core.messages import Value
 
 # A settings file is a page of text; reading more than this would only make a broken file slow as well.
@@ -24,8 +26,8 @@ class BadFile(Exception):
 class Document(Value):
     """A mapping read from a file; `lines` gives the line of each dotted key."""
 
-    data: dict[str, Any] = {}
-    lines: dict[str, int] = {}
+    data: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    lines: dict[str, int] = msgspec.field(default_factory=dict[str, int])
 
 
 def read_document(path: Path) -> Document:

@@ -11,6 +11,7 @@ from letta_code.core.messages import Value
 from letta_code.headless.progress import Progress
 from letta_code.headless.result import EXIT_DONE, Result
 from letta_code.headless.writer import Writer
+from letta_code.safety.terminal import strip_controls
 
 
 class Output:
@@ -52,4 +53,4 @@ def _printable(text: str) -> str:
         terminal = False
     if not terminal:
         return text
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")
+    return strip_controls(text)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from letta_code.core.events import Event, LiveEvent, Notice, ToolResult, ToolStarted, Waiting
 from letta_code.core.messages import text_of
 from letta_code.headless.result import Denial, Failure
+from letta_code.safety.terminal import visible
 
 Say = Callable[[str], None]
 
@@ -71,5 +72,5 @@ class Progress:
 def one_line(text: str, limit: int = 160) -> str:
     """The first line of a text, control characters made visible: a file name may hold an escape sequence."""
     first = text.strip().partition("\n")[0]
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in first[: limit + 1])
+    shown = visible(first[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from letta_code.core.errors import LettaError
 from letta_code.core.events import RunFinished, StopReason
 from letta_code.core.messages import Usage, Value
@@ -73,7 +75,7 @@ class Result(Value, tag_field="type", tag="result", omit_defaults=False):
     run_id: str = ""
     model: str = ""
     steps: int = 0
-    usage: dict[str, int] = {}
+    usage: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     cost: float | None = None
     seconds: float = 0.0
     stop_reason: str = ""

@@ -49,7 +49,7 @@ def test_text_is_the_final_answer_alone() -> None:
 
 
 def test_progress_is_a_line_a_tool_without_control_characters() -> None:
-    assert play("answer").stderr.decode() == "* Read a\ufffd[31m.py\n"
+    assert play("answer").stderr.decode() == "* Read a‹U+001B›[31m.py\n"
 
 
 def test_quiet_says_nothing() -> None:

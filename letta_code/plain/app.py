@@ -1,0 +1,300 @@
+"""The plain face: a prompt, lines that only grow, numbered choices; no colour, no movement."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Any
+
+from letta_code import __version__
+from letta_code.agent.port import SessionOptions, SessionPort
+from letta_code.commands.base import Outcome, load_commands
+from letta_code.config.paths import Paths
+from letta_code.config.settings import Settings
+from letta_code.core.errors import ConfigError, LettaError
+from letta_code.core.events import Event, LiveEvent, RequestAnswered, RequestMade
+from letta_code.core.ids import new_id
+from letta_code.core.messages import Value
+from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
+from letta_code.plain import dialog
+from letta_code.plain.reader import Reader, open_reader, read_text
+from letta_code.plain.render import Lines, block_lines
+from letta_code.safety.terminal import strip_controls
+
+OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
+# The model step of `letta-code configure`, played with a reader and a sayer; gives the model's name, "" for none.
+Connect = Callable[[Reader, Callable[[str], None]], Awaitable[str]]
+
+_FACE = "plain"
+
+
+class Context(Value):
+    """What a command is given (`CommandContext`)."""
+
+    session: Any
+    settings: Settings
+    store: Any = None
+
+
+def run(
+    options: SessionOptions,
+    open_session: OpenSession | None = None,
+    *,
+    reader: Reader | None = None,
+    connect: Connect | None = None,
+) -> int:
+    """Talk until the person leaves; 0, or 128 + N when signal N ended it."""
+    if open_session is None:
+        from letta_code.agent.start import start_session
+
+        open_session = start_session
+    reader = reader or open_reader(Paths.find().prompts, options.cwd)
+    return asyncio.run(PlainFace(options, open_session, reader, connect).main())
+
+
+def _is_command(text: str) -> bool:
+    """`/word …`; a path such as `/usr/bin is missing` is a message."""
+    word = text[1:].split(None, 1)
+    return text.startswith("/") and bool(word) and not text[1].isspace() and "/" not in word[0]
+
+
+def say(text: str) -> None:
+    """One line to the person."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class PlainFace:
+    """One run of the program: one conversation after the other."""
+
+    def __init__(
+        self, options: SessionOptions, open_session: OpenSession, reader: Reader, connect: Connect | None
+    ) -> None:
+        self._options = options
+        self._open_session = open_session
+        self._reader = reader
+        self._connect = connect
+        self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self._answered: dict[str, asyncio.Event] = {}
+        self._ended = 0  # the signal that ends the program
+
+    async def main(self) -> int:
+        """Conversations until the person leaves."""
+        self._main = asyncio.current_task()
+        # Ctrl-C outside of a run ends the program, also while a prompt blocks: asyncio's own handler would not.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._end, number)
+        following: str | None = self._options.conversation
+        try:
+            while following is not None:
+                following = await self._conversation(following)
+        except LettaError as error:
+            self._tell(error)
+            return error.exit_code
+        except asyncio.CancelledError:
+            if not self._ended:
+                raise
+        return 128 + self._ended if self._ended else 0
+
+    def _end(self, number: int) -> None:
+        self._ended = number
+        if self._main is not None:
+            self._main.cancel()
+
+    async def _conversation(self, conversation: str) -> str | None:
+        """One conversation; the id of the next ("" for a new one), None to leave."""
+        import msgspec
+
+        session = await self._open_session(msgspec.structs.replace(self._options, conversation=conversation))
+        self._lines = Lines(say)
+        following = asyncio.create_task(self._follow(session))
+        try:
+            self._greet(session, resumed=bool(conversation))
+            return await self._talk(session)
+        finally:
+            following.cancel()
+            await session.close()
+
+    def _greet(self, session: SessionPort, *, resumed: bool) -> None:
+        status = session.status
+        say(f"letta-code {__version__} in {status.cwd or self._options.cwd}")
+        say(f"Model: {status.model or 'none yet, /connect chooses one'}. Mode: {status.mode}.")
+        say("Type what you want done. /help lists the commands, /exit leaves, Ctrl-C stops a run.")
+        if resumed:
+            say(f"Going on with: {strip_controls(status.title) or status.conversation_id}")
+
+    async def _follow(self, session: SessionPort) -> None:
+        async for event in session.events(session.status.last_seq):
+            self._take(event)
+
+    def _take(self, event: Event | LiveEvent) -> None:
+        match event:
+            case RequestMade(request=request):
+                self._answered[request.request_id] = asyncio.Event()
+                self._requests.put_nowait(request)
+            case RequestAnswered(request_id=request_id):
+                self._answered.setdefault(request_id, asyncio.Event()).set()
+            case _:
+                self._lines.event(event)
+
+    # ------------------------------------------------------------ what is typed
+
+    async def _talk(self, session: SessionPort) -> str | None:
+        while True:
+            try:
+                text = await read_text(self._reader, "> ")
+            except EOFError:
+                return None
+            except KeyboardInterrupt:
+                say("(/exit or Ctrl-D leaves.)")
+                continue
+            if _is_command(text):
+                outcome = await self._command(session, text)
+                if outcome.quit:
+                    return None
+                if outcome.open:
+                    return "" if outcome.open == "new" else outcome.open
+            elif text.strip():
+                await self._send(session, text)
+
+    async def _send(self, session: SessionPort, text: str) -> None:
+        try:
+            await session.send(text, client_id=new_id("client"))
+        except ConfigError as error:
+            self._tell(error)
+            if session.status.model or not await self._choose_model(session):
+                return
+        except LettaError as error:
+            self._tell(error)
+            return
+        await self._watch(session)
+
+    async def _watch(self, session: SessionPort) -> None:
+        """Wait for the run's end; Ctrl-C stops it; requests are asked meanwhile."""
+        loop = asyncio.get_running_loop()
+        interrupt = asyncio.Event()
+        loop.add_signal_handler(signal.SIGINT, interrupt.set)
+        idle = asyncio.create_task(session.idle())
+        try:
+            while not idle.done():
+                request = asyncio.create_task(self._requests.get())
+                stopped = asyncio.create_task(interrupt.wait())
+                await asyncio.wait({idle, request, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if stopped.done():
+                    interrupt.clear()
+                    say("(stopping)")
+                    await session.interrupt()
+                if request.done():
+                    await self._ask(session, request.result())
+                for task in (request, stopped):
+                    task.cancel()
+            idle.result()
+        except LettaError as error:
+            self._tell(error)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            idle.cancel()
+        await asyncio.sleep(0.05)  # the last events are on their way to `_follow`
+
+    # ------------------------------------------------------------ requests
+
+    async def _ask(self, session: SessionPort, request: Request) -> None:
+        """Ask the person, unless another face answers first."""
+        asking = asyncio.create_task(self._answer_to(request))
+        answered = asyncio.create_task(self._answered[request.request_id].wait())
+        await asyncio.wait({asking, answered}, return_when=asyncio.FIRST_COMPLETED)
+        answered.cancel()
+        if not asking.done():
+            asking.cancel()
+            with suppress(asyncio.CancelledError):
+                await asking
+            say("(It was answered elsewhere.)")
+            return
+        stands = await session.answer(request.request_id, asking.result(), _FACE)
+        if stands.by != _FACE:
+            say(f"(It was answered already, by {strip_controls(stands.by)}.)")
+
+    async def _answer_to(self, request: Request) -> Answer:
+        try:
+            if isinstance(request, ApprovalRequest):
+                return await self._approval(request)
+            return await self._question(request)
+        except EOFError:
+            return Unanswered(reason="The person's input has ended.")
+        except KeyboardInterrupt:
+            return Deny(stop=True)
+
+    async def _approval(self, request: ApprovalRequest) -> Answer:
+        options = dialog.approval_options(request)
+        for line in (*dialog.approval_lines(request), *dialog.option_lines(options)):
+            say(line)
+        while True:
+            text = await self._reader.line(f"Answer 1 to {len(options)}, or say what to do instead: ")
+            answer = dialog.approval_answer(text, options)
+            if answer is not None:
+                return answer
+
+    async def _question(self, request: QuestionRequest) -> Answer:
+        for line in dialog.question_lines(request):
+            say(line)
+        while True:
+            answer = dialog.question_answer(await self._reader.line("Answer: "), request)
+            if answer is not None:
+                return answer
+
+    # ------------------------------------------------------------ commands
+
+    async def _command(self, session: SessionPort, text: str) -> Outcome:
+        name, _, arguments = text[1:].strip().partition(" ")
+        commands = load_commands()
+        found = commands.get(name) or next((one for one in commands.values() if name in one.aliases), None)
+        if found is None:
+            close = get_close_matches(name, commands, 1)
+            say(f"There is no command /{name}." + (f" Did you mean /{close[0]}?" if close else " /help lists them."))
+            return Outcome()
+        context = Context(session=session, settings=self._options.settings, store=getattr(session, "store", None))
+        try:
+            outcome = await found.run(context, arguments.strip())
+        except LettaError as error:
+            self._tell(error)
+            return Outcome()
+        for line in strip_controls(outcome.say).split("\n") if outcome.say else ():
+            if not line.startswith("```"):
+                say(line)
+        for block in outcome.blocks:
+            for line in block_lines(block):
+                say(line)
+        if outcome.show == "connect":
+            await self._choose_model(session)
+        if outcome.send:
+            await self._send(session, outcome.send)
+        return outcome
+
+    async def _choose_model(self, session: SessionPort) -> bool:
+        """The model step of the wizard; whether a model was chosen.  A message that waits for one is answered."""
+        if self._connect is None:
+            say("Run `letta-code configure` in another terminal, then give the model with /model NAME.")
+            return False
+        try:
+            name = await self._connect(self._reader, say)
+            if name:
+                await session.set_model(name)
+        except (EOFError, KeyboardInterrupt):
+            return False
+        except LettaError as error:
+            self._tell(error)
+            return False
+        if name and session.status.running:
+            await self._watch(session)
+        return bool(name)
+
+    def _tell(self, error: LettaError) -> None:
+        say(f"error: {strip_controls(str(error))}")
+        if error.hint:
+            say(f"  {strip_controls(error.hint)}")
