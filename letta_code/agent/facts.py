@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 from letta_code.core.messages import Value
 
 INSTRUCTION_NAMES = ("AGENTS.md", "CLAUDE.md")
+FOLDER_NAMES = 40
 INSTRUCTION_LIMIT = 32_000  # characters of all instruction files together
 _PROGRAMS = (
     "git", "python3", "uv", "pip", "node", "npm", "pnpm", "yarn", "bun", "deno", "go", "cargo", "rustc", "gcc", "clang",
@@ -29,7 +31,15 @@ class Fact(Value):
     text: str
 
 
-def gather(cwd: str, root: str, home: str, mode: str) -> list[Fact]:
+class Terms(Value):
+    """Under which terms a run works: the mode, whether a person can answer, the rules that allow without asking."""
+
+    mode: str = "ask"
+    interactive: bool = True
+    allow: tuple[str, ...] = ()
+
+
+def gather(cwd: str, root: str, home: str, terms: Terms) -> list[Fact]:
     """The facts of now.  `root` is the top of the project, `home` the folder of the person's own AGENTS.md.
 
     Reads a few small files and starts no process; takes about a millisecond.
@@ -40,7 +50,8 @@ def gather(cwd: str, root: str, home: str, mode: str) -> list[Fact]:
     facts.append(_environment(cwd))
     if branch := git_branch(root):
         facts.append(Fact(kind="git", key=branch, text=f"Git repository, {branch}."))
-    facts.append(Fact(kind="mode", key=mode, text=_MODES.get(mode, f"Mode: {mode}.")))
+    facts.append(_folder(cwd))
+    facts.append(_terms(terms))
     return facts
 
 
@@ -50,6 +61,33 @@ _MODES = {
     "auto": "Mode: auto. Edits inside the working directory are allowed; the person is asked before commands.",
     "full": "Mode: full. Nothing is asked; be careful.",
 }
+_ALONE = (
+    "Nobody can answer in this run: ask nothing, decide yourself, finish the task. "
+    "What the person would be asked about is refused."
+)
+
+
+def _terms(terms: Terms) -> Fact:
+    text = _MODES.get(terms.mode, f"Mode: {terms.mode}.")
+    if terms.allow and terms.mode in ("ask", "auto"):
+        text += f" Allowed without asking: {', '.join(terms.allow[:20])}."
+    if terms.interactive:
+        return Fact(kind="mode", key=terms.mode, text=text)
+    text += f" {_ALONE}"
+    return Fact(kind="mode", key=sha256(text.encode()).hexdigest()[:12], text=text)
+
+
+def _folder(cwd: str) -> Fact:
+    """The names at the top of the working directory, told once: it is what most models ask for first."""
+    try:
+        with os.scandir(cwd) as entries:
+            names = sorted(e.name + ("/" if e.is_dir(follow_symlinks=False) else "") for e in islice(entries, 2000))
+    except OSError as error:
+        return Fact(kind="folder", key="once", text=f"The working directory cannot be listed: {error.strerror}.")
+    names = [name for name in names if name != ".git/"]
+    more = f" and {len(names) - FOLDER_NAMES} more" if len(names) > FOLDER_NAMES else ""
+    listed = " ".join(name if " " not in name else repr(name) for name in names[:FOLDER_NAMES])
+    return Fact(kind="folder", key="once", text=f"It holds: {listed}{more}." if names else "It is empty.")
 
 
 def _environment(cwd: str) -> Fact:

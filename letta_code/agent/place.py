@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from letta_code.agent.facts import Fact, gather, project_root
+from letta_code.agent.facts import Fact, Terms, gather, project_root
 from letta_code.agent.port import SessionOptions
 from letta_code.config.paths import Paths
 from letta_code.config.settings import save_setting
@@ -83,7 +83,9 @@ class Place:
 
     def facts(self) -> Sequence[Fact]:
         """The facts of now."""
-        return gather(self._cwd, self._root, str(self._paths.home), self.policy.mode)
+        rules = tuple(rule.text for rule in self.policy.rules if rule.verdict == "allow")
+        terms = Terms(mode=self.policy.mode, interactive=self._options.interactive, allow=rules)
+        return gather(self._cwd, self._root, str(self._paths.home), terms)
 
     def set_mode(self, mode: str) -> None:
         """Judge by another mode from now on; raises `UsageError` that lists the modes."""

@@ -117,14 +117,15 @@ class Run:
 
     def opening(self) -> tuple[ev.KnownEvent, ...]:
         """What the model is to know before the message: the head where it changed, facts where they changed."""
+        return (*self._head(), *self._reminders())
+
+    def _head(self) -> tuple[ev.ContextPinned, ...]:
+        """The head where it changed; nothing as long as the model is not open (it decides on the tools)."""
         if self._model is None or self._calls is None:
             return ()
-        history = self.session.history
+        pinned = self.session.history.pinned
         head = pin(self._calls.toolset, self._model.info, __version__)
-        pinned: list[ev.KnownEvent] = []
-        if history.pinned is None or history.pinned.key != head.key:
-            pinned.append(head)
-        return (*pinned, *self._reminders())
+        return () if pinned is not None and pinned.key == head.key else (head,)
 
     def _reminders(self) -> list[ev.KnownEvent]:
         told = self.session.history.facts

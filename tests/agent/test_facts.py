@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from letta_code.agent import facts
-from letta_code.agent.facts import INSTRUCTION_LIMIT, gather, git_branch, project_root
+from letta_code.agent.facts import INSTRUCTION_LIMIT, Terms, gather, git_branch, project_root
 
 
 def told(cwd: Path, home: Path, kind: str) -> str:
-    found = [f.text for f in gather(str(cwd), project_root(str(cwd)), str(home), "ask") if f.kind == kind]
+    found = [f.text for f in gather(str(cwd), project_root(str(cwd)), str(home), Terms()) if f.kind == kind]
     return found[0] if found else ""
 
 
@@ -98,7 +98,7 @@ def test_a_worktree_finds_its_head(tmp_path: Path) -> None:
 
 def test_keys_change_only_with_what_they_describe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def keys() -> dict[str, str]:
-        return {f.kind: f.key for f in gather(str(tmp_path), str(tmp_path), str(tmp_path / "none"), "ask")}
+        return {f.kind: f.key for f in gather(str(tmp_path), str(tmp_path), str(tmp_path / "none"), Terms())}
 
     before = keys()
     assert keys() == before
@@ -107,3 +107,24 @@ def test_keys_change_only_with_what_they_describe(tmp_path: Path, monkeypatch: p
     assert changed == {"instructions"}
     monkeypatch.setattr(facts.time, "strftime", lambda _: "2030-01-01 (Tuesday)")
     assert keys()["environment"] != before["environment"]
+
+
+def test_the_top_of_the_folder_is_told_once_and_cut(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "my notes.md").write_text("")
+    assert told(tmp_path, tmp_path / "none", "folder") == "It holds: 'my notes.md' src/."
+    for n in range(60):
+        (tmp_path / f"f{n:02}").write_text("")
+    assert "and 22 more." in told(tmp_path, tmp_path / "none", "folder")
+
+
+def test_a_run_without_a_person_says_so_and_names_what_is_allowed(tmp_path: Path) -> None:
+    def mode(terms: Terms) -> str:
+        found = gather(str(tmp_path), str(tmp_path), str(tmp_path / "none"), terms)
+        return next(f.text for f in found if f.kind == "mode")
+
+    assert mode(Terms(mode="ask")) == "Mode: ask. The person is asked before edits and commands."
+    alone = mode(Terms(mode="auto", interactive=False, allow=("Bash(npm test)",)))
+    assert "Nobody can answer" in alone
+    assert "Allowed without asking: Bash(npm test)." in alone
+    assert "Nobody" in mode(Terms(mode="full", interactive=False))
