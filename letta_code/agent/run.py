@@ -102,6 +102,7 @@ class Run:
         self.reason = ""
         self.begun = asyncio.Event()
         self._answered = False
+        self._told_mode = session.mode
         self._warming: asyncio.TimerHandle | None = None
         self._messages = tuple(messages)
         self._model = model
@@ -128,6 +129,7 @@ class Run:
         return () if pinned is not None and pinned.key == head.key else (head,)
 
     def _reminders(self) -> list[ev.KnownEvent]:
+        self._told_mode = self.session.mode
         told = self.session.history.facts
         return [
             ev.ReminderAdded(message_id=new_id("msg"), kind=fact.kind, text=fact.text, fact_key=fact.key)
@@ -301,8 +303,7 @@ class Run:
 
     async def prepare(self) -> tuple[ev.KnownEvent, ...]:
         """Deliver what was said meanwhile, and what changed in the world on a person's word (the mode)."""
-        told = self.session.history.facts.get("mode")
-        changed = self._reminders() if told != self.session.mode else []
+        changed = self._reminders() if self._told_mode != self.session.mode else []
         return (*changed, *self.queued())
 
     def request(self) -> ChatRequest:
