@@ -128,8 +128,8 @@ class Tool(Generic[A]):
     """Base of every tool; subclassing registers it.
 
     `name` is what the model calls; `args` the argument struct; `reads_only` lets calls run together; `deferred` tools
-    are not sent until `tool_search` finds them, `deferred_only` is sent only where there are such; `lean` tools are those
-    that small local models get.  The text for the model is `<module>.md` beside the module.
+    are not sent until `tool_search` finds them, `deferred_only` is sent only where there are such; `lean` tools are
+    those that small local models get.  The text for the model is `<module>.md` beside the module.
     """
 
     name: ClassVar[str]
