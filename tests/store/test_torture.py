@@ -1,0 +1,48 @@
+"""`scripts/torture/kill` finds nothing in a sound program, and finds the faults that are planted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def _torture(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = repository / "scripts" / "torture" / "_kill.py"
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+
+
+def _figures(output: str) -> dict[str, int]:
+    rows = [line[:40].rsplit(maxsplit=1) for line in output.splitlines()[1:]]
+    return {row[0].strip(): int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+@pytest.mark.slow
+def test_killed_processes_lose_nothing(repository: Path) -> None:
+    done = _torture(repository, "--kills", "8")
+    figures = _figures(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert figures["acknowledged events"] > 20
+    wrongs = ("lost", "duplicated", "damaged", "unbalanced", "rewritten", "not opened", "not finished")
+    assert [figures[name] for name in wrongs] == [0] * len(wrongs)
+    assert done.stdout.startswith("8 kill -9")
+
+
+# As many kills as make it certain that one of them meets the fault.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "kills", "found"),
+    [
+        ("told-first", "8", "lost"),
+        ("no-recovery", "14", "unbalanced"),
+        ("kept-twice", "1", "duplicated"),
+        ("bit-rot", "1", "damaged"),
+    ],
+)
+def test_a_planted_fault_is_found(repository: Path, fault: str, kills: str, found: str) -> None:
+    done = _torture(repository, "--kills", kills, "--plant", fault)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert _figures(done.stdout)[found] > 0
