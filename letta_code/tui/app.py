@@ -19,7 +19,7 @@ from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import APP
 from letta_code.tui.ports import OpenSession, Ports
-from letta_code.tui.screens.chat import ChatScreen, CoreReady
+from letta_code.tui.screens.chat import ChatScreen, Clock, CoreReady
 
 QUIT_SECONDS = 2.0  # between two Ctrl-C
 
@@ -41,11 +41,13 @@ class LettaApp(App[int]):
         *,
         history_folder: Path | None = None,
         copy: Copy | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
         super().__init__()
         self._options = options
         self._history = PromptHistory(history_folder, options.cwd)
         self._copy = copy
+        self._clock = clock
         self._core = CoreThread(open_session, self._wake, warm)
         self._ports = ports
         self._chat: ChatScreen | None = None
@@ -56,7 +58,7 @@ class LettaApp(App[int]):
 
     def get_default_screen(self) -> Screen[None]:
         """The conversation."""
-        self._chat = ChatScreen(self._core, self._options, self._ports, self._history)
+        self._chat = ChatScreen(self._core, self._options, self._ports, self._history, self._clock)
         return self._chat
 
     @property

@@ -10,7 +10,7 @@ HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Write",
         (
             ("Enter", "send; while the agent works the message waits for its next step"),
-            ("Shift+Enter, Ctrl+J, Alt+Enter, \\ Enter", "new line"),
+            ("Shift+Enter, Ctrl+J", "new line; so do Alt+Enter, and \\ before Enter"),
             ("↑ ↓", "earlier and later prompts; ↑ in an empty prompt takes a waiting message back"),
             ("Ctrl+G", "write in your editor ($VISUAL, $EDITOR)"),
             ("@", "name a file"),

@@ -19,14 +19,22 @@ class Stage:
     """An app, the session behind it, and what was copied."""
 
     def __init__(
-        self, session: FakeSession | None = None, *, ports: Ports | None = None, history: Path | None = None
+        self,
+        session: FakeSession | None = None,
+        *,
+        ports: Ports | None = None,
+        history: Path | None = None,
+        model: str = "scripted/demo",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session = session or FakeSession()
         self.opened: list[SessionOptions] = []
         self.copied: list[str] = []
-        settings = Settings(model="scripted/demo")
+        settings = Settings(model=model)
         options = SessionOptions(cwd="/work/project", settings=settings)
-        self.app = LettaApp(options, self._open, ports or Ports(), history_folder=history, copy=self.copied.append)
+        self.app = LettaApp(
+            options, self._open, ports or Ports(), history_folder=history, copy=self.copied.append, clock=clock
+        )
 
     async def _open(self, options: SessionOptions) -> SessionPort:
         self.opened.append(options)

@@ -76,11 +76,17 @@ class Code(Widget):
             for piece in row.content.fold(width) if row.content.cell_length > width else [row.content]:
                 places.append((index, start))
                 start += len(piece)
-                back = _BACKGROUNDS.get(row.kind)
-                lines.append(piece.pad_right(max(width - piece.cell_length, 0)).stylize_before(back) if back else piece)
+                lines.append(self._backed(row.kind, piece, width))
         if self._footer:
-            lines.append(Content.styled(self._footer, "$text-muted"))
+            lines.append(Content.styled(self._footer, "$foreground-muted"))
         self._places, self._content = places, Content("\n").join(lines)
+
+    def _backed(self, kind: str, piece: Content, width: int) -> Content:
+        if kind not in _BACKGROUNDS:
+            return piece
+        if self.app.current_theme.ansi:  # sixteen colours have no faint backgrounds
+            return piece.stylize(_GUTTERS[kind])
+        return piece.pad_right(max(width - piece.cell_length, 0)).stylize_before(_BACKGROUNDS[kind])
 
     def render(self) -> Content:
         """The wrapped lines."""
@@ -135,9 +141,8 @@ class Gutter(Static):
             number = row.number if not start else ""
             sign = _SIGNS.get(row.kind, " ") if not start else " "
             text = f"{number:>{self._digits}} {sign} "
-            lines.append(
-                Content.styled(text, f"{_GUTTERS.get(row.kind, '$text-muted')} {_BACKGROUNDS.get(row.kind, '')}")
-            )
+            back = "" if self.app.current_theme.ansi else _BACKGROUNDS.get(row.kind, "")
+            lines.append(Content.styled(text, f"{_GUTTERS.get(row.kind, '$foreground-muted')} {back}"))
         return Content("\n").join(lines)
 
 
@@ -158,10 +163,19 @@ def coloured(rows: list[Row], path: str) -> list[Row]:
 def _highlighted(text: str, path: str) -> tuple[Content, ...] | None:
     # pygments is heavy: it is imported when the first code is drawn (and warmed before that, in the core's thread)
     from pygments.lexers import find_lexer_class_for_filename
-    from textual.highlight import highlight
+    from pygments.token import Token
+    from textual.highlight import HighlightTheme, highlight
 
     lexer = find_lexer_class_for_filename(path)
     if lexer is None or not lexer.aliases:
         return None
-    whole = highlight(text.replace("\t", "    "), language=lexer.aliases[0])
+
+    class Calm(HighlightTheme):
+        """textual's colours without the lines below names."""
+
+        STYLES = {kind: style.replace(" underline", "") for kind, style in HighlightTheme.STYLES.items()} | {
+            Token.Comment: "$foreground 60% italic"
+        }
+
+    whole = highlight(text.replace("\t", "    "), language=lexer.aliases[0], theme=Calm)
     return tuple(whole.split("\n", allow_blank=True))

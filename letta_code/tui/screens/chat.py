@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from textual import on
 from textual.app import ComposeResult
@@ -32,6 +34,7 @@ from letta_code.tui.widgets.welcome import Welcome
 
 WIDE = 110  # columns from which on a pane stands beside the transcript
 TYPING_PAUSE = 1.0  # seconds without a key before a card takes the prompt's place
+Clock: TypeAlias = Callable[[], float]
 SLICE = 1500  # events taken at a time, so that a long conversation never freezes the keys
 
 
@@ -44,7 +47,9 @@ class ChatScreen(Screen[None]):
 
     BINDINGS = [*CHAT]
 
-    def __init__(self, core: CoreThread, options: SessionOptions, ports: Ports, history: PromptHistory) -> None:
+    def __init__(
+        self, core: CoreThread, options: SessionOptions, ports: Ports, history: PromptHistory, clock: Clock
+    ) -> None:
         super().__init__()
         self.core = core
         self.options = options
@@ -53,7 +58,7 @@ class ChatScreen(Screen[None]):
         self.prompt = Prompt(history)
         self.dispatch = Dispatch(core, self, options.settings, ports)
         self._history = history
-        self._state = ViewState()
+        self._state = ViewState(clock)
         self._transcript = Transcript()
         self._working = WorkingLine()
         self._queue = QueueView()

@@ -157,7 +157,8 @@ class ConnectCard(Vertical):
             self._start()
             self._note.update(
                 Content.assemble(
-                    (clean(str(error)), "$text-error"), (f"\n{clean(error.hint)}" if error.hint else "", "$text-muted")
+                    (clean(str(error)), "$text-error"),
+                    (f"\n{clean(error.hint)}" if error.hint else "", "$foreground-muted"),
                 )
             )
             return None
@@ -170,7 +171,7 @@ class ConnectCard(Vertical):
         self._choices.focus()
 
     def _say(self, note: str) -> None:
-        self._note.update(Content.styled(note, "$text-muted"))
+        self._note.update(Content.styled(note, "$foreground-muted"))
 
     def _ask_field(self, index: int) -> None:
         self._field = index

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
-from textual.content import Content
+from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
 from letta_code.commands.base import Command
 from letta_code.tui.keymap import HELP
-
-_KEYS_WIDTH = 20
 
 
 class HelpScreen(Screen[None]):
@@ -27,29 +24,16 @@ class HelpScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The groups of keys, then the commands."""
+        groups = [*HELP, ("Commands", tuple((_call(command), command.help) for command in self._commands))]
         with VerticalScroll(classes="page"):
-            yield Static(help_content(self._commands), markup=False)
+            for title, rows in groups:
+                if rows:
+                    yield Static(title, markup=False, classes="heading")
+                for keys, what in rows:
+                    yield Horizontal(
+                        Static(keys, markup=False, classes="keys"), Static(what, markup=False, classes="what")
+                    )
         yield Static("Esc closes  ·  ↑↓ PgUp PgDn scroll", markup=False, classes="foot")
-
-
-def help_content(commands: Sequence[Command]) -> Content:
-    """Keys and commands as two columns."""
-    groups = [*HELP, ("Commands", tuple((_call(command), command.help) for command in commands))]
-    lines: list[Content] = []
-    for title, rows in groups:
-        if not rows:
-            continue
-        lines.append(Content.styled(title, "bold $text-primary"))
-        for keys, what in rows:
-            lines.append(_row(keys, what))
-        lines.append(Content(""))
-    return Content("\n").join(lines[:-1])
-
-
-def _row(keys: str, what: str) -> Content:
-    if len(keys) > _KEYS_WIDTH:
-        return Content.assemble((f"  {keys}\n", "$text-accent"), (" " * (_KEYS_WIDTH + 4) + what, "$text"))
-    return Content.assemble((f"  {keys:<{_KEYS_WIDTH}}  ", "$text-accent"), (what, "$text"))
 
 
 def _call(command: Command) -> str:

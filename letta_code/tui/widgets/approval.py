@@ -43,20 +43,21 @@ class ApprovalCard(Ask):
         self.set_class(request.destructive, "destructive")
         yield Static(
             Content.assemble(
-                ("Allow ", "bold $text-warning" if not request.destructive else "bold $text-error"),
+                ("Careful. Allow ", "bold $text-error") if request.destructive else ("Allow ", "bold $text-warning"),
                 (visible(request.title or request.tool).replace("\n", " "), "bold"),
                 ("?", "bold"),
-                ("  This destroys or sends something away." if request.destructive else "", "$text-error"),
             ),
             markup=False,
             classes="ask-title",
         )
         if request.reason:
-            yield Static(Content.styled(clean_line(request.reason), "$text-muted"), markup=False, classes="ask-reason")
+            yield Static(
+                Content.styled(clean_line(request.reason), "$foreground-muted"), markup=False, classes="ask-reason"
+            )
         with VerticalScroll(classes="ask-body", can_focus=False):
             yield from self._body()
-        yield self._rule
         yield self._choices
+        yield self._rule
         yield Static(
             "↑↓ or a number, Enter  ·  PgUp PgDn read it all  ·  Esc stops the run", markup=False, classes="ask-keys"
         )
@@ -137,19 +138,17 @@ class ApprovalCard(Ask):
         offers = self._request.offers
         if not offers or current is None or current.id not in [scope for scope, _ in _SCOPES]:
             self._rule.update("")
-            self._rule.display = False
             return
         offer = offers[self._offer]
         more = f"  ◂▸ {self._offer + 1} of {len(offers)}" if len(offers) > 1 else ""
         self._rule.update(
             Content.assemble(
-                ("Remembered as  ", "$text-muted"),
+                ("Remembered as  ", "$foreground-muted"),
                 (visible(offer.pattern), "bold"),
-                (f"  {clean_line(offer.text)}" if offer.text else "", "$text-muted"),
-                (more, "$text-muted"),
+                (f"  {clean_line(offer.text)}" if offer.text else "", "$foreground-muted"),
+                (more, "$foreground-muted"),
             )
         )
-        self._rule.display = True
 
     def _body(self) -> list[Widget]:
         blocks = self._request.blocks
@@ -163,7 +162,7 @@ def _whole(block: DisplayBlock) -> Widget:
     if isinstance(block, ShellBlock):
         parts = [Content.styled("$ " + visible(block.command), "bold")]
         if block.cwd:
-            parts.append(Content.styled(f"in {visible(block.cwd)}", "$text-muted"))
+            parts.append(Content.styled(f"in {visible(block.cwd)}", "$foreground-muted"))
         return Static(Content("\n").join(parts), markup=False, classes="shell")
     if isinstance(block, TextBlock):
         return Static(visible(block.text), markup=False, classes="text")

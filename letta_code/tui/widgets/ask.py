@@ -11,6 +11,7 @@ from textual.widgets import Input
 from letta_code.core.requests import Answer
 
 GRACE = 0.5  # seconds after a card appears in which keys and clicks are ignored
+_AROUND = 7  # lines: borders and margins of the card, status bar, two lines of the transcript
 
 
 class Ask(Vertical):
@@ -33,6 +34,18 @@ class Ask(Vertical):
     def on_mount(self) -> None:
         """The grace starts when the card is on the screen, not when it was made."""
         self.call_after_refresh(self._start_grace)
+        self.call_after_refresh(self._fit)
+
+    def on_resize(self) -> None:
+        """The choices are always in sight: what is shown above them gets the room that is left."""
+        self._fit()
+
+    def _fit(self) -> None:
+        bodies = self.query(".ask-body")
+        others = sum(child.outer_size.height for child in self.children if not child.has_class("ask-body"))
+        room = self.screen.size.height - others - _AROUND
+        for body in bodies:
+            body.styles.max_height = max(room, 3)
 
     def _start_grace(self) -> None:
         self._ready_at = time.monotonic() + self._grace

@@ -19,7 +19,7 @@ class Option(NamedTuple):
     id: str
     text: str
     note: str = ""
-    style: str = "$text"
+    style: str = "$foreground"
 
 
 class Choices(Widget, can_focus=True):
@@ -110,17 +110,18 @@ class Choices(Widget, can_focus=True):
             mark = ("[x] " if option.id in self.marked else "[ ] ") if self.several else ""
             line = Content.assemble(
                 ("❯ " if here else "  ", "$text-primary"),
-                (number, "$text-muted"),
+                (number, "$foreground-muted"),
                 mark,
                 (option.text, f"{option.style} bold" if here else option.style),
-                (f"  {option.note}" if option.note else "", "$text-muted"),
+                (f"  {option.note}" if option.note else "", "$foreground-muted"),
             )
             line = (
                 line.truncate(width, ellipsis=True)
                 if line.cell_length > width
                 else line.pad_right(width - line.cell_length)
             )
-            lines.append(line.stylize_before("on $primary 20%") if here else line)
+            mark = "reverse" if self.app.current_theme.ansi else "on $primary 20%"
+            lines.append(line.stylize_before(mark) if here else line)
         return Content("\n").join(lines)
 
     def on_key(self, event: Key) -> None:

@@ -45,17 +45,17 @@ class StatusBar(Widget):
         return left.pad_right(max(width - left.cell_length - right.cell_length, 1)) + right
 
     def _left(self, state: ViewState, room: int) -> Content:
-        mode = Content.styled(state.mode, MODE_STYLES.get(state.mode, "$text"))
+        mode = Content.styled(state.mode, MODE_STYLES.get(state.mode, "$foreground"))
         model = Content.styled(
-            clean_line(state.model) or "no model: /connect", "$text" if state.model else "$text-warning"
+            clean_line(state.model) or "no model: /connect", "$foreground" if state.model else "$text-warning"
         )
-        branch = Content.styled(clean_line(self.branch), "$text-muted")
-        folder = Content.styled(clean_line(self.folder), "$text-muted")
+        branch = Content.styled(clean_line(self.branch), "$foreground-muted")
+        folder = Content.styled(clean_line(self.folder), "$foreground-muted")
         parts = [mode, model]
         for extra in (branch, folder):
             if extra and Content(" · ").join([*parts, extra]).cell_length <= room:
                 parts.append(extra)
-        left = Content.styled(" · ", "$text-disabled").join(parts)
+        left = Content.styled(" · ", "$foreground 45%").join(parts)
         return left if left.cell_length <= room else left.truncate(max(room, 0), ellipsis=True)
 
 
@@ -63,16 +63,16 @@ def _context(state: ViewState) -> Content:
     if not state.tokens:
         return Content("")
     if not state.window:
-        return Content.styled(f"{_short(state.tokens)} tokens", "$text-muted")
+        return Content.styled(f"{_short(state.tokens)} tokens", "$foreground-muted")
     share = state.tokens / state.window
-    style = "$text-warning" if share >= AMBER else "$text-muted"
+    style = "$text-warning" if share >= AMBER else "$foreground-muted"
     return Content.styled(f"{_short(state.tokens)}/{_short(state.window)} {share:.0%}", style)
 
 
 def _cost(state: ViewState) -> Content:
     if state.cost is None:
         return Content("")
-    return Content.styled(f"${state.cost:.2f}" if state.cost >= 0.1 else f"${state.cost:.3f}", "$text-muted")
+    return Content.styled(f"${state.cost:.2f}" if state.cost >= 0.1 else f"${state.cost:.3f}", "$foreground-muted")
 
 
 def _short(tokens: int) -> str:
@@ -96,9 +96,10 @@ class WorkingLine(Widget):
     def show(self, state: ViewState) -> None:
         """Draw the state; starts or stops the clock."""
         self._state = state
-        if state.running and self._timer is None:
+        moving = state.running and not state.requests
+        if moving and self._timer is None:
             self._timer = self.set_interval(1 / FRAMES_A_SECOND, self.refresh)
-        elif not state.running and self._timer is not None:
+        elif not moving and self._timer is not None:
             self._timer.stop()
             self._timer = None
         self._place()
@@ -116,7 +117,9 @@ class WorkingLine(Widget):
         self._place()
 
     def _place(self) -> None:
-        self.display = bool(self._flash or (self._state is not None and self._state.running))
+        state = self._state
+        # while something is asked, the card says so
+        self.display = bool(self._flash or (state is not None and state.running and not state.requests))
         self.refresh()
 
     def render(self) -> Content:
@@ -131,8 +134,8 @@ class WorkingLine(Widget):
         frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
         what, style = doing(state, now)
         return Content.assemble(
-            (f"{frame} ", "$text-accent"), (what, style), (f"  {seconds_text(int(passed))}", "$text-muted"),
-            ("  Esc stops", "$text-disabled"),
+            (f"{frame} ", "$text-accent"), (what, style), (f"  {seconds_text(int(passed))}", "$foreground-muted"),
+            ("  Esc stops", "$foreground 45%"),
         )  # fmt: skip
 
 
@@ -143,9 +146,7 @@ def doing(state: ViewState, now: float) -> tuple[str, str]:
         left = max(waiting.seconds - (now - state.waiting_since), 0)
         reason = clean_line(waiting.reason) or "the provider did not answer"
         return f"{reason}: try {waiting.attempt} in {seconds_text(int(left))}", "$text-warning"
-    if state.requests:
-        return "waits for you", "$text-warning"
     if waiting is not None:
         word = {"loading": "loading the model", "sent": "waiting for the model"}.get(waiting.phase, "working")
-        return word, "$text"
-    return "working", "$text"
+        return word, "$foreground"
+    return "working", "$foreground"

@@ -19,8 +19,8 @@ from letta_code.tui.clean import clean_line
 from letta_code.tui.view_state import seconds_text
 
 SIGNS = {
-    "writing": ("…", "$text-muted"),
-    "waiting": ("○", "$text-muted"),
+    "writing": ("…", "$foreground-muted"),
+    "waiting": ("○", "$foreground-muted"),
     "approval": ("?", "$text-warning"),
     "running": ("●", "$text-accent"),
     "ok": ("✓", "$text-success"),
@@ -133,16 +133,16 @@ class ToolView(Vertical, can_focus=True):
             name, rest = card.name, title[len(card.name) :]
         if card.by_person:
             sign, name, rest = "!", "", title
-        parts: list[Content | tuple[str, str]] = [(f"{sign} ", style), (name, "bold"), (rest, "$text")]
+        parts: list[Content | tuple[str, str]] = [(f"{sign} ", style), (name, "bold"), (rest, "$foreground")]
         if card.status == "writing":
-            parts.append((f" {card.typed:,} characters" if card.typed else "", "$text-muted"))
+            parts.append((f" {card.typed:,} characters" if card.typed else "", "$foreground-muted"))
         extras = [extra for block in card.blocks if (extra := summary(block))] if not card.open else []
         for extra in extras[:1]:
             parts += [("  ", ""), extra]
         if card.status in WORDS:
             parts.append((f"  {WORDS[card.status]}", style))
         if card.seconds >= 1 and not card.open:
-            parts.append((f"  {seconds_text(card.seconds)}", "$text-muted"))
+            parts.append((f"  {seconds_text(card.seconds)}", "$foreground-muted"))
         if not card.open and not self.full and (card.blocks or card.text.strip()):
-            parts.append(("  ▸", "$text-disabled"))
+            parts.append(("  ▸", "$foreground 45%"))
         return Content.assemble(*parts)

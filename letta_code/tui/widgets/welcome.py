@@ -15,8 +15,8 @@ class Welcome(Static):
     def __init__(self, options: SessionOptions) -> None:
         text = Content.assemble(
             ("letta-code ", "bold $text-primary"),
-            (__version__, "$text-muted"),
-            ("\n\nSay what should be done in this folder.\n", "$text"),
-            ("Shift+Tab changes what may happen without asking  ·  F1 shows all keys", "$text-muted"),
+            (__version__, "$foreground-muted"),
+            ("\n\nSay what should be done in this folder.\n", "$foreground"),
+            ("Shift+Tab changes what may happen without asking  ·  F1 shows all keys", "$foreground-muted"),
         )
         super().__init__(text, markup=False, id="welcome")
