@@ -75,7 +75,7 @@ def resolve(
     provider = PROVIDERS.get(ALIASES.get(prefix, prefix))
     if not rest:
         raise ConfigError(f"{name!r} names a provider but no model.", hint=f"Give --model {prefix}/MODEL.")
-    if provider is None or _only_responses(provider, rest):
+    if provider is None or _only_responses(provider, rest, environ):
         return _through_litellm(name, prefix, rest, credentials, environ)
     return _at_provider(name, provider, rest, credentials, environ)
 
@@ -140,9 +140,8 @@ def is_loopback(url: str) -> bool:
     """Whether an address is on this machine."""
     host = re.sub(r"^[a-z]+://", "", url.lower()).split("/", 1)[0].rsplit("@", 1)[-1]
     host = host[1:].split("]", 1)[0] if host.startswith("[") else host.split(":", 1)[0]
-    return (
-        host in ("localhost", "::1", "0.0.0.0") or host.endswith(".localhost") or re.match(r"127\.", host) is not None
-    )
+    named = host in ("localhost", "::1", "0.0.0.0") or host.endswith(".localhost")
+    return named or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def _special(name: str, dialect: str, rest: str) -> ResolvedModel:
@@ -279,9 +278,9 @@ def _provider_of_bare(name: str) -> str:
     )
 
 
-def _only_responses(provider: Provider, model: str) -> bool:
-    """Some OpenAI models are served by the Responses API alone, which litellm speaks."""
-    if provider.name != "openai":
+def _only_responses(provider: Provider, model: str, environ: Mapping[str, str]) -> bool:
+    """Some models are served by OpenAI through the Responses API alone, which litellm speaks."""
+    if provider.name != "openai" or _base_url(provider, environ) != provider.base_url:
         return False
     entry = prices.table().get(model)
     return entry is not None and entry.mode == "responses"

@@ -58,7 +58,7 @@ class _Usage(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
     object: str | None = None
 
 
@@ -124,7 +124,7 @@ class ChunkReader:
             self.ended = True
             return
         chunk = _decoder.decode(data)
-        if chunk.error is not None and bytes(chunk.error) != b"null":
+        if bytes(chunk.error) != b"null":
             self.error = b'{"error":' + bytes(chunk.error) + b"}"
             return
         if chunk.object == "error":  # vLLM

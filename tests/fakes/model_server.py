@@ -56,7 +56,8 @@ class ModelServer:
     """Serves replies in their order, on a thread with its own event loop; a context manager.
 
     `by_history`: a request gets the reply whose number is the count of assistant messages in it, so that retries and
-    resumed processes get what belongs there.  `loop`: start over when the replies have run out.
+    resumed processes get what belongs there.  `loop`: start over when the replies have run out.  GET lists `models`, or
+    gets `listing`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ModelServer:
         by_history: bool = False,
         loop: bool = False,
         models: tuple[str, ...] = ("fake",),
+        listing: Reply | None = None,
         on_request: Callable[[Recorded], None] | None = None,
     ) -> None:
         self.requests: list[Recorded] = []
@@ -76,6 +78,7 @@ class ModelServer:
         self._by_history = by_history
         self._loop_over = loop
         self._models = models
+        self._listing = listing
         self._on_request = on_request
         self._port = port
         self._ready = threading.Event()
@@ -145,8 +148,7 @@ class ModelServer:
 
     async def _answer(self, request: Recorded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if request.method == "GET":
-            listing = {"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]}
-            _send_whole(writer, 200, "application/json", msgspec.json.encode(listing), {})
+            self._list(writer)
             return
         number = self._number(request)
         reply = self._reply_at(number)
@@ -166,6 +168,15 @@ class ModelServer:
             request.sent.set()
         finally:
             gone.cancel()
+
+    def _list(self, writer: asyncio.StreamWriter) -> None:
+        reply = self._listing
+        if reply is not None:
+            body = error_body(reply, "openai") if reply.body is None else reply.body
+            _send_whole(writer, reply.status, reply.content_type, body.encode(), reply.headers)
+            return
+        listing = {"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]}
+        _send_whole(writer, 200, "application/json", msgspec.json.encode(listing), {})
 
     async def _stream(self, reply: Reply, dialect: str, number: int, writer: asyncio.StreamWriter) -> None:
         head = {"content-type": reply.content_type, "transfer-encoding": "chunked", **reply.headers}

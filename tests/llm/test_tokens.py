@@ -1,0 +1,79 @@
+"""Token counts: characters / 4 at first, exact and offline once loaded."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+
+import pytest
+
+from letta_code.llm import tokens
+from letta_code.llm.tokens import TokenCounter
+
+
+@pytest.fixture(autouse=True)
+def _unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_loaded", {})
+
+
+def test_a_quarter_of_the_characters_until_loaded() -> None:
+    counter = TokenCounter()
+    assert not counter.exact
+    assert [counter.count(text) for text in ("", "a", "abcd", "abcde", "x" * 400)] == [0, 1, 1, 2, 100]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "count"),
+    [
+        ("", "hello world", 2),
+        ("cl100k_base", "def main() -> None:\n    return 1\n", 11),
+        ("o200k_base", "def main() -> None:\n    return 1\n", 11),
+        ("o200k_base", "<|endoftext|>", 7),  # as text, not as a control token
+        ("o200k_base", "", 0),
+    ],
+)
+def test_exact_and_without_network(encoding: str, text: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    counter = TokenCounter(encoding)
+    assert counter.load()
+    assert counter.exact
+    assert counter.count(text) == count
+
+
+def test_loading_leaves_the_environment_and_litellm_alone() -> None:
+    before, modules = dict(os.environ), "litellm" in sys.modules
+    assert TokenCounter().load()
+    assert dict(os.environ) == before
+    assert ("litellm" in sys.modules) == modules
+
+
+def test_warm_returns_at_once_and_counts_become_exact() -> None:
+    counter = TokenCounter()
+    began = time.monotonic()
+    counter.warm()
+    counter.warm()
+    assert time.monotonic() - began < 0.1
+    while not counter.exact:
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
+    assert counter.count("hello world") == 2
+
+
+def test_an_encoding_that_is_not_bundled_stays_estimated() -> None:
+    counter = TokenCounter("no_such_encoding")
+    assert not counter.load()
+    assert counter.count("abcd" * 10) == 10
+
+
+@pytest.mark.parametrize("text", ["a" * 300_000, " " * 300_000, "日本" * 100_000, "\udce9" * 10])
+def test_texts_of_all_kinds_are_counted_in_reasonable_time(text: str) -> None:
+    counter = TokenCounter()
+    counter.load()
+    began = time.monotonic()
+    assert counter.count(text) > 0
+    assert time.monotonic() - began < 5
