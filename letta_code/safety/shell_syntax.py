@@ -26,6 +26,18 @@ _NOT_SIMPLE = {
     "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "select", "function",
     "time", "coproc", "in", "alias", "unalias", "trap", "enable", "shopt", "set", "source", ".", "eval", "exec", "hash",
 }  # fmt: skip
+_FILTER = re.compile(
+    r"""[ \t]*(?:2>&1 | [12&]?>[ \t]*/dev/null
+      | \|&?[ \t]*(?P<words>
+            (?:head|tail)(?:[ \t]+(?:-\d+ | -[nc][ \t]*\d+))?
+          | wc(?:[ \t]+-[lwcm]+)?
+          | (?:sort|uniq)(?:[ \t]+-[nrucdfbiVh]+)?
+          | cat
+          | (?:grep|egrep)(?:[ \t]+-[EFPivnowxch]+)*[ \t]+
+            (?:[\w@%+:,./=][\w@%+:,./=-]*|'[^'\n-][^'\n]*'|"[^"$`\\!\n-][^"$`\\!\n]*")
+        ))[ \t]*\Z""",
+    re.VERBOSE,
+)
 _KEYWORDS = {"if", "then", "else", "elif", "while", "until", "do", "time", "!", "coproc", "case", "in"}
 # Programs that run the command that stands in their arguments: how many plain words of their own come before it.
 _WRAPPERS = {
@@ -74,11 +86,26 @@ def read_shell(text: str, cwd: str) -> Reading:
     if has_hidden(text):
         return _doubted(text, cwd, "the command has invisible or control characters")
     moved, rest = _leading_cd(text.strip(), cwd)
+    rest, filters = _without_filters(rest)
     words = simple_words(rest)
     if words is None:
         return _doubted(text, cwd, "the command is more than one simple command")
     command = Command(words=words, cwd=moved)
-    return Reading(commands=(command, *_inside(words, moved)), mentions=(words,), certain=True)
+    behind = tuple(Command(words=one, cwd=moved) for one in filters)
+    return Reading(commands=(command, *_inside(words, moved), *behind), mentions=(words, *filters), certain=True)
+
+
+def _without_filters(text: str) -> tuple[str, list[tuple[str, ...]]]:
+    """The text without filters at its end that only shorten what is shown (`2>&1 | tail -30`), and those filters.
+
+    Only forms that read and write no file are known.  A quote that is cut in two leaves a text that is not simple.
+    """
+    filters: list[tuple[str, ...]] = []
+    while found := _FILTER.search(text):
+        if found["words"]:
+            filters.insert(0, tuple(_unquoted(word) for word in found["words"].split()))
+        text = text[: found.start()]
+    return text, filters
 
 
 def simple_words(text: str) -> tuple[str, ...] | None:
