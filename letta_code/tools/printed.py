@@ -19,9 +19,11 @@ _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
 _BACKSPACED = re.compile(r"[^\n\b]\b")
 
 
-def clean(data: bytes) -> str:
-    """Bytes of a terminal's output as plain text: invalid UTF-8 replaced, progress lines collapsed, no controls."""
+def clean(data: bytes, *, terminal: bool = True) -> str:
+    """Output as plain text: invalid UTF-8 replaced, no controls; of a `terminal` with its overwriting done."""
     text = data.decode("utf-8", "replace")
+    if not terminal:
+        return strip_controls(text)
     if "\r" in text:
         text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))  # a bar that redraws itself: its last state
     if "\b" in text:
@@ -29,18 +31,18 @@ def clean(data: bytes) -> str:
     return strip_controls(text)
 
 
-def shortened(result: ExecResult, read_with: str = "Read or Grep it") -> str:
+def shortened(result: ExecResult, *, terminal: bool = True) -> str:
     """Head and tail of a result, cut between lines, with a line between them that names the file with the whole."""
     if not result.dropped:
-        return clean(result.head + result.tail)
-    head, tail = clean(result.head), clean(result.tail)
+        return clean(result.head + result.tail, terminal=terminal)
+    head, tail = clean(result.head, terminal=terminal), clean(result.tail, terminal=terminal)
     # A character or a line may be cut in two at the seams: show whole lines only.
     first_end, last_start = head.rfind("\n"), tail.find("\n")
     if first_end > len(head) // 2:
         head = head[:first_end]
     if 0 <= last_start < len(tail) // 2:
         tail = tail[last_start + 1 :]
-    whole = f"; the whole output is in {result.spool} ({read_with})" if result.spool else ""
+    whole = f"; the whole output is in {result.spool} (Read or Grep it)" if result.spool else ""
     if result.spool_dropped:
         whole += f", except {result.spool_dropped:,} bytes in its middle"
     return f"{head}\n[… {result.dropped:,} of {result.total:,} bytes left out{whole} …]\n{tail}"

@@ -19,8 +19,13 @@ BACKGROUND_LIMIT = 32  # running at the same time
 FINISHED_KEPT = 64  # ended background commands that can still be read
 LONGEST_ARGUMENT = 120_000  # bytes; Linux takes 131,071 for one argument, a longer script goes through a file
 
-# Dropped: files that a shell would run before the command, and what this program was told about itself.
-_DROPPED = ("BASH_ENV", "ENV", "PROMPT_COMMAND", "SHELLOPTS", "BASHOPTS", "_LETTA_COMMAND")
+# Dropped: files that a shell would run before the command, what makes output colourful, the mark of an outer
+# letta-code, and what git tells its hooks (started from one, every git command would act on that repository's index).
+_DROPPED = {
+    *("BASH_ENV", "ENV", "PROMPT_COMMAND", "SHELLOPTS", "BASHOPTS", "_LETTA_COMMAND"),
+    *("COLORTERM", "FORCE_COLOR", "CLICOLOR_FORCE"),
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"),
+}
 # Set: nobody can answer a prompt or leave a pager (stdin is /dev/null, there is no terminal), colours and progress bars
 # are noise for a model, and a background server's log must come line by line.  CI is not set: it changes what tools do.
 _SET = {
@@ -40,9 +45,6 @@ _SET = {
 def environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """What a command finds in its environment: the person's, made non-interactive."""
     env = {name: value for name, value in inherited.items() if name not in _DROPPED}
-    env.pop("COLORTERM", None)
-    env.pop("FORCE_COLOR", None)
-    env.pop("CLICOLOR_FORCE", None)
     env.update(_SET)
     env.update(more)
     return env
@@ -313,7 +315,9 @@ class Commands:
         record = self._background.get(name)
         if record is None:
             known = ", ".join(self._background) or "none"
-            raise WorkspaceError(f"There is no background command {name!r}. Known: {known}.")
+            raise WorkspaceError(
+                f"There is no background command {name!r}. Known: {known}. (They end with the session that started them.)"
+            )
         return record
 
     async def close(self) -> None:

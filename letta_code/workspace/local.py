@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.host.process import which
-from letta_code.workspace import files
+from letta_code.workspace import files, ripgrep
 from letta_code.workspace.commands import Commands
 from letta_code.workspace.paths import LocalHandle, resolve
-from letta_code.workspace.search import ripgrep
+from letta_code.workspace.search import Search
 from letta_code.workspace.workspace import (
     Capabilities,
     Entry,
@@ -45,12 +45,14 @@ class LocalWorkspace:
         *,
         environment: Mapping[str, str] | None = None,
         keep_processes: bool = False,
+        use_ripgrep: bool = True,
     ) -> None:
         self._root = os.path.realpath(root)
         self._temp = os.path.abspath(temp_dir) if temp_dir else ""
         self._own_temp = not temp_dir
         self._environment = dict(os.environ if environment is None else environment)
         self._keep = keep_processes
+        self._ripgrep = ripgrep.program(self._environment.get("PATH") or os.defpath) if use_ripgrep else None
         self._commands_made: Commands | None = None
         self._capabilities: Capabilities | None = None
 
@@ -63,7 +65,7 @@ class LocalWorkspace:
                 shell=which("bash", path) is not None,
                 git=which("git", path) is not None,
                 keep_processes=self._keep,
-                search_engine="ripgrep" if ripgrep(path) else "python",
+                search_engine="ripgrep" if self._ripgrep else "python",
                 root=self._root,
                 temp=self._temp_dir(),
                 platform=sys.platform,
@@ -107,11 +109,11 @@ class LocalWorkspace:
 
     async def walk(self, handle: Handle, glob: str = "", *, limit: int = 1000, ignored: bool = False) -> Walked:
         """Files below a folder, newest first."""
-        raise WorkspaceError("not built yet")
+        return await self._search.walk(_local(handle), glob, limit, ignored)
 
     async def search(self, handle: Handle, query: SearchQuery) -> Found:
         """Lines or files that match."""
-        raise WorkspaceError("not built yet")
+        return await self._search.search(_local(handle), query)
 
     # ------------------------------------------------------------ processes
 
@@ -156,6 +158,10 @@ class LocalWorkspace:
                 keep_allowed=self._keep,
             )
         return self._commands_made
+
+    @property
+    def _search(self) -> Search:
+        return Search(self._commands.launcher, self._environment, self._ripgrep)
 
     def _temp_dir(self) -> str:
         if not self._temp:

@@ -87,8 +87,8 @@ def resolve(given: str, intent: Intent, *, root: str, base: str = "") -> LocalHa
     """The real file behind a path as the model wrote it; links are followed, but for `delete` not the last one."""
     full = _full(given, root, base)
     if intent == "delete":
-        folder, name = os.path.split(full.rstrip("/") or "/")
-        real = os.path.join(os.path.realpath(folder), name) if name else full
+        folder, name = os.path.split(full.rstrip("/"))
+        real = os.path.join(os.path.realpath(folder), name) if name not in ("", ".", "..") else os.path.realpath(full)
     else:
         real = os.path.realpath(full)
     try:

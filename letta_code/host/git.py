@@ -1,0 +1,286 @@
+"""Git for our own reads, hardened: nothing that a repository's configuration names is ever run.
+
+`git status` in a hostile repository runs its fsmonitor and hooks, `git diff` its filters and external diff, `git log
+-p` its textconv (facts/reliability.md 1.5, rows D01 to D10).  The switches below stop all of that; the Git tool puts
+the same ones before its own commands.  Reads here are for the status bar and the changes pane: plain `git`, no library,
+called from a worker thread (`asyncio.to_thread`); without git, or outside a repository, they say None.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+SWITCHES = (
+    "core.fsmonitor=false",
+    f"core.hooksPath={os.devnull}",
+    "core.pager=cat",
+    "core.editor=true",
+    "core.sshCommand=false",
+    "core.askPass=true",
+    "credential.helper=",
+    "protocol.allow=never",  # no object is fetched on the way (partial clones)
+    "protocol.ext.allow=never",
+    "diff.external=",
+    "diff.ignoreSubmodules=dirty",  # a submodule has a configuration of its own
+    "submodule.recurse=false",
+    "status.submoduleSummary=false",
+    "safe.bareRepository=explicit",  # a bare repository planted in a folder is not one
+    "commit.gpgSign=false",
+    "log.showSignature=false",
+    "gpg.program=false",  # `%G?` in a format would run it
+    "gpg.openpgp.program=false",
+    "gpg.x509.program=false",
+    "gpg.ssh.program=false",
+    "color.ui=false",
+    "advice.statusHints=false",
+)
+NO_DRIVERS = ("--no-ext-diff", "--no-textconv", "--no-color")  # for diff, log, show
+ENVIRONMENT: Mapping[str, str] = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_PAGER": "cat",
+    "GIT_EDITOR": "true",
+    "LC_ALL": "C.UTF-8",
+}
+QUIET: Mapping[str, str] = {"GIT_OPTIONAL_LOCKS": "0"}  # for reads: never in the way of the person's own git
+
+# What a repository's own configuration may define and only `-c` by name can undo.
+DRIVERS = r"^(filter|merge)\..*\.(clean|smudge|process|required|driver)$|^core\.(worktree|hookspath)$"
+_REPOSITORY_SCOPES = ("local", "worktree")
+_ENV_DROPPED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_CONFIG_COUNT")
+_TIMEOUT = 10.0  # seconds
+_OUTPUT_LIMIT = 20_000_000  # bytes of one read
+
+
+def hardened(*arguments: str, git: str = "git", without: Iterable[str] = ()) -> list[str]:
+    """The argv of a git command: the switches, `without` as further ones, then the arguments."""
+    words = [git, "--no-pager"]
+    for switch in (*SWITCHES, *without):
+        words += ["-c", switch]
+    return [*words, *arguments]
+
+
+def ask_drivers(git: str = "git") -> list[str]:
+    """The argv that lists drivers by the scope that defines them; reading configuration runs nothing."""
+    return hardened("config", "--includes", "--show-scope", "-z", "--get-regexp", DRIVERS, git=git)
+
+
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """Programs and places that the repository's own configuration names (the person's global ones are theirs).
+
+    `known` is False where they could not be listed (git before 2.26), or where a filter's name holds a `=`, which `-c`
+    cannot express: then nothing that reads the work tree may be run.  `hooks_path` is core.hooksPath of any scope;
+    `worktree` is core.worktree.
+    """
+
+    known: bool = False
+    filters: tuple[str, ...] = ()
+    merges: tuple[str, ...] = ()
+    worktree: str = ""
+    hooks_path: str = ""
+
+    def moved(self, folder: str, root: str) -> bool:
+        """Whether the work tree is not `root`: a planted core.worktree would show, or change, files anywhere.
+
+        `folder` is the repository's own; submodules name their work tree so and are fine.
+        """
+        return bool(self.worktree) and os.path.normpath(os.path.join(folder, self.worktree)) != os.path.normpath(root)
+
+    @property
+    def without(self) -> list[str]:
+        """Switches that undo the filters."""
+        settings = ("clean=", "smudge=", "process=", "required=false")
+        return [f"filter.{name}.{setting}" for name in self.filters for setting in settings]
+
+
+def parse_drivers(output: bytes) -> Drivers:
+    """What `ask_drivers` printed: scope NUL key NEWLINE value NUL …
+
+    Never empty where it worked: our own core.hooksPath is in it.
+    """
+    filters: dict[str, None] = {}
+    merges: dict[str, None] = {}
+    worktree, hooks_path = "", ""
+    fields = output.decode("utf-8", "surrogateescape").split("\0")
+    for scope, entry in zip(fields[::2], fields[1::2], strict=False):
+        key, _, value = entry.partition("\n")
+        section, _, rest = key.partition(".")
+        if key == "core.hookspath" and scope != "command":
+            hooks_path = value
+        elif scope not in _REPOSITORY_SCOPES:
+            continue
+        elif key == "core.worktree":
+            worktree = value
+        elif section == "filter":
+            filters[rest.rpartition(".")[0]] = None
+        elif section == "merge":
+            merges[rest.rpartition(".")[0]] = None
+    known = bool(output) and not any("=" in name for name in filters)
+    return Drivers(known, tuple(filters), tuple(merges), worktree, hooks_path)
+
+
+@dataclass(frozen=True, slots=True)
+class GitStatus:
+    """What the status bar shows: `branch` is "" when detached (then `commit` says where), counts are of paths."""
+
+    branch: str = ""
+    commit: str = ""
+    ahead: int = 0
+    behind: int = 0
+    staged: int = 0
+    modified: int = 0
+    untracked: int = 0
+    conflicts: int = 0
+    filters: tuple[str, ...] = ()  # not run: files that they manage may look modified
+
+    @property
+    def dirty(self) -> int:
+        """Paths that differ from the last commit or are not known to it."""
+        return self.staged + self.modified + self.untracked + self.conflicts
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """A file of the changes pane: `diff` holds its hunks; `status` is modified, added, deleted or renamed."""
+
+    path: str
+    diff: str = ""
+    status: str = "modified"
+    old_path: str = ""
+    binary: bool = False
+
+
+@dataclass(slots=True)
+class GitReader:
+    """Reads one work tree's repository.  Every method blocks (a few ms): call it in a worker thread."""
+
+    root: str
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def status(self) -> GitStatus | None:
+        """Branch and counts; None without git or outside a repository."""
+        drivers = self.drivers()
+        if not drivers.known or self._moved(drivers):
+            return None
+        output = self._run("status", "--porcelain=v2", "--branch", "-z", without=drivers.without)
+        return None if output is None else parse_status(output, drivers.filters)
+
+    def diff(self, against: str = "HEAD", paths: Sequence[str] = ()) -> tuple[ChangedFile, ...] | None:
+        """What differs from a commit, file by file; untracked files are not in it."""
+        drivers = self.drivers()
+        if against.startswith("-") or not drivers.known or self._moved(drivers):
+            return None
+        arguments = ["diff", *NO_DRIVERS, "--no-prefix", "--find-renames", against, "--", *paths]
+        output = self._run(*arguments, without=[*drivers.without, "diff.noprefix=true", "core.quotePath=false"])
+        return None if output is None else parse_diff(output.decode("utf-8", "replace"))
+
+    def drivers(self) -> Drivers:
+        """What the repository's own configuration would have run."""
+        return parse_drivers(self._capture(ask_drivers()) or b"")
+
+    def _moved(self, drivers: Drivers) -> bool:
+        if not drivers.worktree:
+            return False
+        folder = self._run("rev-parse", "--absolute-git-dir")
+        return folder is None or drivers.moved(os.fsdecode(folder.strip()), os.path.realpath(self.root))
+
+    def top(self) -> str | None:
+        """The work tree's top folder; None outside a repository."""
+        output = self._run("rev-parse", "--show-toplevel")
+        return os.fsdecode(output.removesuffix(b"\n")) if output else None
+
+    def _run(self, *arguments: str, without: Iterable[str] = ()) -> bytes | None:
+        return self._capture(hardened(*arguments, without=without))
+
+    def _capture(self, argv: Sequence[str]) -> bytes | None:
+        env = {name: value for name, value in self.environment.items() if name not in _ENV_DROPPED}
+        try:
+            with subprocess.Popen(
+                argv,
+                cwd=self.root,
+                env={**env, **ENVIRONMENT, **QUIET},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            ) as process:
+                return _bounded(process)
+        except OSError:
+            return None
+
+
+def _bounded(process: subprocess.Popen[bytes]) -> bytes | None:
+    """The output of a read that succeeded in time and size."""
+    import threading
+
+    timer = threading.Timer(_TIMEOUT, process.kill)
+    timer.start()
+    try:
+        output = process.stdout.read(_OUTPUT_LIMIT) if process.stdout else b""
+        if len(output) == _OUTPUT_LIMIT:
+            process.kill()
+            process.wait()
+            return output
+        return output if process.wait() == 0 else None
+    finally:
+        timer.cancel()
+
+
+def parse_status(output: bytes, filters: tuple[str, ...] = ()) -> GitStatus:
+    """`git status --porcelain=v2 --branch -z` as counts."""
+    branch = commit = ""
+    ahead = behind = staged = modified = untracked = conflicts = 0
+    records = iter(output.decode("utf-8", "replace").split("\0"))
+    for record in records:
+        words = record.split(" ")
+        if words[0] == "#" and len(words) >= 3:
+            if words[1] == "branch.oid":
+                commit = "" if words[2].startswith("(") else words[2]
+            elif words[1] == "branch.head":
+                branch = "" if words[2] == "(detached)" else words[2]
+            elif words[1] == "branch.ab":
+                ahead, behind = int(words[2]), -int(words[3])
+        elif words[0] in ("1", "2"):
+            staged += words[1][0] != "."
+            modified += words[1][1] != "."
+            if words[0] == "2":
+                next(records, "")  # the old path of a rename
+        elif words[0] == "u":
+            conflicts += 1
+        elif words[0] == "?":
+            untracked += 1
+    return GitStatus(branch, commit, ahead, behind, staged, modified, untracked, conflicts, filters)
+
+
+def parse_diff(text: str) -> tuple[ChangedFile, ...]:
+    """A `--no-prefix` diff, file by file, with hunks only."""
+    files: list[ChangedFile] = []
+    for part in ("\n" + text).split("\ndiff --git ")[1:]:
+        head, at, hunks = part.partition("\n@@ ")
+        lines = head.split("\n")
+        values = {key: line[len(key) :] for line in lines for key in _HEADERS if line.startswith(key)}
+        new, old = values.get("+++ ", "").rstrip("\t"), values.get("--- ", "").rstrip("\t")
+        status, old_path = "modified", ""
+        if "rename from " in values:
+            status, old_path = "renamed", values["rename from "]
+            new = values.get("rename to ", new)
+        elif "new file mode " in values:
+            status = "added"
+        elif "deleted file mode " in values:
+            status, new = "deleted", old
+        path = new if new and new != os.devnull else _half(lines[0])
+        diff = f"@@ {hunks}" if at else ""
+        files.append(ChangedFile(path, diff, status, old_path, binary="Binary files " in head))
+    return tuple(files)
+
+
+_HEADERS = ("+++ ", "--- ", "rename from ", "rename to ", "new file mode ", "deleted file mode ")
+
+
+def _half(names: str) -> str:
+    """`a b a b` names one path twice: a change without hunks (mode, binary, empty file)."""
+    return names[: (len(names) - 1) // 2]
