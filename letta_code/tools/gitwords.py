@@ -17,8 +17,8 @@ _SHOW = """--stat? --shortstat --numstat --summary --name-only --name-status --r
 _LOG = """--oneline --graph --format= --pretty= --decorate? --no-decorate --date= -n= --max-count= --skip= --since=
  --after= --until= --before= --author= --committer= --grep= --invert-grep -i -E -F --all --branches? --tags?
  --remotes? --follow --merges --no-merges --first-parent --reverse --topo-order --date-order --author-date-order
- --abbrev-commit --no-abbrev-commit --left-right --cherry-pick --cherry-mark --boundary --ancestry-path --full-history --source
- --no-walk? -L= -m -c --cc --parents --children --simplify-by-decoration --walk-reflogs -g"""
+ --abbrev-commit --no-abbrev-commit --left-right --cherry-pick --cherry-mark --boundary --ancestry-path --full-history
+ --source --no-walk? -L= -m -c --cc --parents --children --simplify-by-decoration --walk-reflogs -g"""
 _OPTIONS: Mapping[str, str] = {
     "status": "-s --short -b --branch --long --porcelain? -u? --untracked-files? --ignored? --renames -z",
     "diff": _SHOW + " --cached --staged --merge-base --exit-code --quiet -R",

@@ -125,7 +125,8 @@ def _rendered(lines: Sequence[SearchLine], folder: str, show: str) -> list[str]:
         elif with_context and line.line > last + 1:
             out.append("--")
         path, last = line.path, line.line
-        out.append(f"{line.line}{':' if line.is_match else '-'}{strip_controls(line.text.replace('\r', ' '))}")
+        text = strip_controls(line.text.replace("\r", " "))  # a lone carriage return is no line end here
+        out.append(f"{line.line}{':' if line.is_match else '-'}{text}")
     return out
 
 
