@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from letta_code.core.messages import Value
-from letta_code.tools.text.lines import breaks_of, dominant, fit, line_at, pieces_of
+from letta_code.tools.text.lines import breaks_of, fit, line_at, pieces_of
 from letta_code.tools.text.nearest import explain_miss
 from letta_code.tools.text.patch import Hunk
 from letta_code.tools.text.replace import LISTED, Span
@@ -26,7 +26,7 @@ class Fitted(Value):
 
 
 class _Lines:
-    """A text as lines, each with its place and its ending ("" for a last line without one)."""
+    """A text as lines with their places and endings; `unended` when the last line has none."""
 
     def __init__(self, content: str) -> None:
         self.content = content
@@ -36,7 +36,9 @@ class _Lines:
         else:
             breaks.append("")
         self.lines = pieces
-        self.endings = breaks
+        self.unended = breaks[-1:] == [""]
+        # The ending that each line has, or would have: that of the line before for a last line without one.
+        self.endings = [*breaks[:-1], breaks[-2] if len(breaks) > 1 else "\n"] if self.unended else breaks
         self.starts = [0]
         for line, ending in zip(pieces, breaks, strict=True):
             self.starts.append(self.starts[-1] + len(line) + len(ending))
@@ -184,17 +186,14 @@ def _span(text: _Lines, start: int, stop: int, added: list[str]) -> Span:
     """`added` in place of the lines from `start` to `stop`."""
 
     def before() -> str:
-        nearby = [text.endings[start - 1]] if start else []
-        nearby += text.endings[start : start + 1]
-        return next((ending for ending in nearby if ending), "") or dominant(text.content)
+        around = text.endings[start - 1 : start] or text.endings[:1]
+        return around[0] if around else "\n"
 
-    first, last = text.starts[start], text.starts[stop]
-    unended = stop == len(text.lines) and text.endings[-1:] == [""]
-    old_endings = [ending or before() for ending in text.endings[start:stop]]
-    endings = fit(text.lines[start:stop], old_endings, added, before)
-    if unended and added:
+    endings = fit(text.lines[start:stop], text.endings[start:stop], added, before)
+    if text.unended and added and stop == len(text.lines):
         endings[-1] = ""
     new = "".join(line + ending for line, ending in zip(added, endings, strict=True))
-    if unended and added and start == stop:
+    if text.unended and start == len(text.lines):
         new = before() + new  # the line before was the last and had no ending
+    first, last = text.starts[start], text.starts[stop]
     return Span(start=first, end=last, text=new)
