@@ -45,8 +45,8 @@ class Store:
         """Open the database file, making it and its folder when missing (0600 in 0700).
 
         `conversations_dir` holds the readable mirrors (None: none are written), `agents_dir` the agents' folders (None:
-        none are made), `run_dir` the locks (None: `run` beside the file).  A file of a newer version opens for reading
-        only, with a notice.  Raises `StoreError` that names the file and what to do.
+        none are made), `run_dir` the locks (None: `run` beside the file).  A file of a newer version, or one that may
+        not be written, opens for reading only, with a notice.  Raises `StoreError` that names the file and what to do.
         """
         path = Path(path)
         engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from letta_code.core.errors import StoreError, StoreReadOnly
+from letta_code.core.errors import StoreError, StoreFull, StoreReadOnly
 from letta_code.host.files import ensure_private_dir
 from letta_code.host.locks import FileLock, LockTimeout
 from letta_code.store.dialect import Database, connect
@@ -96,8 +97,8 @@ def open_engine(
 ) -> Engine:
     """Open the store's database, making or migrating it first where needed.
 
-    A file of a newer version is opened for reading only, with a notice.  Raises `StoreError` when the file is damaged,
-    another program's, or out of reach.
+    A file of a newer version, or one that may not be written, is opened for reading only, with a notice.  Raises
+    `StoreError` when the file is damaged, another program's, or out of reach.
     """
     if read_only:
         return Engine(path, run_dir, _own(connect(path, read_only=True)))
@@ -105,11 +106,15 @@ def open_engine(
         ensure_private_dir(path.parent)
         database = connect(path, read_only=False)
     except OSError as error:
-        raise StoreReadOnly(
-            f"{path} cannot be written: {error.strerror}", hint="Check the rights of the file and its folder."
-        ) from error
+        what = f"{path} cannot be written: {error.strerror}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise StoreFull(what, hint=f"Make room on the disk of {path.parent}.") from error
+        raise StoreReadOnly(what, hint="Check the rights of the file and its folder.") from error
     try:
         return _opened(path, run_dir, database, migrations)
+    except StoreReadOnly as error:
+        database.close()
+        return Engine(path, run_dir, _own(connect(path, read_only=True)), [f"{error}. Nothing will be saved."])
     except BaseException:
         database.close()
         raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import apsw
@@ -14,7 +16,7 @@ from letta_code.store.agents import MARKER
 from letta_code.store.database import Store
 from letta_code.store.engine import open_engine
 from letta_code.store.migrations import FIRST, MIGRATIONS, Migration, newest
-from tests.store.support import note, open_store, raw_sql, said, started
+from tests.store.support import note, open_store, raw_sql, said, started, worker
 
 
 def _mode(path: Path) -> int:
@@ -166,13 +168,23 @@ async def test_an_emptied_database_is_not_taken_for_a_new_one(store: Store, conv
         assert [found.opening for found in again.conversations.list()] == ["precious"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_home_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o500)
-    with pytest.raises(StoreReadOnly) as caught:
-        open_store(locked / ".letta")
-    assert "rights" in caught.value.hint
+async def test_a_home_that_may_only_be_read_is_read(store: Store, conversation: str, home: Path) -> None:
+    await store.append(conversation, [said("hello")])
+    store.close()
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to others
+        Path(place).chmod(0o755)
+        locked = Path(place) / ".letta"
+        shutil.copytree(home, locked)
+        for path in (*locked.rglob("*"), locked):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        output, _ = worker("locked", locked, conversation).communicate(timeout=30)
+        locked.chmod(0o755)
+    opened, count, writing, making = output.splitlines()
+    assert opened.startswith("True ")
+    assert "Nothing will be saved" in opened
+    assert (count, writing) == ("2", "store_read_only")
+    assert making.startswith("store_read_only")
+    assert "rights" in making
 
 
 def test_a_file_in_the_place_of_the_home_says_so(tmp_path: Path) -> None:

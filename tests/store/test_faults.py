@@ -16,7 +16,6 @@ from letta_code.core.messages import text_of
 from letta_code.store.database import Store
 from tests.store.support import note, open_store, raw_sql, said, started
 
-
 _BELOW = apsw.vfs_names()[0]  # the system's own
 
 

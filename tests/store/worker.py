@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 from pathlib import Path
@@ -73,6 +74,23 @@ async def _open(home: str) -> None:
         _say(agent.id)
 
 
+async def _locked(home: str, conversation_id: str) -> None:
+    """As somebody who may only read the home: what opening says, how many events there are, what writing says."""
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    with open_store(Path(home)) as store:
+        _say(f"{store.read_only} {' '.join(store.notices)}")
+        _say(str(len(store.read(conversation_id))))
+        try:
+            await store.append(conversation_id, [note("x")])
+        except StoreError as error:
+            _say(error.kind)
+    try:
+        open_store(Path(home) / "below")
+    except StoreError as error:
+        _say(f"{error.kind} {error.hint}")
+
+
 if __name__ == "__main__":
-    verbs = {"append": _append, "answer": _answer, "hold": _hold, "cramped": _cramped, "open": _open}
+    verbs = {"append": _append, "answer": _answer, "hold": _hold, "cramped": _cramped, "locked": _locked, "open": _open}
     asyncio.run(verbs[sys.argv[1]](*sys.argv[2:]))
