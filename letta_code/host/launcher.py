@@ -292,6 +292,16 @@ def _signal(group: int, number: int) -> None:
         return
 
 
+def _close_others() -> None:
+    """Descriptors that some library forgot to mark must not reach commands through us."""
+    for name in os.listdir("/dev/fd"):
+        if int(name) > SOCKET_FD:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the one that listed them
+
+
 def _become_subreaper() -> None:
     """Linux: orphans below us come to us and not to init (prctl PR_SET_CHILD_SUBREAPER)."""
     if sys.platform != "linux":
@@ -304,6 +314,7 @@ def _become_subreaper() -> None:
 def main() -> None:
     """Serve the socket at fd 3 until it ends."""
     os.set_inheritable(SOCKET_FD, False)
+    _close_others()
     os.chdir("/")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is for the agent; our end is the end of the socket
