@@ -19,8 +19,9 @@ _json = msgspec.json.Encoder()
 _TEMPERATURE = 0.2
 _FORM = (
     "Reply with one JSON object and nothing else.\n"
-    'To use a tool: {"tool": NAME, "arguments": {…}}\n'
-    'When nothing is left to do, or to speak to the person: {"answer": TEXT}'
+    'To read, change or run anything, use a tool: {"tool": NAME, "arguments": {…}}. '
+    'You get its result and reply again. Example: {"tool": "Read", "arguments": {"path": "src/app.py"}}\n'
+    'Only when the work is done, or no tool can help: {"answer": TEXT}. An answer does nothing by itself.'
 )
 
 
