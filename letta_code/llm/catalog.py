@@ -12,6 +12,7 @@ from letta_code.config.settings import Endpoint, Settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.messages import Value
 from letta_code.llm import prices
+from letta_code.llm.address import is_loopback
 from letta_code.llm.model import ModelInfo
 from letta_code.llm.providers import ALIASES, PROVIDERS, Provider
 from letta_code.llm.redact import Secret
@@ -136,14 +137,6 @@ def _encoding(model: str) -> str:
     return "o200k_base" if re.match(r"(gpt-|o\d|chatgpt-|codex)", last) else ""
 
 
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
-    host = re.sub(r"^[a-z]+://", "", url.lower()).split("/", 1)[0].rsplit("@", 1)[-1]
-    host = host[1:].split("]", 1)[0] if host.startswith("[") else host.split(":", 1)[0]
-    named = host in ("localhost", "::1", "0.0.0.0") or host.endswith(".localhost")
-    return named or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
-
-
 def _special(name: str, dialect: str, rest: str) -> ResolvedModel:
     if not rest:
         raise ConfigError(f"{name!r} names no file.", hint="Give --model scripted:FILE.yaml or local/PATH.gguf.")
@@ -177,7 +170,7 @@ def _at_endpoint(name: str, endpoint: Endpoint, credentials: Credentials, enviro
         base_url=base_url,
         wire_name=model,
         info=info,
-        secret=Secret(key),
+        secret=_secret(name, key),
         key_env=endpoint.key_env,
         headers=endpoint.headers,
         first_part_seconds=_first_part(endpoint.first_part_seconds, info.loopback),
@@ -213,10 +206,19 @@ def _at_provider(
         base_url=base_url,
         wire_name=model,
         info=info,
-        secret=Secret(key),
+        secret=_secret(name, key),
         key_env=source if source in provider.key_env else provider.key_env[0],
         first_part_seconds=_first_part(None, info.loopback),
     )
+
+
+def _secret(name: str, key: str) -> Secret:
+    """A key goes into an HTTP header: one with a line break or a stray quotation mark in it was pasted wrongly."""
+    key = key.strip()
+    if not key.isascii() or not key.isprintable():
+        said = f"The key for {name} holds characters that no key has (a line break, or a sign that is not ASCII)."
+        raise ConfigError(said, hint="Copy it again: run `letta-code configure`, or correct the environment variable.")
+    return Secret(key)
 
 
 def _base_url(provider: Provider, environ: Mapping[str, str]) -> str:
@@ -263,7 +265,7 @@ def _through_litellm(
         base_url=_base_url(native, environ) if native else "",
         wire_name=wire_name,
         info=info_of(name, prefix, model),
-        secret=Secret(key),
+        secret=_secret(name, key),
         key_env=native.key_env[0] if native else f"{prefix.upper().replace('-', '_')}_API_KEY",
     )
 

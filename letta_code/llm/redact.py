@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
-_KEY_LIKE = re.compile(
-    r"""(?ix)
+# Compiled when first needed: only errors need it, and a start has none.
+_KEY_LIKE = r"""(?ix)
     \b(?: sk | pk | rk | gsk | xai | key | pplx | fw | hf )[-_] [A-Za-z0-9_\-*.]{8,}   # sk-…, gsk_…, also half masked
     | \b AIza [A-Za-z0-9_\-]{20,}
     | \b bearer \s+ [A-Za-z0-9_\-.=+/]{8,}
     """
-)
 
 _MARK = "[key]"
 
@@ -39,4 +39,9 @@ def redact(text: str, secret: Secret | None = None) -> str:
     value = secret.reveal() if secret is not None else ""
     if len(value) >= 4:
         text = text.replace(value, _MARK)
-    return _KEY_LIKE.sub(_MARK, text)
+    return _key_like().sub(_MARK, text)
+
+
+@functools.cache
+def _key_like() -> re.Pattern[str]:
+    return re.compile(_KEY_LIKE)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from letta_code.core.errors import ConfigError, EndpointUnreachable, ProviderError, StreamBroken, StreamStalled
 from letta_code.core.messages import Value
+from letta_code.llm.address import is_loopback
 from letta_code.llm.faults import Asked, fault_of
 from letta_code.llm.redact import Secret, redact
 
@@ -124,7 +125,8 @@ class Answer:
 class HttpPost:
     """POSTs to one address with fixed headers; keeps its connection between answers.
 
-    HTTP/1.1 only.  Proxies and certificates of the environment (HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE …) are used.
+    HTTP/1.1 only.  Certificates of the environment (SSL_CERT_FILE) are used, and its proxies (HTTPS_PROXY, NO_PROXY)
+    but for an address on this machine.  Redirects are not followed: the key would go elsewhere.
     """
 
     def __init__(self, asked: Asked, headers: Mapping[str, str], limits: StreamLimits, secret: Secret) -> None:
@@ -219,13 +221,15 @@ class HttpPost:
 
 
 def new_client(url: str, limits: StreamLimits) -> httpx.AsyncClient:
-    """An HTTP/1.1 client for one address, with the proxies and certificates of the environment."""
+    """An HTTP/1.1 client for one address, with the certificates of the environment and, but for an address on this
+    machine, its proxies."""
     httpx = load_httpx()
     return cast(
         "httpx.AsyncClient",
         httpx.AsyncClient(
             verify=_certificates(url),
             http2=False,
+            trust_env=not is_loopback(url),
             timeout=httpx.Timeout(None, connect=limits.connect, write=max(limits.silence, limits.connect)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=_KEEP_SECONDS),
         ),

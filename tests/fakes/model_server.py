@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import sys
 import threading
 import time
@@ -69,6 +70,7 @@ class ModelServer:
         loop: bool = False,
         models: tuple[str, ...] = ("fake",),
         listing: Reply | None = None,
+        tls: ssl.SSLContext | None = None,
         on_request: Callable[[Recorded], None] | None = None,
     ) -> None:
         self.requests: list[Recorded] = []
@@ -79,6 +81,7 @@ class ModelServer:
         self._loop_over = loop
         self._models = models
         self._listing = listing
+        self._tls = tls
         self._on_request = on_request
         self._port = port
         self._ready = threading.Event()
@@ -94,8 +97,8 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        """http://127.0.0.1:PORT"""
-        return f"http://127.0.0.1:{self._port}"
+        """http://127.0.0.1:PORT, or https."""
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}"
 
     @property
     def port(self) -> int:
@@ -125,7 +128,7 @@ class ModelServer:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", self._port, limit=1 << 26)
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self._port, limit=1 << 26, ssl=self._tls)
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()

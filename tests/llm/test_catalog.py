@@ -11,8 +11,9 @@ from letta_code.config.settings import Endpoint, Settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.messages import Usage
 from letta_code.llm import prices
+from letta_code.llm.address import is_loopback
 from letta_code.llm.anthropic_messages import AnthropicMessages
-from letta_code.llm.catalog import ResolvedModel, edit_family, info_of, is_loopback, listed, resolve
+from letta_code.llm.catalog import ResolvedModel, edit_family, info_of, listed, resolve
 from letta_code.llm.connect import open_model
 from letta_code.llm.openai_chat import OpenAIChat
 from letta_code.llm.providers import PROVIDERS
@@ -206,6 +207,17 @@ def test_open_model_gives_the_client_of_the_dialect() -> None:
     )
     assert isinstance(open_model("a/x", settings, {}.get), AnthropicMessages)
     assert isinstance(open_model("o/x", settings, {}.get), OpenAIChat)
+
+
+@pytest.mark.parametrize("key", ["sk-abc\nsk-def", "sk-“abc”", "sk\x00a"])
+def test_a_key_pasted_wrongly_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigError, match="characters that no key has") as caught:
+        find("openai/gpt-5", OPENAI_API_KEY=key)
+    assert "sk" not in str(caught.value)
+
+
+def test_blanks_around_a_key_are_taken_off() -> None:
+    assert resolve("openai/gpt-5", Settings(), {"openai": " sk-1\n"}.get, {}).secret.reveal() == "sk-1"
 
 
 def test_a_resolved_model_does_not_show_its_key() -> None:
