@@ -17,7 +17,8 @@ from letta_code.core.requests import Answer
 from letta_code.tui.cards import ToolCard
 from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.ports import Ports
-from letta_code.tui.view_state import ATTACHED, ViewState
+from letta_code.tui.view_state import ViewState
+from letta_code.tui.wording import ATTACHED
 
 MODES = ("plan", "ask", "auto")
 ATTACH_LIMIT = 16_000  # characters of a command's output that go along with the next message
@@ -134,7 +135,7 @@ class Dispatch:
         except LettaError as error:
             self._tell(error)
             return
-        await self._follow(outcome)
+        await self._follow(outcome, arguments)
 
     def _find(self, word: str) -> Command | None:
         if word in self.commands:
@@ -145,16 +146,18 @@ class Dispatch:
         # The port does not name a store; the real session has one, and commands that list conversations want it.
         return Context(session=session, settings=self._settings, store=getattr(session, "store", None))
 
-    async def _follow(self, outcome: Outcome) -> None:
-        if outcome.say or outcome.blocks:
+    async def _follow(self, outcome: Outcome, arguments: str) -> None:
+        # Words beside a `show` are for faces that have no such screen; with arguments they say something narrower.
+        shown = outcome.show if outcome.show != "diff" or not arguments else ""
+        if (outcome.say or outcome.blocks) and not shown:
             self._face.state.say(outcome.say, outcome.blocks)
             self._face.redraw()
         if outcome.quit:
             self._face.leave()
         elif outcome.open:
             self._face.open_conversation("" if outcome.open == "new" else outcome.open)
-        if outcome.show:
-            self._face.show(outcome.show)
+        if shown:
+            self._face.show(shown)
         if outcome.send:
             await self._message(outcome.send)
 

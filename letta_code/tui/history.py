@@ -54,6 +54,7 @@ class PromptHistory:
 
     def remember(self, text: str) -> None:
         """Keep a prompt (appends to the file); the same prompt twice in a row is kept once."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
         if text.strip() and (not self._entries or self._entries[-1] != text):
             self._entries.append(text)
             if self._file is not None:

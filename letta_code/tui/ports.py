@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.core.display import ShellBlock
 from letta_code.core.messages import Value
+from letta_code.tui.places import git_branch, list_files
 
 OpenSession: TypeAlias = Callable[[SessionOptions], Awaitable[SessionPort]]
 
@@ -81,10 +82,13 @@ class PersonShell(Protocol):
 
 
 class Ports(Value):
-    """All of them; None where a port is not there, and the screen says so when it is asked for."""
+    """All of them; None where a port is not there, and the screen says so when it is asked for.
+
+    `list_files` and `git_branch` take the folder and are called on the core's loop.
+    """
 
     connect: Callable[[], ConnectPort] | None = None
     lists: Callable[[], Lists] | None = None
     shell: Callable[[], PersonShell] | None = None
-    list_files: Callable[[str], Sequence[str]] | None = None
-    git_branch: Callable[[str], str] | None = None
+    list_files: Callable[[str], Awaitable[Sequence[str]]] = list_files
+    git_branch: Callable[[str], Awaitable[str]] = git_branch

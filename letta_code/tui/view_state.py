@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import msgspec
-
 from letta_code.core import events as ev
 from letta_code.core.display import DiffBlock
-from letta_code.core.messages import ContentPart, TextPart, ToolCall, text_of
+from letta_code.core.messages import text_of
 from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.cards import (
     AssistantCard,
@@ -25,20 +23,6 @@ from letta_code.tui.cards import (
     ToolCard,
     UserCard,
 )
-
-ATTACHED = "[The person ran this in the shell]\n$ "
-
-_END_TEXTS = {
-    ev.StopReason.INTERRUPTED: "Interrupted. What was done so far is kept.",
-    ev.StopReason.DENIED: "Stopped, because you said no.",
-    ev.StopReason.ORPHANED: "The process that did this work ended before it was finished.",
-    ev.StopReason.LENGTH: "The answer reached the model's output limit; say “go on” to continue.",
-    ev.StopReason.REFUSAL: "The model refused to answer.",
-    ev.StopReason.MAX_TURNS: "Stopped at the limit of turns (--max-turns); say “go on” to continue.",
-    ev.StopReason.TIME_LIMIT: "Stopped at the time limit (--time-limit); say “go on” to continue.",
-    ev.StopReason.REPEATED_CALL: "Stopped: the model made the same call five times.",
-    ev.StopReason.REPEATED_ERROR: "Stopped: the model met the same error again and again.",
-}
 
 
 class ViewState:
@@ -65,6 +49,7 @@ class ViewState:
         self.cost: float | None = None
         self._spent: float | None = None
         self.last_seq = 0
+        self.last_run = "open"  # changes when a run ended: what files and git say may have changed with it
         self._growing: dict[str, Growing] = {}
         self._tails: dict[str, Tail] = {}
         self._drafts: dict[str, list[str]] = {}
@@ -191,7 +176,7 @@ class ViewState:
 
     def _user(self, event: ev.UserMessage) -> None:
         self._leave_queue(event.client_id)
-        text, attached = _said(event.content)
+        text, attached = said(event.content)
         self._prompts.append(text)
         self.add(UserCard(key=event.message_id, text=text, attached=attached))
 
@@ -247,7 +232,7 @@ class ViewState:
             self.remove(event.message_id)
         for call in event.tool_calls:
             card = self._tool(call.id, call.name)
-            card.title = card.title if card.title not in ("", card.name) else _title(call)
+            card.title = card.title if card.title not in ("", card.name) else title_of(call)
             if card.status == "writing":
                 card.status = "waiting"
         self.waiting = None
@@ -343,6 +328,7 @@ class ViewState:
 
     def _run_finished(self, event: ev.RunFinished) -> None:
         self.running = False
+        self.last_run = f"end-{event.seq}"
         self.waiting = None
         self.requests.clear()
         for card in self.cards.values():
@@ -365,55 +351,10 @@ class ViewState:
             return
         if event.reason == ev.StopReason.DONE:
             if event.steps > 1 or event.seconds >= 10:
-                self.add(EndCard(key=key, text=_summary(event)))
+                self.add(EndCard(key=key, text=run_summary(event)))
             return
         if event.reason == ev.StopReason.INTERRUPTED and self._prompts:
             self._returned = "\n\n".join(text for text in self._prompts if text)
-        text = _END_TEXTS.get(event.reason, f"Stopped: {event.reason}")
+        text = END_TEXTS.get(event.reason, f"Stopped: {event.reason}")
         level = "info" if event.reason in (ev.StopReason.INTERRUPTED, ev.StopReason.DENIED) else "warning"
         self.add(NoticeCard(key=key, level=level, text=text, hint=event.hint))
-
-
-def _said(content: tuple[ContentPart, ...]) -> tuple[str, tuple[str, ...]]:
-    """The person's own words, and the names of what was attached to them."""
-    words: list[str] = []
-    attached: list[str] = []
-    for part in content:
-        if not isinstance(part, TextPart):
-            attached.append(part.name or part.media_type)
-        elif part.text.startswith(ATTACHED):
-            attached.append("$ " + part.text[len(ATTACHED) :].partition("\n")[0])
-        else:
-            words.append(part.text)
-    return "\n".join(words), tuple(attached)
-
-
-def _title(call: ToolCall) -> str:
-    """A title until the tool gives its own: the name and the first short text among the arguments."""
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, object])
-    except msgspec.DecodeError:
-        return call.name
-    for value in arguments.values():
-        if isinstance(value, str) and value.strip():
-            return f"{call.name} {' '.join(value.split())[:200]}"
-    return call.name
-
-
-def _summary(event: ev.RunFinished) -> str:
-    parts = [f"{event.steps} step{'' if event.steps == 1 else 's'}", seconds_text(event.seconds)]
-    if event.cost:
-        parts.append(f"${event.cost:.2f}" if event.cost >= 0.01 else f"${event.cost:.4f}")
-    return " · ".join(parts)
-
-
-def seconds_text(seconds: float) -> str:
-    """A length of time for people: `0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{int(seconds)} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -423,7 +423,11 @@ async def test_a_shell_command_of_the_person_goes_along_with_the_next_message() 
 
 async def test_files_are_offered_after_an_at_sign() -> None:
     paths = ["README.md", "src/app.py", "src/apple.py", "tests/test_app.py"]
-    stage = Stage(ports=Ports(list_files=lambda cwd: paths))
+
+    async def listed(cwd: str) -> list[str]:
+        return paths
+
+    stage = Stage(ports=Ports(list_files=listed))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
         await pilot.press(*"see @app")

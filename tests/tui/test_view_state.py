@@ -12,7 +12,8 @@ from letta_code.core.display import DiffBlock, ShellBlock
 from letta_code.core.messages import ImagePart, ReasoningPart, TextPart, ToolCall, Usage
 from letta_code.core.requests import ApprovalRequest, Approve, QuestionRequest
 from letta_code.tui.cards import AssistantCard, EndCard, Growing, NoticeCard, ReasoningCard, Tail, ToolCard, UserCard
-from letta_code.tui.view_state import ATTACHED, ViewState, seconds_text
+from letta_code.tui.view_state import ViewState
+from letta_code.tui.wording import ATTACHED, seconds_text
 
 
 class Feed:

@@ -18,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from letta_code.agent.port import SessionOptions
+from letta_code.core.events import Event, LiveEvent, type_of
 from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Opened
 from letta_code.tui.dispatch import Dispatch
@@ -69,6 +70,7 @@ class ChatScreen(Screen[None]):
         self._card: Widget | None = None
         self._card_timer: Timer | None = None
         self._wants_changes = False
+        self._branch_for = ""
         self.mouse = options.settings.face.mouse
 
     def compose(self) -> ComposeResult:
@@ -139,11 +141,18 @@ class ChatScreen(Screen[None]):
                 self._state.notice("error", item.text, item.hint)
                 self._replay_until = 0
             else:
-                self._state.apply(item)
+                self._apply(item)
         if self._items:
             self.post_message(CoreReady())
         if self._state.last_seq >= self._replay_until:
             await self._draw()
+
+    def _apply(self, item: Event | LiveEvent) -> None:
+        try:
+            self._state.apply(item)
+        except Exception as error:  # noqa: BLE001 - the app's border: one event that cannot be drawn must not end the screen
+            text = f"An event ({type_of(item)}) could not be shown: {type(error).__name__}: {error}"
+            self._state.notice("error", text, "This is a fault of letta-code; the event itself is kept.")
 
     async def _opened(self, item: Opened) -> None:
         status = item.status
@@ -177,9 +186,19 @@ class ChatScreen(Screen[None]):
             await self._transcript.sync(state, keys)
         if returned:
             self.restore(returned)
+        if self._branch_for != state.last_run:
+            self._branch_for = state.last_run
+            self.run_worker(self._read_branch(), group="branch", exclusive=True)
         self._refresh_lines()
         await self._draw_changes()
         await self._place_card()
+
+    async def _read_branch(self) -> None:
+        async def read() -> str:
+            return await self.ports.git_branch(self.options.cwd)
+
+        self._status.branch = await self.core.run(read())
+        self._status.refresh()
 
     def _refresh_lines(self) -> None:
         state = self._state
@@ -287,7 +306,7 @@ class ChatScreen(Screen[None]):
         from_state = next(iter(self._state.requests.values()), None)
         shown = getattr(self._card, "request_id", "")
         if self._card is not None and shown and (from_state is None or shown != from_state.request_id):
-            await self.remove_card()
+            self.remove_card()
         if from_state is None or self._card is not None:
             return
         wait = self.typing_pause - (time.monotonic() - self.prompt.area.last_key_at)
@@ -306,16 +325,17 @@ class ChatScreen(Screen[None]):
 
     async def put_card(self, card: Widget) -> None:
         """Show a card in the prompt's place; the draft stays in the prompt."""
-        await self.remove_card(focus=False)
+        self.remove_card(focus=False)
         self._card = card
         self.prompt.display = False
         await self.query_one("#dock").mount(card)
 
-    async def remove_card(self, *, focus: bool = True) -> None:
+    def remove_card(self, *, focus: bool = True) -> None:
         """Give the place back to the prompt."""
         card, self._card = self._card, None
         if card is not None:
-            await card.remove()
+            card.display = False
+            card.remove()  # not awaited: the card itself may be the one who asks for it
         self.prompt.display = True
         if focus:
             self.prompt.area.focus()
@@ -325,7 +345,7 @@ class ChatScreen(Screen[None]):
         event.stop()
         request_id, answer = event.request_id, event.answer  # type: ignore[attr-defined]  # Ask.Answered, imported late
         self._state.requests.pop(request_id, None)
-        await self.remove_card()
+        self.remove_card()
         self.run_worker(self.dispatch.answer(request_id, answer), group="answer")
         await self._place_card()
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ADD = "add"
-_OTHER = "other"
 # An endpoint of one's own: field, what is asked, what stands in the empty line.
 _FIELDS = (
     ("endpoint", "A short name for it", "my-server"),
@@ -44,10 +43,11 @@ class ConnectCard(Vertical):
         self._found: list[ConnectChoice] = []
         self._choice = ConnectChoice(model="")
         self._field = -1  # index into _FIELDS while an endpoint is being described
-        self._models = False  # whether a model's name is asked
+        self._models: list[Option] = []  # to choose from, while a model's name is asked
+        self._naming = False
         self._title = Static("Connect a model", markup=False, classes="ask-title")
         self._note = Static("Looking for keys and local servers…", markup=False, classes="ask-reason")
-        self._choices = Choices(numbered=True, rows=8)
+        self._choices = Choices(rows=8)
         self._line = Input(compact=True, classes="words")
 
     def compose(self) -> ComposeResult:
@@ -56,7 +56,7 @@ class ConnectCard(Vertical):
         yield self._note
         yield self._choices
         yield self._line
-        yield Static("↑↓ or a number, Enter  ·  Esc goes back", markup=False, classes="ask-keys")
+        yield Static("↑↓ Enter  ·  Esc goes back", markup=False, classes="ask-keys")
 
     def on_mount(self) -> None:
         """Look what is there."""
@@ -72,7 +72,7 @@ class ConnectCard(Vertical):
         self._start()
 
     def _start(self) -> None:
-        self._field, self._models = -1, False
+        self._field, self._naming = -1, False
         options = [
             Option(str(index), clean_line(choice.label or choice.model), clean_line(choice.note))
             for index, choice in enumerate(self._found)
@@ -91,9 +91,7 @@ class ConnectCard(Vertical):
         if name == _ADD:
             self._choice = ConnectChoice(model="")
             self._ask_field(0)
-        elif name == _OTHER:
-            self._ask_line("The model's name, as the endpoint calls it", "")
-        elif self._models:
+        elif self._naming:
             self._finish(name)
         else:
             self._choice = self._found[int(name)]
@@ -103,8 +101,10 @@ class ConnectCard(Vertical):
         """A line was written."""
         event.stop()
         value = event.value.strip()
-        if self._field < 0:
-            if value:
+        if self._naming:
+            if self._choices.current is not None:
+                self._choices.pick()
+            elif value:
                 self._finish(value)
             return
         name = _FIELDS[self._field][0]
@@ -126,12 +126,22 @@ class ConnectCard(Vertical):
 
     async def _list_models(self) -> None:
         rows = await self._do(self._port.models(self._choice))
-        self._models = True
-        if rows:
-            options = [Option(row.name, clean_line(row.name), clean_line(row.note)) for row in rows]
-            self._offer("Which model?", [*options, Option(_OTHER, "Another one")])
-        elif rows is not None:
+        if rows is None:
+            return
+        self._naming = True
+        self._models = [Option(row.name, clean_line(row.name), clean_line(row.note)) for row in rows]
+        if self._models:
+            self._ask_line("Which model?  Type to narrow the list, or another name", "")
+            self._choices.replace(self._models)
+            self._choices.display = True
+        else:
             self._ask_line("The model's name, as the endpoint calls it", "")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Narrow the models by every word that was typed."""
+        if self._naming:
+            words = event.value.lower().split()
+            self._choices.replace([one for one in self._models if all(word in one.text.lower() for word in words)])
 
     def _finish(self, model: str) -> None:
         self._choice = msgspec.structs.replace(self._choice, model=model)
@@ -144,9 +154,10 @@ class ConnectCard(Vertical):
         name = await self._do(self._port.save(self._choice))
         if name is None:
             return
-        await self._chat.remove_card()
-        await self._chat.dispatch.set_model(name)
+        # the screen's work from here on, since this card goes and its workers with it
+        self._chat.run_worker(self._chat.dispatch.set_model(name), group="model")
         self._chat.flash(f"{clean_line(name)} answers, and is saved.")
+        self._chat.remove_card()
 
     # ------------------------------------------------------------ what is shown
 
@@ -185,16 +196,20 @@ class ConnectCard(Vertical):
         self._line.password = secret
         self._line.placeholder = example
         self._line.value = ""
+        self._choices.replace([])
         self._line.focus()
 
-    async def on_key(self, event: Key) -> None:
-        """Esc goes back to the start, from there it closes."""
+    def on_key(self, event: Key) -> None:
+        """Esc goes back to the start, from there it closes; arrows move in the list while a name is typed."""
+        if event.key in ("up", "down") and self._naming:
+            event.stop()
+            self._choices.move(-1 if event.key == "up" else 1)
         if event.key != "escape":
             return
         event.stop()
         if self._field > 0:
             self._ask_field(self._field - 1)
-        elif self._line.display or self._models:
+        elif self._line.display or self._naming:
             self._start()
         else:
-            await self._chat.remove_card()
+            self._chat.remove_card()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from letta_code.core.errors import LettaError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from letta_code.tui.screens.chat import ChatScreen
 
 T = TypeVar("T")
-Chosen: TypeAlias = Callable[[str], Awaitable[None]]
+Chosen: TypeAlias = Callable[[str], Coroutine[Any, Any, None]]
 
 
 async def show(chat: ChatScreen, name: str) -> None:

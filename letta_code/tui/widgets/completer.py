@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 
 from textual.widgets import TextArea
@@ -80,8 +79,7 @@ class Completer(Choices, can_focus=False):
 
     async def _find_files(self, wish: Wanted) -> None:
         if self._files is None:
-            lister = self._ports.list_files or list_files
-            self._files = await self._core.run(asyncio.to_thread(lister, self._cwd))
+            self._files = await self._core.run(_list(self._ports, self._cwd))
         found = await asyncio.to_thread(match_files, wish.query, self._files)
         self._offer([Option(path, clean_line(path)) for path in found])
 
@@ -111,20 +109,5 @@ class Completer(Choices, can_focus=False):
         event.stop()
 
 
-SKIPPED = {"node_modules", "__pycache__", "target", "dist", "build", "venv"}
-FILES_LIMIT = 50_000
-
-
-def list_files(cwd: str) -> list[str]:
-    """Files below a folder, relative; hidden folders and those that hold other people's code left out.
-
-    What is used where no port asks git or ripgrep.  Not for the screen's loop.
-    """
-    found: list[str] = []
-    for folder, folders, names in os.walk(cwd):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
-        base = os.path.relpath(folder, cwd)
-        found += [name if base == "." else f"{base}/{name}" for name in sorted(names)]
-        if len(found) >= FILES_LIMIT:
-            break
-    return found[:FILES_LIMIT]
+async def _list(ports: Ports, cwd: str) -> Sequence[str]:
+    return await ports.list_files(cwd)

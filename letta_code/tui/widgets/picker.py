@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -21,7 +21,7 @@ class Picker(Vertical):
     """Calls `chosen` with the id of what was picked; Esc closes without."""
 
     def __init__(
-        self, chat: ChatScreen, title: str, options: list[Option], chosen: Callable[[str], Awaitable[None]]
+        self, chat: ChatScreen, title: str, options: list[Option], chosen: Callable[[str], Coroutine[Any, Any, None]]
     ) -> None:
         super().__init__(classes="ask picker")
         self._chat = chat
@@ -53,17 +53,17 @@ class Picker(Vertical):
         event.stop()
         self._choices.pick()
 
-    async def on_key(self, event: Key) -> None:
+    def on_key(self, event: Key) -> None:
         """Arrows move in the list, Esc closes."""
         if event.key in ("up", "down"):
             event.stop()
             self._choices.move(-1 if event.key == "up" else 1)
         elif event.key == "escape":
             event.stop()
-            await self._chat.remove_card()
+            self._chat.remove_card()
 
-    async def on_choices_picked(self, event: Choices.Picked) -> None:
-        """Done."""
+    def on_choices_picked(self, event: Choices.Picked) -> None:
+        """Done; what follows is the screen's work, since this card goes."""
         event.stop()
-        await self._chat.remove_card()
-        await self._chosen(event.option.id)
+        self._chat.remove_card()
+        self._chat.run_worker(self._chosen(event.option.id), group="picked")

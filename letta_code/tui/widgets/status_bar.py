@@ -7,7 +7,8 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from letta_code.tui.clean import clean_line
-from letta_code.tui.view_state import ViewState, seconds_text
+from letta_code.tui.view_state import ViewState
+from letta_code.tui.wording import seconds_text
 
 MODE_STYLES = {
     "plan": "$text-accent",

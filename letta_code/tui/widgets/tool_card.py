@@ -16,7 +16,7 @@ from letta_code.tui.blocks.summary import ENOUGH, summary
 from letta_code.tui.blocks.text import text_content
 from letta_code.tui.cards import ToolCard
 from letta_code.tui.clean import clean_line
-from letta_code.tui.view_state import seconds_text
+from letta_code.tui.wording import seconds_text
 
 SIGNS = {
     "writing": ("…", "$foreground-muted"),
