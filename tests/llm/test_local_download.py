@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import random
 import re
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from letta_code.host.locks import FileLock
 from letta_code.llm.local_download import PullLimits, WrongHash, announced_hash, public_url, pull
 from letta_code.llm.local_list import ListedFile, Pulled, pulled_models, to_pull
 
-DATA = b"GGUF" + os.urandom(300_000)
+DATA = b"GGUF" + random.Random(1).randbytes(300_000)  # the same in every worker: it stands in test ids
 SHA = hashlib.sha256(DATA).hexdigest()
 FAST = PullLimits(connect=5, silence=0.5, pause=0.01)
 
@@ -178,7 +178,7 @@ def test_a_file_that_changed_meanwhile_starts_over(shop: Shop, tmp_path: Path) -
     shop.cuts = [100_000] + [0] * 5
     with pytest.raises(EndpointUnreachable):
         get(shop, tmp_path)
-    shop.data = b"GGUF" + os.urandom(200_000)
+    shop.data = b"GGUF" + random.Random(2).randbytes(200_000)
     shop.headers = {"etag": '"v2"'}
     get(shop, tmp_path, sha256=hashlib.sha256(shop.data).hexdigest())
     assert (tmp_path / "tiny.gguf").read_bytes() == shop.data
