@@ -23,6 +23,7 @@ from letta_code.tui.cards import (
     ToolCard,
     UserCard,
 )
+from letta_code.tui.wording import END_TEXTS, run_summary, said, title_of
 
 
 class ViewState:
