@@ -128,7 +128,7 @@ class Commands:
         env = environment(self._inherited, spec.env)
         pids: list[int] = []
         if spec.report_cwd and spec.shell:
-            env["BASH_ENV"] = self._cwd_hook()
+            env["BASH_ENV"] = _in_double_quotes(self._cwd_hook())  # bash expands what stands in it
         argv = self._argv(spec, env)
         output = Output(
             head=spec.keep_head, tail=spec.keep_tail, path=self._spool_path("output"), spool_limit=spec.spool_limit
@@ -316,7 +316,7 @@ class Commands:
         if record is None:
             known = ", ".join(self._background) or "none"
             raise WorkspaceError(
-                f"There is no background command {name!r}. Known: {known}. (They end with the session that started them.)"
+                f"There is no background command {name!r}. Known: {known}. They end with the session that started them."
             )
         return record
 

@@ -86,11 +86,11 @@ def kind_of(mode: int) -> FileKind:
 def resolve(given: str, intent: Intent, *, root: str, base: str = "") -> LocalHandle:
     """The real file behind a path as the model wrote it; links are followed, but for `delete` not the last one."""
     full = _full(given, root, base)
-    if intent == "delete":
-        folder, name = os.path.split(full.rstrip("/"))
-        real = os.path.join(os.path.realpath(folder), name) if name not in ("", ".", "..") else os.path.realpath(full)
+    folder, name = os.path.split(full.rstrip("/"))
+    if intent == "delete" and name not in ("", ".", ".."):
+        real = os.path.join(_real(folder, given), name)
     else:
-        real = os.path.realpath(full)
+        real = _real(full, given)
     try:
         status = os.lstat(real)
     except (FileNotFoundError, NotADirectoryError):
@@ -107,6 +107,16 @@ def resolve(given: str, intent: Intent, *, root: str, base: str = "") -> LocalHa
         kind, identity = kind_of(status.st_mode), identity_of(status)
     inside = real == root or real.startswith(root.rstrip("/") + "/")
     return LocalHandle(given=given, path=shown(real), kind=kind, identity=identity, inside=inside, raw=real)
+
+
+def _real(path: str, given: str) -> str:
+    """The path with all links followed, whether or not something is there."""
+    for _ in range(5):
+        try:
+            return os.path.realpath(path)
+        except OSError:  # a link was changed while it was being read
+            continue
+    raise WorkspaceError(f"{given} is being changed by something else; make the call again.")
 
 
 def _full(given: str, root: str, base: str) -> str:

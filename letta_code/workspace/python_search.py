@@ -246,7 +246,9 @@ def _search_file(name: str, data: bytes, pattern: re.Pattern[bytes], query: Sear
 
 
 def _first(pattern: re.Pattern[bytes], data: bytes, multiline: bool) -> bool:
-    return bool(pattern.search(data)) if multiline else any(pattern.search(line) for line in data.split(b"\n"))
+    if multiline:
+        return pattern.search(data) is not None
+    return any(pattern.search(line.removesuffix(b"\r")) for line in data.removesuffix(b"\n").split(b"\n"))
 
 
 def _hits(pattern: re.Pattern[bytes], data: bytes, multiline: bool) -> list[tuple[int, int, int]]:
