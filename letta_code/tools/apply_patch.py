@@ -59,14 +59,14 @@ class ApplyPatch(Tool[ApplyPatchArgs]):
         try:
             return tuple([change.block for change in await _planned(args, ctx)])
         except Stale as stale:
-            raise ToolError(stale.message) from stale
+            raise ToolError(stale.again) from stale
 
     async def run(self, args: ApplyPatchArgs, ctx: ToolContext) -> ToolResult:
         """Compute every change, then make them; on a failure those that were made are taken back."""
         try:
             changes = await _planned(args, ctx)
         except Stale as stale:
-            return ToolResult.text(stale.message, files=(stale.seen,) if stale.seen else (), is_error=True)
+            return ToolResult.text(stale.message, files=stale.seen, is_error=True)
         made: list[Change] = []
         try:
             # Deletions last: a file that was deleted is the hardest to bring back as it was.

@@ -87,7 +87,7 @@ class Edit(Tool[EditArgs]):
         try:
             change = await self._change(args, await self._now(args, ctx))
         except Stale as stale:
-            raise ToolError(stale.message) from stale
+            raise ToolError(stale.again) from stale
         return (change.block,)
 
     async def run(self, args: EditArgs, ctx: ToolContext) -> ToolResult:
@@ -95,7 +95,7 @@ class Edit(Tool[EditArgs]):
         try:
             now = await self._now(args, ctx)
         except Stale as stale:
-            return ToolResult.text(stale.message, files=(stale.seen,) if stale.seen else (), is_error=True)
+            return ToolResult.text(stale.message, files=stale.seen, is_error=True)
         change = await self._change(args, now)
         handle = judged(ctx, args.path)
         await ctx.workspace.replace(handle, change.data)
@@ -147,6 +147,8 @@ def _told(path: str, content: str, changed: str, spans: Sequence[Span]) -> str:
 def snippet(content: str, start: int, end: int) -> str:
     """The lines of a region with one line around it, numbered; the middle of a long one left out."""
     mark = mark_of(content)
+    if end > start and content[end - 1] == mark:
+        end -= 1  # what follows a last line ending is not part of the region
     low = content.rfind(mark, 0, max(content.rfind(mark, 0, start), 0)) + 1
     high = content.find(mark, end)
     high = len(content) if high < 0 else content.find(mark, high + 1)

@@ -99,14 +99,14 @@ async def _nearest_names(path: str, ctx: ToolContext) -> str:
         return f" Its folder {shown(_folder(path))} does not exist either; look with Glob or List."
     from rapidfuzz import fuzz, process
 
-    wanted = posixpath.basename(path.rstrip("/"))
+    wanted = shown(posixpath.basename(path.rstrip("/")))
     names = [entry.name for entry in (await ctx.workspace.list(folder))[:10_000]]
     best = process.extract(
         wanted.casefold(), [name.casefold() for name in names], scorer=fuzz.WRatio, limit=5, score_cutoff=60.0
     )
     if not best:
         return " Nothing in its folder has a like name; look with Glob or List."
-    return f" Like names in its folder: {', '.join(visible(shown(names[index])) for _, _, index in best)}."
+    return f" Like names in its folder: {', '.join(visible(names[index]) for _, _, index in best)}."
 
 
 async def _empty(handle: Handle, path: str, ctx: ToolContext) -> ToolResult:

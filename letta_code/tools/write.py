@@ -67,7 +67,7 @@ class Write(Tool[WriteArgs]):
         try:
             now = await _now(args, ctx)
         except Stale as stale:
-            raise ToolError(stale.message) from stale
+            raise ToolError(stale.again) from stale
         return ((await off_loop(len(args.content), written_of, args, now)).block,)
 
     async def run(self, args: WriteArgs, ctx: ToolContext) -> ToolResult:
@@ -75,7 +75,7 @@ class Write(Tool[WriteArgs]):
         try:
             now = await _now(args, ctx)
         except Stale as stale:
-            return ToolResult.text(stale.message, files=(stale.seen,) if stale.seen else (), is_error=True)
+            return ToolResult.text(stale.message, files=stale.seen, is_error=True)
         written = await off_loop(len(args.content), written_of, args, now)
         handle = judged(ctx, args.path)
         if now is None or now.data != written.data:

@@ -62,12 +62,18 @@ class Current(Value):
 
 
 class Stale(Exception):
-    """The file is not as the model saw it; `message` says what changed and `seen` is the version now told of."""
+    """The file is not as the model saw it.
 
-    def __init__(self, message: str, seen: FileSeen | None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.seen = seen
+    `message` says what changed and `seen` is the version that the model then knows; `again` is the message where no
+    version can be recorded (an error of a preview), which asks for another reading.
+    """
+
+    def __init__(self, head: str, difference: str, seen: FileSeen) -> None:
+        super().__init__(head)
+        told = f"{head} What changed:\n{difference}\n" if difference else f"{head} "
+        self.again = f"{told}Read it again, then decide."
+        self.message = f"{told}If your change still fits, send it again." if difference else self.again
+        self.seen = (seen,) if difference else ()
 
 
 def sha_of(data: bytes) -> str:
@@ -132,16 +138,12 @@ async def current(ctx: ToolContext, path: str, doing: str) -> Current:
 
 
 def _stale(handle: Handle, path: str, known: str, now: Current) -> Stale:
-    head = f"{shown(path)} has changed since you read it (not by you); nothing was written."
     before = VERSIONS.find(known)
     difference = _difference(path, before, now.data) if before is not None else ""
-    if not difference:
-        return Stale(f"{head} Read it again, then decide.", None)
     VERSIONS.keep(now.sha, now.data)
-    # The model knew the old version and is told the whole difference: it knows the new one.
-    return Stale(
-        f"{head} What changed:\n{difference}\nIf your change still fits, send it again.", seen_as(handle, now.sha)
-    )
+    # A model that knew the old version and is told the whole difference knows the new one.
+    head = f"{shown(path)} has changed since you read it (not by you); nothing was written."
+    return Stale(head, difference, seen_as(handle, now.sha))
 
 
 def _difference(path: str, before: bytes, after: bytes) -> str:

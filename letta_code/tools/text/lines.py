@@ -126,8 +126,8 @@ def near(text: str, start: int, end: int) -> str:
 
 
 def numbered(lines: Sequence[str], first: int) -> str:
-    """Lines as the model reads them: `12:text`, long ones cut and said."""
-    return "\n".join(f"{number}:{shortened(line)}" for number, line in enumerate(lines, first))
+    """Lines as the model reads them: `12:text`; long ones are shortened before."""
+    return "\n".join(f"{number}:{visible(line)}" for number, line in enumerate(lines, first))
 
 
 def shortened(line: str, limit: int = LINE_LIMIT) -> str:

@@ -14,6 +14,8 @@ from letta_code.tools.text.lines import lines_of, shortened, unified
 SHOWN = 12  # lines of a region that are shown
 WIDTH = 300  # characters of a line that are shown
 FUZZY_LINES = 50_000  # lines up to which a file is searched for similar ones
+CANDIDATES = 8  # regions that are compared as a whole
+COMPARED = 4_000  # characters of a region that are compared
 FUZZY_CUT = 55.0  # percent of likeness below which nothing is called near
 
 _PREFIX = re.compile(r"^[ ]*\d+:", re.MULTILINE)
@@ -123,17 +125,23 @@ def _loosened(lines: Sequence[str], sought: Sequence[str]) -> Region | None:
 
 
 def _similar(lines: Sequence[str], sought: Sequence[str]) -> Region | None:
-    """The region where most lines are equal, else where the longest line is most alike."""
-    start = _by_votes(lines, sought)
-    if start is None:
-        start = _by_likeness(lines, sought)
-    if start is None:
+    """The region that is most alike, among those where a line is equal or nearly so."""
+    from rapidfuzz import fuzz
+
+    wanted = "\n".join(sought)[:COMPARED]
+
+    def likeness(start: int) -> float:
+        return fuzz.ratio(wanted, "\n".join(lines[start : start + len(sought)])[:COMPARED])
+
+    starts = {max(start, 0) for start in (*_by_votes(lines, sought), *_by_likeness(lines, sought))}
+    if not starts:
         return None
-    start = max(start, 0)
-    return Region(first=start + 1, lines=tuple(lines[start : start + len(sought)]), difference="")
+    best = max(sorted(starts), key=likeness)
+    return Region(first=best + 1, lines=tuple(lines[best : best + len(sought)]), difference="")
 
 
-def _by_votes(lines: Sequence[str], sought: Sequence[str]) -> int | None:
+def _by_votes(lines: Sequence[str], sought: Sequence[str]) -> list[int]:
+    """Where regions begin that share the most lines, wherever these stand in them."""
     wanted: dict[str, list[int]] = {}
     for index, line in enumerate(sought):
         if len(line.strip()) >= 3:
@@ -142,21 +150,20 @@ def _by_votes(lines: Sequence[str], sought: Sequence[str]) -> int | None:
     for index, line in enumerate(lines):
         for offset in wanted.get(line.strip(), ()):
             votes[index - offset] = votes.get(index - offset, 0) + 1
-    if not votes:
-        return None
-    return max(votes, key=lambda start: (votes[start], -start))
+    return sorted(votes, key=lambda start: (-votes[start], start))[:CANDIDATES]
 
 
-def _by_likeness(lines: Sequence[str], sought: Sequence[str]) -> int | None:
+def _by_likeness(lines: Sequence[str], sought: Sequence[str]) -> list[int]:
+    """Where regions begin that have a line like the longest one."""
     from rapidfuzz import fuzz, process
 
     index = max(range(len(sought)), key=lambda i: len(sought[i].strip()))
     wanted = sought[index].strip()[:1000]
     candidates = [line.strip()[:1000] for line in lines[:FUZZY_LINES]]
-    best = process.extractOne(wanted, candidates, scorer=fuzz.ratio, score_cutoff=FUZZY_CUT)
-    if best is None and len(wanted) >= 4:
-        best = process.extractOne(wanted, candidates, scorer=fuzz.partial_ratio, score_cutoff=80.0)
-    return None if best is None else best[2] - index
+    best = process.extract(wanted, candidates, scorer=fuzz.ratio, score_cutoff=FUZZY_CUT, limit=CANDIDATES)
+    if not best and len(wanted) >= 4:
+        best = process.extract(wanted, candidates, scorer=fuzz.partial_ratio, score_cutoff=80.0, limit=CANDIDATES)
+    return [place - index for _, _, place in best]
 
 
 def _told(region: Region, sought: Sequence[str]) -> str:
@@ -172,9 +179,12 @@ def _told(region: Region, sought: Sequence[str]) -> str:
 
 
 def _first_difference(region: Region, sought: Sequence[str]) -> str:
+    last = len(sought) - 1
     for index, (mine, theirs) in enumerate(zip(sought, region.lines, strict=False)):
-        # The first and last line may be part of a line of the file.
-        if mine != theirs and mine not in theirs:
+        # An old text may begin and end in the middle of a line of the file.
+        begins, ends = index > 0 or theirs.endswith(mine), index < last or theirs.startswith(mine)
+        whole = mine == theirs if 0 < index < last else begins and ends
+        if not whole and not (last == 0 and mine in theirs):
             return f" Line {region.first + index}: {_named_difference(mine, theirs)}."
     return ""
 
