@@ -16,7 +16,7 @@ LIVE = 200_000  # characters of a running command that a face is told
 LIVE_INTERVAL = 0.05  # seconds between two tellings
 
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
-_BACKSPACED = re.compile(r"[^\n\b]\b")
+_BACKSPACED = re.compile("[^\n\x08]\x08")
 
 
 def clean(data: bytes, *, terminal: bool = True) -> str:
