@@ -171,6 +171,8 @@ class Gateway:
         """What litellm is asked, as the bytes of a chat completions request: fixed head, then the messages."""
         messages, _ = self._histories.of(request.conversation_id).update(request.messages)
         extra: dict[str, Any] = {"stream_options": {"include_usage": True}}
+        if request.tools:
+            extra["tool_choice"] = "auto"
         if request.max_output:
             extra["max_tokens"] = request.max_output
         head = head_of(self._target.wire_name, request.system, request.tools, extra)

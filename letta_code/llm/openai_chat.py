@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from letta_code.core.errors import BadRequest
 from letta_code.llm.catalog import ResolvedModel
 from letta_code.llm.faults import Asked
 from letta_code.llm.history import CallIds, Histories
@@ -13,6 +14,10 @@ from letta_code.llm.openai_chunks import ChunkReader
 from letta_code.llm.openai_wire import OpenAIEncoder, head_of
 from letta_code.llm.streaming import stream_answer
 from letta_code.llm.transport import HttpPost, StreamLimits, Watch
+
+# Fields that a server may refuse and that can be done without, and the words that refuse a field (not its value).
+_OPTIONAL = ("stream_options", "tool_choice", "max_completion_tokens", "max_tokens")
+_REFUSED = ("support", "not permitted", "not allowed", "unknown", "unrecognized", "unexpected", "extra ", "instead")
 
 
 class OpenAIChat:
@@ -29,6 +34,7 @@ class OpenAIChat:
         )
         self._post = HttpPost(asked, _headers(target), self._limits, target.secret)
         self._histories = Histories(OpenAIEncoder(send_reasoning=target.provider.send_reasoning))
+        self._without: set[str] = set()
         self._head: tuple[tuple[str, tuple[ToolSpec, ...], int], bytes] | None = None
 
     @property
@@ -49,28 +55,59 @@ class OpenAIChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
         """The parts of one answer, ending with `Finish`; see `ChatModel.stream`."""
-        body = self.body(request)
-        reader = ChunkReader(CallIds(self._histories.of(request.conversation_id).call_ids))
-        answer = stream_answer(self._post, body, Watch(self._limits), reader)
-        async with aclosing(answer) as parts:
-            async for part in parts:
-                yield part
+        while True:
+            body = self.body(request)
+            reader = ChunkReader(CallIds(self._histories.of(request.conversation_id).call_ids))
+            try:
+                async with aclosing(stream_answer(self._post, body, Watch(self._limits), reader)) as parts:
+                    async for part in parts:
+                        yield part
+                return
+            except BadRequest as error:  # comes before any part
+                if not self._does_without(str(error)):
+                    raise
 
     async def close(self) -> None:
         """Give back the connections."""
         await self._post.close()
+
+    def _does_without(self, words: str) -> bool:
+        """Whether the refusal names an optional field that can be left out (or called otherwise) from now on.
+
+        Servers differ in what they take, and a person's own endpoint stands in no table.  Not a retry: the request is
+        another one.  Each field is given up once at most.
+        """
+        low = words.lower()
+        if not any(sign in low for sign in _REFUSED):
+            return False
+        refused = self._optional() & {field for field in _OPTIONAL if field in words}
+        self._without |= refused
+        self._head = None
+        return bool(refused)
+
+    def _optional(self) -> set[str]:
+        """The optional fields that the last request had."""
+        head = self._head[1] if self._head else b""
+        return {field for field in _OPTIONAL if f'"{field}":'.encode() in head} - self._without
 
     def _head_of(self, request: ChatRequest) -> bytes:
         key = (request.system, request.tools, request.max_output)
         if self._head is None or self._head[0] != key:
             provider = self._target.provider
             extra: dict[str, object] = {}
-            if provider.usage_option:
+            if provider.usage_option and "stream_options" not in self._without:
                 extra["stream_options"] = {"include_usage": True}
+            if request.tools and "tool_choice" not in self._without:
+                extra["tool_choice"] = "auto"
             if request.max_output:
-                extra[provider.limit_field] = request.max_output
+                extra[self._limit_field()] = request.max_output
             self._head = (key, head_of(self._target.wire_name, request.system, request.tools, extra))
         return self._head[1]
+
+    def _limit_field(self) -> str:
+        usual = self._target.provider.limit_field
+        other = "max_tokens" if usual == "max_completion_tokens" else "max_completion_tokens"
+        return other if usual in self._without else usual
 
 
 def _headers(target: ResolvedModel) -> dict[str, str]:

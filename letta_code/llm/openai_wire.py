@@ -80,7 +80,6 @@ def head_of(wire_name: str, system: str, tools: tuple[ToolSpec, ...], extra: dic
             }
             for tool in tools
         ]
-        fields["tool_choice"] = "auto"
     head = _json.encode(fields)[:-1] + b',"messages":['
     if system:
         head += _json.encode({"role": "system", "content": sendable(system)})

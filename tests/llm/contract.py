@@ -221,7 +221,7 @@ class Contract:
         assert "letta-code models" in error.hint
 
     async def test_refused_request(self, server: ModelServer) -> None:
-        error = await self.fault(server, Reply(status=400, message="unknown field tool_choice"))
+        error = await self.fault(server, Reply(status=400, message="messages must not be empty"))
         assert type(error) is BadRequest
         assert not error.retryable
 

@@ -106,6 +106,40 @@ class TestOpenAI(Contract):
         assert calls_in(await parts_of(model, asked)) == [("call_1", "Read", "{}")]
         await model.close()
 
+    @pytest.mark.parametrize(
+        ("words", "gone", "instead"),
+        [
+            ("Extra inputs are not permitted: stream_options", "stream_options", ""),
+            ("tool_choice is not supported", "tool_choice", ""),
+            ("Use 'max_completion_tokens' instead of 'max_tokens'", "max_tokens", "max_completion_tokens"),
+        ],
+    )
+    async def test_an_optional_field_that_is_refused_is_left_out_from_then_on(
+        self, server: ModelServer, words: str, gone: str, instead: str
+    ) -> None:
+        server.reply(Reply(status=400, message=words), Reply(text="ok"), Reply(text="ok"))
+        model = self.client(server.url)
+        for _ in range(2):
+            assert text_in(await parts_of(model, request(user("hi"), max_output=9))) == "ok"
+        assert len(server.requests) == 3
+        assert gone in server.requests[0].json
+        for sent in server.requests[1:]:
+            assert gone not in sent.json
+            assert not instead or sent.json[instead] == 9
+        await model.close()
+
+    async def test_a_field_that_stays_refused_is_an_error(self, server: ModelServer) -> None:
+        server.reply(*(Reply(status=400, message="unknown field tool_choice"),) * 4)
+        with pytest.raises(BadRequest, match="tool_choice"):
+            await parts_of(self.client(server.url), request(user("hi")))
+        assert len(server.requests) == 2
+
+    async def test_a_value_that_is_refused_is_an_error(self, server: ModelServer) -> None:
+        server.reply(*(Reply(status=400, message="max_tokens must be at least 16"),) * 2)
+        with pytest.raises(BadRequest, match="at least 16"):
+            await parts_of(self.client(server.url), request(user("hi"), max_output=9))
+        assert len(server.requests) == 1
+
     async def test_error_status_without_json(self, server: ModelServer) -> None:
         error = await self.fault(server, Reply(status=502, body="<html><b>Bad Gateway</b></html>"))
         assert "Bad Gateway" in str(error)
