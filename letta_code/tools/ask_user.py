@@ -22,7 +22,7 @@ class AskUserArgs(Args, frozen=True):
     """Arguments of AskUser."""
 
     question: Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
-    choices: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST)] = ()
+    choices: Annotated[list[str], msgspec.Meta(max_length=MOST)] = msgspec.field(default_factory=list)
     several: Annotated[bool, msgspec.Meta(description="more than one may be chosen")] = False
 
 
