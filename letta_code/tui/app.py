@@ -17,7 +17,7 @@ from letta_code.agent.port import SessionOptions
 from letta_code.tui.clipboard import Copy, osc52
 from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.history import PromptHistory
-from letta_code.tui.keymap import APP
+from letta_code.tui.keymap import APP, teach_terminal_keys
 from letta_code.tui.ports import OpenSession, Ports
 from letta_code.tui.screens.chat import ChatScreen, Clock, CoreReady
 
@@ -44,6 +44,7 @@ class LettaApp(App[int]):
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__()
+        teach_terminal_keys()
         self._options = options
         self._history = PromptHistory(history_folder, options.cwd)
         self._copy = copy

@@ -62,6 +62,19 @@ CHAT: list[Binding] = [
     Binding("ctrl+down", "card(1)", "Card after", priority=True, show=False),
 ]
 
+
+def teach_terminal_keys() -> None:
+    """Let textual know Alt+Enter of plain terminals, and Shift+Enter of those that use xterm's modifyOtherKeys.
+
+    It takes both for Enter, which would send what is not finished.
+    """
+    from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+    from textual.keys import Keys
+
+    for sequence in ("\x1b\r", "\x1b\n", "\x1b[27;2;13~", "\x1b[27;3;13~", "\x1b[27;5;13~"):
+        ANSI_SEQUENCES_KEYS[sequence] = (Keys.ControlJ,)
+
+
 SEND = "enter"
 NEWLINE = ("shift+enter", "ctrl+j", "alt+enter", "ctrl+enter")
 EDITOR = "ctrl+g"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -11,24 +12,25 @@ from letta_code.core.display import DiffBlock, FileBlock, MatchesBlock, ShellBlo
 from letta_code.core.requests import Approve, Choice, Deny, RuleOffer
 from tests.fakes.session import FakeSession, options
 
-DIFF = '''@@ -1,7 +1,9 @@
- """Arithmetic."""
- 
- 
- def add(a, b):
--    return a - b
-+    """The sum of two numbers."""
-+    return a + b
- 
- 
- def mean(values):
-@@ -20,4 +22,4 @@ def mean(values):
-     total = 0
-     for value in values:
-         total += value
--    return total / 0
-+    return total / len(values)
-'''
+DIFF = (
+    "@@ -1,7 +1,9 @@\n"
+    ' """Arithmetic."""\n'
+    " \n"
+    " \n"
+    " def add(a, b):\n"
+    "-    return a - b\n"
+    '+    """The sum of two numbers."""\n'
+    "+    return a + b\n"
+    " \n"
+    " \n"
+    " def mean(values):\n"
+    "@@ -20,4 +22,4 @@ def mean(values):\n"
+    "     total = 0\n"
+    "     for value in values:\n"
+    "         total += value\n"
+    "-    return total / 0\n"
+    "+    return total / len(values)\n"
+)
 OUTPUT = "\n".join(
     [f"tests/test_calc.py::test_case_{n} \x1b[32mPASSED\x1b[0m" for n in range(14)] + ["14 passed in 0.31s"]
 )
@@ -115,9 +117,42 @@ async def work(session: FakeSession, text: str) -> None:
     await session.say("Fixed: `add` adds and `mean` divides by the number of values. All 14 tests pass.")
 
 
+EVIL = (
+    "\x1b[2J\x1b[H\x1b]52;c;ZXZpbA==\x07\x1b]0;title\x07\x1b]8;;http://evil\x07link\x1b]8;;\x07"
+    "\x1bPq#0\x1b\\\\\x9b31m\x90q\x9c\x07\x08 [bold]x[/] [@click=app.quit]y[/] [ \u202egnp.exe \ud800"
+)
+
+
+async def hostile(session: FakeSession, text: str) -> None:
+    """Everything that comes from outside tries to speak to the terminal."""
+    call = session.call(EVIL, EVIL)
+    await session.say(f"# {EVIL}\n\n[{EVIL}](http://{EVIL})\n\n```{EVIL}\n{EVIL}\n```\n", call, thought=EVIL)
+    blocks = (
+        DiffBlock(path=EVIL, diff=f"@@ -1 +1 @@ {EVIL}\n-{EVIL}\n+{EVIL}"),
+        ShellBlock(command=EVIL, output=EVIL, exit_code=1),
+        FileBlock(path=EVIL, text=EVIL),
+        MatchesBlock(query=EVIL, lines=(EVIL,)),
+        TodoBlock(items=(TodoItem(text=EVIL),)),
+    )
+    await session.run_tool(call, *blocks, title=EVIL, output=EVIL, text=EVIL)
+    await session.rename(EVIL)
+    await session.say("the end of it")
+
+
+async def endless(session: FakeSession, text: str) -> None:
+    """A run that ends only when it is stopped."""
+    while True:
+        await session.say("More and more. ")
+        await asyncio.sleep(0.05)
+
+
+SCENES = {"work": work, "hostile": hostile, "endless": endless}
+
+
 async def open_demo(given: SessionOptions) -> SessionPort:
     """A session that plays the scene, slowly enough to watch."""
-    return FakeSession(work, pause=float(os.environ.get("DEMO_PAUSE", "0.02")), cwd=given.cwd)
+    scene = SCENES[sys.argv[1] if len(sys.argv) > 1 else "work"]
+    return FakeSession(scene, pause=float(os.environ.get("DEMO_PAUSE", "0.02")), cwd=given.cwd)
 
 
 if __name__ == "__main__":
