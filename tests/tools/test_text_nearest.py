@@ -77,6 +77,12 @@ def test_the_text_stays_short_and_quick_for_large_files():
     assert len(told) < 6_000
 
 
+def test_a_region_far_down_a_large_file_is_found_by_one_line_of_it():
+    content = "".join(f"line {i} of many, with some words in it\r\n" for i in range(200_000))
+    told = explain_miss(content, "line 149999 of many, with other words\nline 150000 of many, with some words in it")
+    assert told.startswith("Nearest: lines 150000-150001.")
+
+
 def test_binary_looking_and_odd_content_does_no_harm():
     for content in ("", "\n", "\r", "\u2028", "\udcff\n"):
         explain_miss(content, "x\ny").encode("utf-8")

@@ -9,10 +9,12 @@ from typing import TypeAlias
 import msgspec
 
 from letta_code.core.messages import Value
-from letta_code.tools.text.lines import lines_of, shortened, unified
+from letta_code.tools.text.lines import line_at, lines_of, shortened, unified
 
 SHOWN = 12  # lines of a region that are shown
 WIDTH = 300  # characters of a line that are shown
+LOOKED_THROUGH = 1_000_000  # characters of a file that are looked through
+LONGEST = 20  # lines that are tried as an anchor in a larger one
 FUZZY_LINES = 50_000  # lines up to which a file is searched for similar ones
 CANDIDATES = 8  # regions that are compared as a whole
 COMPARED = 4_000  # characters of a region that are compared
@@ -80,11 +82,23 @@ def explain_miss(content: str, old: str, above: int = 0) -> str:
     sought = _trimmed(unified(old).split("\n"))
     if not any(line.strip() for line in sought):
         return "It is only white space; give the lines around it."
-    lines = lines_of(content)
+    start, end = _window(content, sought)
+    lines = lines_of(content[start:end])
     region = _loosened(lines, sought) or _similar(lines, sought)
     if region is None:
         return "Nothing in the file is like it: search for it with Grep, or Read the file again."
-    return _told(msgspec.structs.replace(region, first=region.first + above), sought)
+    first = region.first + above + line_at(content, start) - 1
+    return _told(msgspec.structs.replace(region, first=first), sought)
+
+
+def _window(content: str, sought: Sequence[str]) -> tuple[int, int]:
+    """The part of a large text that is looked through: around the longest line that stands in it, else its start."""
+    if len(content) <= LOOKED_THROUGH:
+        return 0, len(content)
+    wanted = sorted({line.strip() for line in sought if len(line.strip()) >= 3}, key=len, reverse=True)
+    at = next((at for line in wanted[:LONGEST] if (at := content.find(line)) >= 0), 0)
+    start = content.rfind("\n", 0, max(at - LOOKED_THROUGH // 2, 0)) + 1
+    return start, start + LOOKED_THROUGH
 
 
 def _slip(content: str, old: str) -> str:
