@@ -24,7 +24,7 @@ SWITCHES = (
     "protocol.allow=never",  # no object is fetched on the way (partial clones)
     "protocol.ext.allow=never",
     "diff.external=",
-    "diff.ignoreSubmodules=dirty",  # a submodule has a configuration of its own
+    "diff.submodule=short",
     "submodule.recurse=false",
     "status.submoduleSummary=false",
     "safe.bareRepository=explicit",  # a bare repository planted in a folder is not one
@@ -38,6 +38,7 @@ SWITCHES = (
     "advice.statusHints=false",
 )
 NO_DRIVERS = ("--no-ext-diff", "--no-textconv", "--no-color")  # for diff, log, show
+OUTSIDE_SUBMODULES = "--ignore-submodules=dirty"  # for status and diff: a submodule has a configuration of its own
 ENVIRONMENT: Mapping[str, str] = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_LAZY_FETCH": "1",
@@ -166,7 +167,7 @@ class GitReader:
         drivers = self.drivers()
         if not drivers.known or self._moved(drivers):
             return None
-        output = self._run("status", "--porcelain=v2", "--branch", "-z", without=drivers.without)
+        output = self._run("status", OUTSIDE_SUBMODULES, "--porcelain=v2", "--branch", "-z", without=drivers.without)
         return None if output is None else parse_status(output, drivers.filters)
 
     def diff(self, against: str = "HEAD", paths: Sequence[str] = ()) -> tuple[ChangedFile, ...] | None:
@@ -174,7 +175,7 @@ class GitReader:
         drivers = self.drivers()
         if against.startswith("-") or not drivers.known or self._moved(drivers):
             return None
-        arguments = ["diff", *NO_DRIVERS, "--no-prefix", "--find-renames", against, "--", *paths]
+        arguments = ["diff", *NO_DRIVERS, OUTSIDE_SUBMODULES, "--no-prefix", "--find-renames", against, "--", *paths]
         output = self._run(*arguments, without=[*drivers.without, "diff.noprefix=true", "core.quotePath=false"])
         return None if output is None else parse_diff(output.decode("utf-8", "replace"))
 

@@ -9,9 +9,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from letta_code.core.display import ShellBlock
+from letta_code.core.display import DisplayBlock, ShellBlock
 from letta_code.core.errors import ToolError
-from letta_code.host.git import ENVIRONMENT, NO_DRIVERS, QUIET, Drivers, ask_drivers, hardened, parse_drivers
+from letta_code.host.git import (
+    ENVIRONMENT,
+    NO_DRIVERS,
+    OUTSIDE_SUBMODULES,
+    QUIET,
+    Drivers,
+    ask_drivers,
+    hardened,
+    parse_drivers,
+)
 from letta_code.safety.operations import GitOperation
 from letta_code.safety.terminal import visible
 from letta_code.tools.base import Args, Situation, Tool, ToolContext, ToolResult, Wanted
@@ -63,6 +72,19 @@ class Git(Tool[GitArgs]):
             hooks = await workspace.resolve(_HOOKS_FOLDER, "list")
             wanted += [to_read(hooks)] if hooks.kind == "directory" and hooks.inside else []
         return wanted
+
+    async def preview(self, args: GitArgs, ctx: ToolContext) -> tuple[DisplayBlock, ...]:
+        """The whole command with its message, and for a commit what would be in it."""
+        words = checked(args.subcommand, args.args, args.paths)
+        command = join(["git", *_spoken(args, words)])
+        if args.subcommand != "commit":
+            return (ShellBlock(command=command),)
+        everything = bool({"-a", "--all", "-am"} & set(words.options)) or bool(words.paths)
+        against = ["HEAD"] if everything else ["--cached"]
+        _, drivers = await _repository(ctx.workspace)
+        stat = hardened("diff", *NO_DRIVERS, "--stat", *against, "--", *words.paths, without=drivers.without)
+        shown = await ctx.workspace.exec(ExecSpec(argv=tuple(stat), env={**ENVIRONMENT, **QUIET}, timeout=TIMEOUT))
+        return (ShellBlock(command=command, output=shortened(shown, terminal=False).strip("\n")),)
 
     async def run(self, args: GitArgs, ctx: ToolContext) -> ToolResult:
         """Ask what the repository would run, then run git without it."""
@@ -130,8 +152,12 @@ def _arguments(args: GitArgs, words: Words) -> list[str]:
     """Everything after `git`: options, revisions, then `--` and the paths, so that no path is taken for either."""
     options = list(words.options)
     match args.subcommand:
+        case "blame":
+            options = ["--no-textconv", *options]
+        case "status":
+            options = [OUTSIDE_SUBMODULES, *options]
         case "diff":
-            options = [*NO_DRIVERS, *options]
+            options = [*NO_DRIVERS, OUTSIDE_SUBMODULES, *options]
         case "log" | "show":
             options = [*NO_DRIVERS, *options]
             if args.subcommand == "log" and not any(o.startswith(("-n", "--max-count", "-L")) for o in options):
