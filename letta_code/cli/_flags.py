@@ -14,7 +14,7 @@ from letta_code.core.messages import Value
 class Flag(Value):
     """One flag: `names` as typed (the last is the long one), `metavar` empty for a switch, `help` one sentence.
 
-    `repeat` collects values in a tuple; `optional` lets the value be left out (it is "" then); `choices` limits it.
+    `repeat` collects values in a tuple; `optional` lets the value be left out (it is None then); `choices` limits it.
     """
 
     names: tuple[str, ...]
@@ -83,7 +83,10 @@ def parse(argv: Sequence[str], flags: Sequence[Flag]) -> Parsed:
 
 
 def _take(flag: Flag, name: str, rest: list[str], known: dict[str, Flag]) -> list[str]:
-    """The words that follow a flag.  Only a known flag ends them, so that a prompt may begin with a dash."""
+    """The words that follow a flag, none where an optional one is left out.
+
+    Only a known flag ends them, so that a prompt may begin with a dash.
+    """
     taken: list[str] = []
     while rest and len(taken) < flag.values:
         if rest[0].partition("=")[0] in known or rest[0] == "--":
@@ -91,11 +94,11 @@ def _take(flag: Flag, name: str, rest: list[str], known: dict[str, Flag]) -> lis
         taken.append(rest.pop(0))
     if len(taken) < flag.values and not flag.optional:
         raise UsageError(f"{name} needs {flag.metavar}.", hint=flag.help)
-    return taken or [""]
+    return taken
 
 
 def _keep(found: dict[str, Any], flag: Flag, name: str, taken: list[str]) -> None:
-    value: Any = taken[0] if flag.values == 1 else tuple(taken)
+    value: Any = tuple(taken) if flag.values > 1 else taken[0] if taken else None
     if flag.choices and value not in flag.choices:
         raise UsageError(f"{name} {value}: it is one of {', '.join(flag.choices)}.")
     if flag.repeat:

@@ -12,7 +12,7 @@ from typing import Any
 from letta_code.agent.port import SessionOptions
 from letta_code.cli._flags import HELP, Flag, Parsed, help_lines, parse, seconds_of, whole_number
 from letta_code.config.settings import MODES, load
-from letta_code.core.errors import UsageError
+from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.events import Notice
 
 FACE = (
@@ -130,6 +130,7 @@ def session_options(parsed: Parsed, face: str) -> tuple[SessionOptions, tuple[No
         flags["max_turns"] = whole_number(parsed.text("max_turns"), "--max-turns")
     if parsed.on("time_limit"):
         flags["time_limit"] = seconds_of(parsed.text("time_limit"), "--time-limit")
+    _check_rules(parsed)
     loaded = load(cwd, flags=flags)
     options = SessionOptions(
         cwd=str(cwd),
@@ -143,6 +144,19 @@ def session_options(parsed: Parsed, face: str) -> tuple[SessionOptions, tuple[No
         deny=parsed.many("deny"),
     )
     return options, loaded.notices
+
+
+def _check_rules(parsed: Parsed) -> None:
+    """A wrong rule on the command line is the command line's fault, and nothing is started with it."""
+    if not (parsed.on("allow") or parsed.on("deny")):
+        return
+    from letta_code.safety.rules import parse_rules
+
+    try:
+        parse_rules(parsed.many("allow"), "allow", "flag")
+        parse_rules(parsed.many("deny"), "deny", "flag")
+    except ConfigError as error:
+        raise UsageError(str(error), hint=error.hint) from error
 
 
 def _folder(parsed: Parsed) -> Path:
@@ -190,8 +204,8 @@ def _prompt(parsed: Parsed) -> str:
         if parsed.text("print"):
             raise UsageError("A prompt and --prompt-file do not go together.", hint="Leave one of them out.")
         text = _prompt_file(Path(parsed.text("prompt_file")).expanduser())
-    elif parsed.text("print") not in ("", "-"):
-        return parsed.text("print")
+    elif parsed.flags.get("print") not in (None, "-"):
+        text = parsed.text("print")  # an empty one too: a shell variable that is not set must not wait for stdin
     else:
         text = _stdin_text()
     if not text.strip():

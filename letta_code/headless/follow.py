@@ -40,6 +40,7 @@ class Follower:
         self._answering = answering
         self._stop_code = stop_code
         self._answer = ""  # the model's last words
+        self._cut = False  # whether they were cut at the output limit
         self._model = session.status.model
         self._open: dict[str, Request] = {}
         self._known: set[str] = set()
@@ -93,11 +94,12 @@ class Follower:
     async def _note(self, event: Event | LiveEvent) -> None:
         match event:
             case RunStarted():
-                self._answer, self._denials = "", []
+                self._answer, self._denials, self._cut = "", [], False
                 self._model = event.model or self._model
             case AssistantMessage():
                 if event.text or not event.tool_calls:
-                    self._answer = event.text
+                    self._answer = self._answer + event.text if self._cut else event.text
+                self._cut = event.finish == "length" and not event.tool_calls  # the next one goes on from there
             case RequestMade(request=request):
                 if not self._answering:
                     await self._refuse(request)

@@ -53,11 +53,20 @@ class TerminalReader:
 
     def __init__(self, history_folder: Path, cwd: str) -> None:
         from prompt_toolkit import PromptSession
+        from prompt_toolkit.output import create_output
+        from prompt_toolkit.output.vt100 import Vt100_Output
+        from prompt_toolkit.utils import is_dumb_terminal
 
+        # Without an output of ours the library sees a dumb terminal by itself, and then writes no escape sequence.
+        output = None if is_dumb_terminal() else create_output()
+        if isinstance(output, Vt100_Output):
+            output.enable_cpr = False  # asking where the cursor is confuses simple terminals, and one line needs it not
         self._history = _history(history_folder, cwd)
-        self._prompt: PromptSession[str] = PromptSession(history=self._history, enable_history_search=True)
+        self._prompt: PromptSession[str] = PromptSession(
+            history=self._history, enable_history_search=True, output=output
+        )
         # A second prompt for answers, so that `1` and `yes` do not fill the history.
-        self._question: PromptSession[str] = PromptSession()
+        self._question: PromptSession[str] = PromptSession(output=output)
 
     async def line(self, prompt: str, *, remember: bool = False, secret: bool = False) -> str:
         """See `Reader`."""

@@ -101,7 +101,7 @@ class Lines:
         said = self._said.get(event.message_id, 0)
         end = text.rfind("\n") + 1
         if end > said:
-            self._text(text[said:end])
+            self._text(text[said : end - 1])
             self._said[event.message_id] = end
 
     def _message(self, event: AssistantMessage) -> None:
@@ -109,12 +109,13 @@ class Lines:
         said = self._said.pop(event.message_id, 0)
         if event.text[:said] != draft[:said]:
             said = 0
-        self._text(event.text[said:])
+        if rest := event.text[said:].rstrip("\n"):
+            self._text(rest)
         if event.finish in ("interrupted", "stalled", "broken") and event.text:
             self._say(f"(The answer is not whole: {event.finish}.)")
 
     def _text(self, text: str) -> None:
-        for line in strip_controls(text).rstrip("\n").split("\n") if text.strip("\n") else ():
+        for line in strip_controls(text).split("\n"):
             self._say(line)
 
     def _result(self, event: ToolResult) -> None:

@@ -190,7 +190,7 @@ FAULTS: tuple[Fault, ...] = (
         name="the answer is cut at the output limit",
         replies=(Reply(text=LONG, finish="length"),) * 9,
         code=1,
-        answer=LONG,
+        answer=LONG * 3,  # asked to go on twice, and what came stands as one text
         says=("error:", "output limit"),
     ),
     Fault(

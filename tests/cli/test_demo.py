@@ -1,0 +1,66 @@
+"""The demo does what it says, judges itself, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from letta_code.cli import demo
+
+
+def play(*argv: str, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-I", "-m", "letta_code", "demo", *argv],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=path,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_demo_fixes_tests_and_commits_for_real(tmp_path: Path, letta_home: Path) -> None:
+    done = play("--keep", path=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the model's words are scripted" in done.stdout and "999 != 1000" in done.stdout
+    repository = Path(done.stdout.rsplit("The repository is ", 1)[1].strip())
+    assert git(repository, "log", "--format=%s").splitlines() == [
+        "Share the remainder, so that no cent is lost",
+        "Split a bill",
+    ]
+    assert git(repository, "status", "--porcelain") == ""
+    tests = subprocess.run([sys.executable, "-m", "unittest"], cwd=repository, capture_output=True, check=False)
+    assert tests.returncode == 0
+    git(repository, "checkout", "-q", "HEAD~1")
+    before = subprocess.run([sys.executable, "-m", "unittest"], cwd=repository, capture_output=True, check=False)
+    assert before.returncode == 1
+    assert not letta_home.exists()  # no memory of it stays
+
+
+def test_the_demo_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert play(path=tmp_path).returncode == 0
+    assert [entry.name for entry in tmp_path.iterdir() if "demo" in entry.name] == []
+
+
+async def test_a_demo_whose_model_only_says_so_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", dict(__import__("os").environ))
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    demo._surroundings(folder)
+    assert await demo.prepare(folder)  # the bug is there
+    found = await demo.check(folder, failed_before=True)
+    assert not found.good and not found.tests_pass and not found.committed and found.clean
+    assert demo.tell(found) == 1
+    path = folder / "repository" / "bill" / "split.py"
+    path.write_text(path.read_text().replace("return [share] * people", "return [total] + [0] * (people - 1)"))
+    found = await demo.check(folder, failed_before=True)
+    assert not found.good and not found.clean

@@ -1,0 +1,197 @@
+"""What happens, as lines; and numbered choices: pure functions."""
+
+from __future__ import annotations
+
+import pytest
+
+from letta_code.core.display import (
+    DiffBlock,
+    FileBlock,
+    ImageBlock,
+    MatchesBlock,
+    NoteBlock,
+    QuestionBlock,
+    ShellBlock,
+    TextBlock,
+    TodoBlock,
+    TodoItem,
+)
+from letta_code.core.events import (
+    AssistantMessage,
+    DraftDropped,
+    Event,
+    LiveEvent,
+    Notice,
+    RunFinished,
+    TextDelta,
+    ToolResult,
+    ToolStarted,
+    Waiting,
+)
+from letta_code.core.messages import TextPart
+from letta_code.core.requests import ApprovalRequest, Approve, Choice, Deny, QuestionRequest, Reply, RuleOffer
+from letta_code.plain import dialog
+from letta_code.plain.render import MOST_LINES, Lines, block_lines
+
+
+def told(*events: Event | LiveEvent) -> list[str]:
+    lines: list[str] = []
+    renderer = Lines(lines.append)
+    for event in events:
+        renderer.event(event)
+    return lines
+
+
+def delta(offset: int, text: str) -> TextDelta:
+    return TextDelta(message_id="m", offset=offset, text=text)
+
+
+def message(text: str, finish: str = "stop") -> AssistantMessage:
+    return AssistantMessage(message_id="m", model="a/b", text=text, finish=finish)
+
+
+def test_an_answer_comes_line_by_line_and_nothing_twice() -> None:
+    lines: list[str] = []
+    renderer = Lines(lines.append)
+    renderer.event(delta(0, "one\ntw"))
+    assert lines == ["one"]
+    renderer.event(delta(6, "o\n\nthree"))
+    assert lines == ["one", "two", ""]
+    renderer.event(message("one\ntwo\n\nthree"))
+    assert lines == ["one", "two", "", "three"]
+
+
+def test_repeated_and_missed_pieces_do_no_harm() -> None:
+    assert told(delta(0, "one\n"), delta(0, "one\n"), delta(4, "two\n"), message("one\ntwo\n")) == ["one", "two"]
+    assert told(delta(0, "one\n"), delta(20, "lost\n"), message("one\ntwo\nlost\n")) == ["one", "two", "lost"]
+    assert told(message("whole")) == ["whole"]
+    assert told(delta(0, "draft\n"), message("other\n")) == ["draft", "other"]
+
+
+def test_an_answer_that_is_asked_for_again_is_said_to_be() -> None:
+    again = told(delta(0, "one\ntwo"), DraftDropped(message_id="m"), delta(0, "new\n"), message("new\n"))
+    assert again == ["one", "(That answer broke off and is asked for again.)", "new"]
+    assert told(delta(0, "tw"), DraftDropped(message_id="m"), message("new")) == ["new"]
+    assert told(message("half", "stalled"))[-1] == "(The answer is not whole: stalled.)"
+
+
+def test_control_characters_never_reach_the_terminal() -> None:
+    evil = "\x1b[2Jx\x07\x9b31m\r"
+    block = ShellBlock(command=evil, output=evil, exit_code=0)
+    result = ToolResult(message_id="m", call_id="c", name="Bash", status="ok", content=(), blocks=(block,))
+    lines = told(
+        message(evil), ToolStarted(call_id="c", name="Bash", title=evil), result, Notice(level="info", text=evil),
+        RunFinished(reason="error", error=evil, hint=evil),
+    )  # fmt: skip
+    assert lines and not any(ord(char) < 32 or 127 <= ord(char) < 160 for line in lines for char in line)
+
+
+def test_tools_waiting_and_ends() -> None:
+    failed = ToolResult(
+        message_id="m", call_id="c", name="Read", status="error", content=(TextPart(text="No file.\nx"),)
+    )
+    denied = ToolResult(message_id="m", call_id="c", name="Edit", status="denied", content=(), title="Edit a.py")
+    assert told(ToolStarted(call_id="c", name="Read", title="Read a.py"), failed, denied) == [
+        "* Read a.py",
+        "  error: No file.",
+        "  not done: Edit a.py",
+    ]
+    waits = [Waiting(phase="retry", seconds=left, attempt=2, reason="slow down") for left in (3.0, 2.0, 1.0)]
+    assert told(*waits) == ["Waiting 3 s before try 2: slow down"]
+    assert told(RunFinished(reason="done")) == []
+    assert told(RunFinished(reason="interrupted")) == ["Interrupted."]
+    ended = told(RunFinished(reason="error", error_kind="quota", error="No money.", hint="Pay."))
+    assert ended == ["error: No money.", "  Pay."]
+
+
+@pytest.mark.parametrize(
+    ("block", "lines"),
+    [
+        (TextBlock(text="a\nb\n", title="t"), ["t", "a", "b"]),
+        (DiffBlock(path="a.py", diff="@@ -1 +1 @@\n-x\n+y\n", added=1, removed=1, cut=5),
+         ["modified a.py, +1 -1", "@@ -1 +1 @@", "-x", "+y", "… 5 more lines"]),
+        (DiffBlock(path="b", diff="", status="renamed", old_path="a"), ["renamed b (was a), +0 -0", ""]),
+        (ShellBlock(command="ls", output="x\n", exit_code=1, seconds=0.25, full_output="/tmp/o"),
+         ["x", "exit code 1, 0.2 s", "whole output: /tmp/o"]),
+        (ShellBlock(command="ls", output=""), ["killed, 0.0 s"]),
+        (ShellBlock(command="serve", background_id="sh-1"), ["running in the background as sh-1"]),
+        (FileBlock(path="a.py", text="x\ny", total_lines=9), ["a.py, 2 of 9 lines"]),
+        (MatchesBlock(query="x", lines=("a:1",), total=4), ["a:1", "… 3 more"]),
+        (TodoBlock(items=(TodoItem(text="a", status="done"), TodoItem(text="b"))), ["[x] a", "[ ] b"]),
+        (ImageBlock(path="p.png", width=2, height=3), ["image p.png, 2 x 3"]),
+        (QuestionBlock(question="Which?", answer="a"), ["Which?", "answer: a"]),
+        (NoteBlock(text="careful", level="warning"), ["warning: careful"]),
+    ],
+)  # fmt: skip
+def test_every_block_has_lines(block: object, lines: list[str]) -> None:
+    assert block_lines(block) == lines  # type: ignore[arg-type]
+
+
+def test_a_long_block_is_cut_and_counted() -> None:
+    lines = block_lines(TextBlock(text="\n".join(str(number) for number in range(500))))
+    assert len(lines) == MOST_LINES + 1 and lines[-1] == f"… {500 - MOST_LINES} more lines"
+
+
+# ---------------------------------------------------------------- choices
+
+
+APPROVAL = ApprovalRequest(
+    request_id="r", call_id="c", tool="Bash", title="$ npm test", offers=(RuleOffer(pattern="Bash(npm test)"),)
+)
+
+
+def test_an_approval_shows_the_rule_that_would_be_kept() -> None:
+    options = dialog.approval_options(APPROVAL)
+    assert [option.answer for option in options] == [
+        Approve(),
+        Approve(remember="conversation", pattern="Bash(npm test)"),
+        Approve(remember="project", pattern="Bash(npm test)"),
+        Approve(remember="always", pattern="Bash(npm test)"),
+        Deny(),
+        Deny(stop=True),
+    ]
+    lines = dialog.option_lines(options)
+    assert lines[1] == "  2. Yes, and do not ask again for Bash(npm test) in this conversation"
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("1", Approve()),
+        (" y ", Approve()),
+        ("n", Deny()),
+        ("6", Deny(stop=True)),
+        ("use make instead", Deny(message="use make instead")),
+        ("", None),
+        ("0", None),
+        ("7", None),
+        ("99999999999", None),
+    ],
+)
+def test_what_is_typed_means_an_answer(typed: str, answer: object) -> None:
+    assert dialog.approval_answer(typed, dialog.approval_options(APPROVAL)) == answer
+
+
+def test_hidden_characters_of_a_call_are_shown() -> None:
+    request = ApprovalRequest(request_id="r", call_id="c", tool="Bash", title="$ ls\u202e\x1b[2K", destructive=True)
+    lines = dialog.approval_lines(request)
+    assert "‹U+202E›" in lines[1] and "\x1b" not in "".join(lines) and "Careful" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("several", "typed", "answer"),
+    [
+        (False, "2", Reply(text="beta")),
+        (False, "something else", Reply(text="something else")),
+        (False, "3", None),
+        (False, "", None),
+        (True, "1, 2", Reply(text="alpha, beta")),
+        (True, "1,9", None),
+        (True, "1 and 2", Reply(text="1 and 2")),
+    ],
+)
+def test_questions(several: bool, typed: str, answer: object) -> None:
+    choices = (Choice(label="alpha"), Choice(label="beta", description="the second"))
+    request = QuestionRequest(request_id="r", call_id="c", question="Which?", choices=choices, several=several)
+    assert dialog.question_answer(typed, request) == answer
+    assert "  2. beta: the second" in dialog.question_lines(request)
