@@ -195,7 +195,6 @@ REFUSED = {
         "--textconv",
         "-O/etc/passwd",
         "-c",
-        "--stat=",
         "-Xx",
     ],
     "log": ["--output=x", "--ext-diff", "--textconv", "--exec-path=.", "--show-signature", "--stdin"],
