@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from letta_code.config.paths import Paths
-from letta_code.core.errors import BadRequest, ConfigError, ProviderError
+from letta_code.core.errors import BadRequest, ConfigError, EndpointUnreachable, ProviderError, StreamBroken
 from letta_code.llm.faults import Asked
 from letta_code.llm.history import CallIds
 from letta_code.llm.local_gguf import read_facts
@@ -101,7 +101,7 @@ class LocalModel:
                         self._crashes = 0
                     yield part
         except ProviderError as error:
-            raise self._explained(error) from error
+            raise await self._explained(error) from error
 
     async def close(self) -> None:
         """End the model's process; the next question would start it again."""
@@ -119,9 +119,9 @@ class LocalModel:
             self._post = HttpPost(asked, headers, _LIMITS, self._process.key)
         return self._post
 
-    def _explained(self, error: ProviderError) -> ProviderError:
+    async def _explained(self, error: ProviderError) -> ProviderError:
         """A broken connection is the end of the process: tried again once, then it is the model's fault."""
-        if self._process.running:
+        if not isinstance(error, (StreamBroken, EndpointUnreachable)) or not await self._process.has_ended():
             return error
         self._crashes += 1
         if self._crashes < 2:

@@ -80,9 +80,18 @@ class ModelProcess:
         await self._launcher.close()
         self._forget()
 
+    async def has_ended(self, within: float = 2.0) -> bool:
+        """Whether the process is gone, or goes within so many seconds: its connections break before we hear of it."""
+        if self._child is not None and self.running:
+            await asyncio.wait({self._child.ended}, timeout=within)
+        return not self.running
+
     def why_ended(self) -> str:
         """What is known of the end of a process that has ended."""
-        code = self._child.ended.result() if self._child and self._child.ended.done() else 0
+        ended = self._child.ended if self._child and self._child.ended.done() else None
+        if ended is None or ended.exception() is not None:
+            return "was lost"
+        code = ended.result()
         if code < 0:
             reason = "was killed (out of memory?)" if code == -9 else f"crashed (signal {-code})"
         else:

@@ -177,6 +177,7 @@ async def test_a_crash_in_an_answer_is_tried_again_once(make: Make) -> None:
     assert said([part for part in parts if not isinstance(part, Restarted)]).endswith("Hi there.")
 
 
+@pytest.mark.timeout(60)
 async def test_a_model_that_always_crashes_says_so(make: Make) -> None:
     model = make(replies=[ANSWER] * 5, die=[0, 1, 2, 3, 4])
     with pytest.raises(BadRequest) as caught:
