@@ -24,7 +24,7 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
-from letta_code.safety.rules import Cover, Ground, Rule, Rules, covers, is_special, reading_of
+from letta_code.safety.rules import Cover, Ground, Rule, Rules, covers, git_words, is_special, reading_of
 from letta_code.safety.shell_syntax import REFUSED_LENGTH, Reading
 from letta_code.safety.terminal import has_hidden
 
@@ -224,7 +224,9 @@ class Policy:
                 doubt = reading_of(operation)
                 return f"It runs a command ({doubt.doubt})." if doubt and doubt.doubt else "It runs a command."
             case GitOperation():
-                return "It changes the git repository." if operation.writes else ""
+                # Staging changes nothing but the index, and a commit of it is asked about.
+                staged = git_words(operation)[:1] == ("add",)
+                return "It changes the git repository." if operation.writes and not staged else ""
             case MemoryOperation() | AskOperation():
                 return ""
 

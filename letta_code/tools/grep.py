@@ -17,7 +17,7 @@ from letta_code.tools.places import below, judged, named, to_read
 from letta_code.workspace.workspace import Found, SearchLine, SearchQuery, Workspace
 
 MOST = 1000  # lines that may be asked for
-SHOWN = 30_000  # characters of a result
+SHOWN = 16_000  # characters of a result
 
 
 class GrepArgs(Args, frozen=True):

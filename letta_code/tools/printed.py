@@ -10,8 +10,8 @@ from collections.abc import Callable
 from letta_code.safety.terminal import strip_controls
 from letta_code.workspace.workspace import ExecResult
 
-SHOWN = 30_000  # characters of an output that a model sees in all
-HEAD = 10_000  # of these from its beginning; the end, where errors stand, gets the rest
+SHOWN = 16_000  # characters of an output that a model sees in all
+HEAD = 5_000  # of these from its beginning; the end, where errors stand, gets the rest
 LIVE = 200_000  # characters of a running command that a face is told
 LIVE_INTERVAL = 0.05  # seconds between two tellings
 

@@ -16,7 +16,7 @@ from letta_code.tools.base import Args, Situation, Tool, ToolContext, ToolResult
 from letta_code.tools.printed import clean
 from letta_code.workspace.workspace import Process, Workspace
 
-SHOWN = 30_000  # bytes of output in one result
+SHOWN = 16_000  # bytes of output in one result
 LONGEST_WAIT = 300.0  # seconds
 SETTLED = 0.3  # seconds without new output after which a wait for output is over
 

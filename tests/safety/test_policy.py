@@ -382,3 +382,11 @@ def test_a_project_file_never_widens(rules: list[str], operation: Operation, mod
 @given(text=st.text(max_size=200), mode=st.sampled_from(MODES))
 def test_any_text_is_judged_without_an_error(text: str, mode: Mode) -> None:
     assert run(text, mode) in STRICT
+
+
+def test_staging_is_not_asked_about_but_the_commit_is() -> None:
+    policy = Policy("ask", Rules.of([]), root="/w", home="/home/me")
+    assert policy.decide("Git", GitOperation(command="add -- a.py", writes=True, cwd="/w")).verdict == "allow"
+    assert policy.decide("Git", GitOperation(command="commit -m x", writes=True, cwd="/w")).verdict == "ask"
+    plan = policy.with_mode("plan")
+    assert plan.decide("Git", GitOperation(command="add -- a.py", writes=True, cwd="/w")).verdict == "deny"
