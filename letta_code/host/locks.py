@@ -140,6 +140,8 @@ class FileLock:
         """Give the lock back; nothing happens when it is not held."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
+            # Closing alone would leave it locked while a child that was just forked still holds a copy.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def owner(self) -> Owner | None:

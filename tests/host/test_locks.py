@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,18 @@ from letta_code.host.locks import FileLock
 lock = FileLock(Path(sys.argv[1]), what="holder")
 lock.acquire()
 print("held", flush=True)
+time.sleep(60)
+"""
+
+
+_HOLDER_WITH_CHILD = """
+import subprocess, sys, time
+from pathlib import Path
+from letta_code.host.locks import FileLock
+lock = FileLock(Path(sys.argv[1]))
+lock.acquire()
+child = subprocess.Popen(["sleep", "60"], close_fds=False)
+print(child.pid, flush=True)
 time.sleep(60)
 """
 
@@ -87,17 +100,36 @@ def test_what_the_file_says_is_only_information(tmp_path: Path) -> None:
         lock.release()
 
 
-def test_a_child_does_not_inherit_the_lock(tmp_path: Path) -> None:
+def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     lock = FileLock(path)
     lock.acquire()
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+    child = os.fork()  # has a copy of the descriptor, as any child has until its program starts
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
     lock.release()
     try:
         assert FileLock(path).try_lock()
     finally:
-        child.kill()
-        child.wait()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_program_that_is_started_does_not_inherit_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER_WITH_CHILD, str(path)], stdout=subprocess.PIPE, text=True, close_fds=False
+    )
+    assert holder.stdout
+    child = int(holder.stdout.readline())
+    holder.kill()
+    holder.wait()
+    try:
+        FileLock(path).acquire(timeout=5)
+        os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_a_lock_through_a_link_is_refused(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_killed_processes_lose_nothing(repository: Path) -> None:
     [
         ("told-first", "8", "lost"),
         ("no-recovery", "14", "unbalanced"),
-        ("kept-twice", "1", "duplicated"),
-        ("bit-rot", "1", "damaged"),
+        ("kept-twice", "4", "duplicated"),
+        ("bit-rot", "4", "damaged"),
     ],
 )
 def test_a_planted_fault_is_found(repository: Path, fault: str, kills: str, found: str) -> None:
