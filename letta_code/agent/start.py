@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from letta_code.agent.history import History
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
@@ -36,9 +38,8 @@ class StoredConversation:
 
     async def answer(self, event: ev.RequestAnswered) -> tuple[ev.RequestAnswered, bool]:
         """Keep the first answer to a request."""
-        before = self._store.last_seq(self._id)
         stands = await self._store.answer(self._id, event)
-        return stands, stands.seq > before
+        return stands, replace(stands, seq=0, at="") == event
 
     async def read(self, after: int, until: int) -> Sequence[ev.Event]:
         """Stored events with `after < seq <= until`; read off the event loop."""
@@ -72,6 +73,16 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
 async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
     conversation_id, known = _choose(store, options)
     lock = store.acquire_writer(conversation_id, options.face)
+    try:
+        return await _session(store, lock, conversation_id, known, options, paths)
+    except BaseException:
+        lock.release()
+        raise
+
+
+async def _session(
+    store: Store, lock: FileLock, conversation_id: str, known: bool, options: SessionOptions, paths: Paths
+) -> Session:
     history = History()
     if known:
         history.extend(stored.event for stored in store.read(conversation_id))

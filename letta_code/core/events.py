@@ -362,6 +362,8 @@ def decode(raw: bytes) -> Event:
     except msgspec.ValidationError:
         head = _envelope.decode(raw)
         return UnknownEvent(raw=bytes(raw), type=head.type, seq=head.seq, at=head.at)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"not UTF-8 ({error.reason})") from error
 
 
 def decode_live(raw: bytes) -> LiveEvent:
