@@ -20,8 +20,12 @@ from letta_code.llm.streaming import Reader
 _ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*"')
 _CALL = re.compile(r'\s*\{\s*"tool"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\{)')
 _LONGEST_HEAD = 400  # characters; a reply that has not said by then what it is, is taken for plain text
-# What must wait for more text: an escape that is not whole yet, or the first half of a surrogate pair.
-_UNFINISHED = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
+# Whole characters of a JSON string.  An escape that is not whole yet, or the first half of a surrogate pair, waits.
+_WHOLE = re.compile(
+    r"""(?:[^"\\]|\\[^u]|\\u(?![dD][89abAB])[0-9a-fA-F]{4}"""
+    r"""|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[0-9a-fA-F]{4}|(?=[^\\])|(?=\\[^u])))*""",
+    re.DOTALL,
+)
 _STRING_END = re.compile(r'(?:[^"\\]|\\.)*?"', re.DOTALL)
 
 
@@ -116,8 +120,8 @@ class ReplyParts:
             raw, self._text = ended[0][:-1], ""
             self._state = self._nothing
         else:
-            waiting = _UNFINISHED.search(self._text)
-            cut = waiting.start() if waiting else len(self._text)
+            whole = _WHOLE.match(self._text)
+            cut = whole.end() if whole else 0
             raw, self._text = self._text[:cut], self._text[cut:]
         if raw:
             yield TextPiece(text=_unescaped(raw))

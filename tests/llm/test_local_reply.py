@@ -71,7 +71,9 @@ def test_references_of_two_tools_cannot_mix() -> None:
 )
 def test_an_answer_comes_whole_at_any_chunking(text: str, cuts: list[int], ascii_only: bool, space: str) -> None:
     raw = space + "{" + space + '"answer":' + space + json.dumps(text, ensure_ascii=ascii_only) + space + "}"
-    assert text_of(read_all(*chunked(raw, cuts))) == text
+    # Halves of surrogate pairs, which nothing can store, become U+FFFD; two that meet are one character.
+    told = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert text_of(read_all(*chunked(raw, cuts))) == told
 
 
 _values = st.recursive(
