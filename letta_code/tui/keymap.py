@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from textual.binding import Binding
 
 # (keys as people read them, what they do): the help screen, in order.
@@ -71,8 +73,9 @@ def teach_terminal_keys() -> None:
     from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
     from textual.keys import Keys
 
+    known = cast("dict[str, object]", ANSI_SEQUENCES_KEYS)
     for sequence in ("\x1b\r", "\x1b\n", "\x1b[27;2;13~", "\x1b[27;3;13~", "\x1b[27;5;13~"):
-        ANSI_SEQUENCES_KEYS[sequence] = (Keys.ControlJ,)
+        known[sequence] = (Keys.ControlJ,)
 
 
 SEND = "enter"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from letta_code.core.errors import LettaError
 from letta_code.tui.widgets.choices import Option
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from letta_code.tui.screens.chat import ChatScreen
 
 T = TypeVar("T")
-Chosen: TypeAlias = Callable[[str], Coroutine[Any, Any, None]]
 
 
 async def show(chat: ChatScreen, name: str) -> None:
@@ -72,7 +71,15 @@ async def _models(chat: ChatScreen) -> None:
     lists = chat.ports.lists
     rows = await _ask(chat, lists().models()) if lists is not None else ()
     options = [Option(row.name, row.name, row.note) for row in rows]
-    await _pick(chat, "Use which model?", options, "No model is known yet: /connect adds one.", chat.dispatch.set_model)
+
+    async def use(name: str) -> None:
+        await chat.dispatch.submit(f"/model {name}")  # the command tries it first
+
+    from letta_code.tui.widgets.picker import Picker
+
+    now = f"  Now: {chat.state.model}" if chat.state.model else ""
+    hint = "type to narrow, or another name such as provider/model"
+    await chat.put_card(Picker(chat, f"Use which model?{now}", options, use, free=True, hint=hint))
 
 
 async def _resume(chat: ChatScreen) -> None:
@@ -88,7 +95,12 @@ async def _resume(chat: ChatScreen) -> None:
     async def go(conversation: str) -> None:
         chat.open_conversation(conversation)
 
-    await _pick(chat, "Go on with which conversation?", options, "There is no other conversation yet.", go)
+    if not options:
+        chat.flash("There is no other conversation yet.")
+        return
+    from letta_code.tui.widgets.picker import Picker
+
+    await chat.put_card(Picker(chat, "Go on with which conversation?", options, go))
 
 
 async def _ask(chat: ChatScreen, work: Coroutine[Any, Any, Sequence[T]]) -> Sequence[T]:
@@ -98,15 +110,6 @@ async def _ask(chat: ChatScreen, work: Coroutine[Any, Any, Sequence[T]]) -> Sequ
         chat.state.notice("error", str(error), error.hint)
         chat.redraw()
         return ()
-
-
-async def _pick(chat: ChatScreen, title: str, options: list[Option], nothing: str, chosen: Chosen) -> None:
-    from letta_code.tui.widgets.picker import Picker
-
-    if not options:
-        chat.flash(nothing)
-        return
-    await chat.put_card(Picker(chat, title, options, chosen))
 
 
 def _edit(chat: ChatScreen) -> None:

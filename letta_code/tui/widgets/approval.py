@@ -40,11 +40,13 @@ class ApprovalCard(Ask):
     def compose(self) -> ComposeResult:
         """What is asked, why, the thing itself, the rule, the choices."""
         request = self._request
+        command = any(isinstance(block, ShellBlock) for block in request.blocks)
+        what = "this command" if command else visible(request.title or request.tool).replace("\n", " ")
         self.set_class(request.destructive, "destructive")
         yield Static(
             Content.assemble(
                 ("Careful. Allow ", "bold $text-error") if request.destructive else ("Allow ", "bold $text-warning"),
-                (visible(request.title or request.tool).replace("\n", " "), "bold"),
+                (what, "bold"),
                 ("?", "bold"),
             ),
             markup=False,

@@ -75,7 +75,8 @@ class Completer(Choices, can_focus=False):
         if not self._dispatch.commands:
             await self._dispatch.load_commands()
         found = match_commands(wish.query, self._dispatch.commands)
-        self._offer([Option(c.name, f"/{c.name}", " ".join(filter(None, [c.usage, c.help]))) for c in found])
+        wide = max((len(command.name) for command in found), default=0)
+        self._offer([Option(command.name, f"/{command.name:<{wide}}", command.help) for command in found])
 
     async def _find_files(self, wish: Wanted) -> None:
         if self._files is None:

@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 
 
 class Picker(Vertical):
-    """Calls `chosen` with the id of what was picked; Esc closes without."""
+    """Calls `chosen` with the id of what was picked; Esc closes without.
+
+    `free` lets words that fit nothing in the list be picked as they are; `hint` stands in the empty line.
+    """
 
     def __init__(
-        self, chat: ChatScreen, title: str, options: list[Option], chosen: Callable[[str], Coroutine[Any, Any, None]]
+        self,
+        chat: ChatScreen,
+        title: str,
+        options: list[Option],
+        chosen: Callable[[str], Coroutine[Any, Any, None]],
+        *,
+        free: bool = False,
+        hint: str = "type to narrow",
     ) -> None:
         super().__init__(classes="ask picker")
         self._chat = chat
@@ -30,7 +40,8 @@ class Picker(Vertical):
         self._chosen = chosen
         self._choices = Choices(self._all, rows=10)
         self._choices.can_focus = False
-        self._input = Input(placeholder="type to narrow", compact=True, classes="words")
+        self._free = free
+        self._input = Input(placeholder=hint, compact=True, classes="words")
 
     def compose(self) -> ComposeResult:
         """Title, list, the words that narrow it, keys."""
@@ -51,7 +62,10 @@ class Picker(Vertical):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter picks what is highlighted."""
         event.stop()
-        self._choices.pick()
+        if self._choices.current is not None:
+            self._choices.pick()
+        elif self._free and event.value.strip():
+            self._done(event.value.strip())
 
     def on_key(self, event: Key) -> None:
         """Arrows move in the list, Esc closes."""
@@ -63,7 +77,11 @@ class Picker(Vertical):
             self._chat.remove_card()
 
     def on_choices_picked(self, event: Choices.Picked) -> None:
-        """Done; what follows is the screen's work, since this card goes."""
+        """Done."""
         event.stop()
+        self._done(event.option.id)
+
+    def _done(self, picked: str) -> None:
+        # what follows is the screen's work, since this card goes and its workers with it
         self._chat.remove_card()
-        self._chat.run_worker(self._chosen(event.option.id), group="picked")
+        self._chat.run_worker(self._chosen(picked), group="picked")

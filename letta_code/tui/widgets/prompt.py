@@ -203,7 +203,7 @@ class Prompt(Horizontal):
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """The sign follows the text; the draft is written after a moment of quiet."""
         text = self.area.text
-        self._sign.update("!" if text.startswith("!") else "/" if text.startswith("/") else "❯")
+        self._sign.update("$" if text.startswith("!") else "❯")
         self.set_class(text.startswith("!"), "shell")
         if self._draft_timer is None:
             self._draft_timer = self.set_timer(DRAFT_DELAY, self._save_draft)
