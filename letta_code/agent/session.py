@@ -73,6 +73,7 @@ class Session:
         open_model: OpenModel,
         counter: Counter,
         store: object = None,
+        notices: Sequence[str] = (),
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
@@ -82,6 +83,7 @@ class Session:
         self.surroundings = surroundings
         self.context = Context(history, counter)
         self.counter = counter
+        self._notices = notices
         self._journal = journal
         self._open_model = open_model
         self._model: ChatModel | None = None
@@ -323,6 +325,8 @@ class Session:
         partial = self._run.partial() if self._run else ()
         self._listeners.append(queue)
         try:
+            for text in self._notices:  # what was found while opening; not part of the conversation
+                yield ev.Notice(level="warning", text=text, code="store")
             for event in await self._journal.read(after, until):
                 yield event
             for live in partial:

@@ -28,29 +28,29 @@ class StoredConversation:
     """The store seen from one conversation: what a session calls its journal."""
 
     def __init__(self, store: Store, conversation_id: str, lock: FileLock | None) -> None:
-        self._store = store
-        self._id = conversation_id
+        self.store = store
+        self.conversation_id = conversation_id
         self._lock = lock
 
     async def append(self, events: Sequence[ev.KnownEvent]) -> Sequence[ev.KnownEvent]:
         """Keep events in one commit."""
-        return await self._store.append(self._id, events)
+        return await self.store.append(self.conversation_id, events)
 
     async def answer(self, event: ev.RequestAnswered) -> tuple[ev.RequestAnswered, bool]:
         """Keep the first answer to a request."""
-        stands = await self._store.answer(self._id, event)
+        stands = await self.store.answer(self.conversation_id, event)
         return stands, replace(stands, seq=0, at="") == event
 
     async def read(self, after: int, until: int) -> Sequence[ev.Event]:
         """Stored events with `after < seq <= until`; read off the event loop."""
-        stored = await asyncio.to_thread(self._store.read, self._id, after)
+        stored = await asyncio.to_thread(self.store.read, self.conversation_id, after)
         return [one.event for one in stored if one.seq <= until]
 
     async def close(self) -> None:
         """Let others write this conversation."""
         if self._lock is not None:
             self._lock.release()
-        await asyncio.to_thread(self._store.close)
+        await asyncio.to_thread(self.store.close)
 
 
 async def start_session(options: SessionOptions, *, paths: Paths | None = None) -> Session:
@@ -74,32 +74,33 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
     conversation_id, known = _choose(store, options)
     lock = store.acquire_writer(conversation_id, options.face)
     try:
-        return await _session(store, lock, conversation_id, known, options, paths)
+        history = History()
+        if known:
+            history.extend(stored.event for stored in store.read(conversation_id))
+        agent_id = history.started.agent_id if history.started else (await store.agents.ensure_default()).id
+        journal = StoredConversation(store, conversation_id, lock)
+        return await _session(journal, history, agent_id, options, paths)
     except BaseException:
         lock.release()
         raise
 
 
 async def _session(
-    store: Store, lock: FileLock, conversation_id: str, known: bool, options: SessionOptions, paths: Paths
+    journal: StoredConversation, history: History, agent_id: str, options: SessionOptions, paths: Paths
 ) -> Session:
-    history = History()
-    if known:
-        history.extend(stored.event for stored in store.read(conversation_id))
-    agent_id = history.started.agent_id if history.started else (await store.agents.ensure_default()).id
     session = Session(
-        conversation_id=conversation_id,
+        conversation_id=journal.conversation_id,
         agent_id=agent_id,
         options=options,
-        journal=StoredConversation(store, conversation_id, lock),
+        journal=journal,
         history=history,
         surroundings=_place(options, paths, history),
         open_model=_opener(options, paths),
         counter=TokenCounter(),
-        store=store,
+        store=journal.store,
+        notices=journal.store.notices,
     )
-    if known:
-        await session.recover()
+    await session.recover()
     return session
 
 

@@ -217,14 +217,25 @@ def _fields(kind: type[msgspec.Struct]) -> str:
 
 
 def parameters_of(kind: type[msgspec.Struct]) -> bytes:
-    """The JSON schema of an argument struct: one flat object, no titles, no references at the top, byte-stable."""
+    """The JSON schema of an argument struct: one object, no titles, no references (some providers know none)."""
     (schema,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     name = str(schema.get("$ref", "")).rpartition("/")[2]
     top = dict(definitions.pop(name)) if name else dict(schema)
-    top.pop("description", None)  # the struct's docstring, which is for people
-    if definitions:
-        top["$defs"] = definitions
-    return msgspec.json.encode(_plain(top))
+    return msgspec.json.encode(_plain(_inlined(top, definitions)))
+
+
+def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
+    """The schema with each reference replaced by what it names; argument structs are not recursive."""
+    if isinstance(node, list):
+        return [_inlined(item, definitions) for item in node]  # pyright: ignore[reportUnknownVariableType] - JSON
+    if not isinstance(node, dict):
+        return node
+    items: dict[str, Any] = {str(k): v for k, v in node.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
+    if "$ref" in items:
+        return _inlined(definitions[str(items["$ref"]).rpartition("/")[2]], definitions)
+    if items.get("type") == "object":
+        items.pop("description", None)  # the struct's docstring, which is for people
+    return {key: _inlined(value, definitions) for key, value in items.items()}
 
 
 def _plain(node: Any) -> Any:
@@ -235,7 +246,7 @@ def _plain(node: Any) -> Any:
         for key, value in items.items():
             if key == "title" and isinstance(value, str):
                 continue
-            if key == "default" and value in (None, "", False, 0, [], {}):
+            if key == "default" and value in (None, "", False, 0, [], (), {}):
                 continue
             if key == "anyOf" and isinstance(value, list) and {"type": "null"} in value:
                 rest = [v for v in value if v != {"type": "null"}]  # pyright: ignore[reportUnknownVariableType] - JSON

@@ -208,9 +208,8 @@ def test_names_and_schemas_in_the_order_in_which_they_are_sent():
                             "description": "options and revisions, a word each",
                             "type": "array",
                             "items": {"type": "string"},
-                            "default": [],
                         },
-                        "paths": {"type": "array", "items": {"type": "string"}, "default": []},
+                        "paths": {"type": "array", "items": {"type": "string"}},
                         "message": {"description": "commit or stash message", "type": "string"},
                     },
                     "required": ["subcommand"],
@@ -243,20 +242,23 @@ def test_names_and_schemas_in_the_order_in_which_they_are_sent():
                 "Todo",
                 {
                     "type": "object",
-                    "properties": {"items": {"type": "array", "items": {"$ref": "#/$defs/TodoEntry"}, "maxItems": 50}},
-                    "required": ["items"],
-                    "additionalProperties": False,
-                    "$defs": {
-                        "TodoEntry": {
-                            "type": "object",
-                            "properties": {
-                                "text": {"type": "string"},
-                                "status": {"enum": ["done", "in_progress", "pending"]},
+                    "properties": {
+                        "items": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "properties": {
+                                    "text": {"type": "string"},
+                                    "status": {"enum": ["done", "in_progress", "pending"]},
+                                },
+                                "required": ["text", "status"],
+                                "additionalProperties": False,
                             },
-                            "required": ["text", "status"],
-                            "additionalProperties": False,
+                            "maxItems": 50,
                         }
                     },
+                    "required": ["items"],
+                    "additionalProperties": False,
                 },
             ),
             (
