@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 SWITCHES = (
     "core.fsmonitor=false",
@@ -69,8 +69,7 @@ def ask_drivers(git: str = "git") -> list[str]:
     return hardened("config", "--includes", "--show-scope", "-z", "--get-regexp", DRIVERS, git=git)
 
 
-@dataclass(frozen=True, slots=True)
-class Drivers:
+class Drivers(NamedTuple):
     """Programs and places that the repository's own configuration names (the person's global ones are theirs).
 
     `known` is False where they could not be listed (git before 2.26), or where a filter's name holds a `=`, which `-c`
@@ -124,8 +123,7 @@ def parse_drivers(output: bytes) -> Drivers:
     return Drivers(known, tuple(filters), tuple(merges), worktree, hooks_path)
 
 
-@dataclass(frozen=True, slots=True)
-class GitStatus:
+class GitStatus(NamedTuple):
     """What the status bar shows: `branch` is "" when detached (then `commit` says where), counts are of paths."""
 
     branch: str = ""
@@ -144,8 +142,7 @@ class GitStatus:
         return self.staged + self.modified + self.untracked + self.conflicts
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedFile:
+class ChangedFile(NamedTuple):
     """A file of the changes pane: `diff` holds its hunks; `status` is modified, added, deleted or renamed."""
 
     path: str
@@ -155,12 +152,12 @@ class ChangedFile:
     binary: bool = False
 
 
-@dataclass(slots=True)
 class GitReader:
     """Reads one work tree's repository.  Every method blocks (a few ms): call it in a worker thread."""
 
-    root: str
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    def __init__(self, root: str, environment: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self.environment = os.environ if environment is None else environment
 
     def status(self) -> GitStatus | None:
         """Branch and counts; None without git or outside a repository."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from letta_code.core.errors import WorkspaceError
+from letta_code.core.ids import new_id
 from letta_code.host.output import Output, Spool
 from letta_code.host.process import Child, Launcher, Pipe, run, which
 from letta_code.workspace.workspace import ExecResult, ExecSpec, OnOutput, Process
@@ -116,6 +117,7 @@ class Commands:
         self._inherited = dict(inherited)
         self._bash: str | None = None
         self._hook = ""  # the file that bash reads first, to tell the folder it ends in
+        self._session = new_id("s")[-8:]  # several sessions may share the folder
         self._count = 0
         self._spools: deque[tuple[str, int]] = deque()
         self._background: dict[str, _Background] = {}
@@ -203,7 +205,7 @@ class Commands:
         and `exit`, a failure or `set -e` still tell.  A command that sets its own EXIT trap or ends in `exec` does not.
         """
         if not self._hook:
-            path = os.path.join(self.temp, "cwd")
+            path = os.path.join(self.temp, f"cwd-{self._session}")
             quoted = _in_double_quotes(path).replace("'", "'\\''")
             text = f"unset BASH_ENV\ntrap '{{ builtin pwd -P >|\"{quoted}.$$\"; }} 2>/dev/null' EXIT\n"
             with open(os.open(path + ".sh", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
@@ -225,7 +227,7 @@ class Commands:
 
     def _spool_path(self, kind: str) -> str:
         self._count += 1
-        return os.path.join(self.temp, f"{kind}-{self._count}.txt")
+        return os.path.join(self.temp, f"{kind}-{self._session}-{self._count}.txt")
 
     async def _finish_spool(self, spool: Spool | None) -> None:
         if spool is None:
@@ -251,7 +253,7 @@ class Commands:
         env = environment(self._inherited, spec.env)
         argv = self._argv(spec, env)
         name = f"sh-{len(self._background) + 1}"
-        record = _Background(name, spec.shell or " ".join(spec.argv), self._spool_path(name), keep)
+        record = _Background(name, spec.shell or " ".join(spec.argv), self._spool_path("background"), keep)
         try:
             if keep:
                 await self._spawn_kept(record, argv, self._cwd(spec), env)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 
 from letta_code.core.errors import WorkspaceError
+from letta_code.core.ids import new_id
 from letta_code.host.process import which
 from letta_code.workspace import files, ripgrep
 from letta_code.workspace.commands import Commands
@@ -34,8 +36,9 @@ DIRECT = 1_000_000  # bytes; smaller files are read and written without a thread
 class LocalWorkspace:
     """The work tree at `root` on this machine; satisfies `Workspace`.
 
-    `temp_dir` is the session's folder for whole outputs (made 0700 if missing, left at the end); without it one is made
-    at first need and removed at `close`.  `environment` is what commands inherit, the process's own by default.
+    `temp_dir` is a folder for whole outputs (made 0700 if missing, left at the end; several sessions may share it; one
+    that others can enter is not used); without it one is made with the first command and removed at `close`.
+    `environment` is what commands inherit, the process's own by default.
     """
 
     def __init__(
@@ -48,8 +51,8 @@ class LocalWorkspace:
         use_ripgrep: bool = True,
     ) -> None:
         self._root = os.path.realpath(root)
-        self._temp = os.path.abspath(temp_dir) if temp_dir else ""
-        self._own_temp = not temp_dir
+        self._own_temp = not (temp_dir and _is_private(temp_dir))
+        self._temp = _fresh_temp() if self._own_temp else os.path.abspath(temp_dir)
         self._environment = dict(os.environ if environment is None else environment)
         self._keep = keep_processes
         self._ripgrep = ripgrep.program(self._environment.get("PATH") or os.defpath) if use_ripgrep else None
@@ -67,7 +70,7 @@ class LocalWorkspace:
                 keep_processes=self._keep,
                 search_engine="ripgrep" if self._ripgrep else "python",
                 root=self._root,
-                temp=self._temp_dir(),
+                temp=self._temp,
                 platform=sys.platform,
             )
         return self._capabilities
@@ -142,18 +145,18 @@ class LocalWorkspace:
         if self._commands_made is not None:
             await self._commands_made.close()
             self._commands_made = None
-        if self._own_temp and self._temp:
-            import shutil
+            if self._own_temp:
+                import shutil
 
-            await asyncio.to_thread(shutil.rmtree, self._temp, True)
-            self._temp = ""
+                await asyncio.to_thread(shutil.rmtree, self._temp, True)
 
     @property
     def _commands(self) -> Commands:
         if self._commands_made is None:
+            os.makedirs(self._temp, mode=0o700, exist_ok=True)
             self._commands_made = Commands(
                 root=self._root,
-                temp=self._temp_dir(),
+                temp=self._temp,
                 inherited=self._environment,
                 keep_allowed=self._keep,
             )
@@ -163,14 +166,20 @@ class LocalWorkspace:
     def _search(self) -> Search:
         return Search(self._commands.launcher, self._environment, self._ripgrep)
 
-    def _temp_dir(self) -> str:
-        if not self._temp:
-            import tempfile
 
-            self._temp = tempfile.mkdtemp(prefix="letta-code-")
-        elif not os.path.isdir(self._temp):
-            os.makedirs(self._temp, mode=0o700, exist_ok=True)
-        return self._temp
+def _fresh_temp() -> str:
+    """A path for a folder of our own, made when first needed (`tempfile` would cost the start 5 ms)."""
+    return os.path.join(os.environ.get("TMPDIR") or "/tmp", new_id("letta-code"))
+
+
+def _is_private(folder: str) -> bool:
+    """Whether a folder is only ours, or can be made so: nobody else may put links or read outputs there."""
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _local(handle: Handle) -> LocalHandle:

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.workspace.workspace import FileKind, Identity, Intent
@@ -20,8 +20,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-@dataclass(frozen=True, slots=True)
-class LocalHandle:
+class LocalHandle(NamedTuple):
     """A resolved path here.
 
     No descriptor is held open: `path` has no symbolic link in it, and every use walks it again from the root without

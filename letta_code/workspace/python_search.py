@@ -14,7 +14,7 @@ import pathspec
 from letta_code.core.errors import WorkspaceError
 from letta_code.workspace.globs import matcher
 from letta_code.workspace.paths import shown
-from letta_code.workspace.ripgrep import lines_of
+from letta_code.workspace.ripgrep_lines import lines_of
 from letta_code.workspace.workspace import SearchLine, SearchQuery
 
 LARGEST = 20_000_000  # bytes; larger files are left out and told

@@ -123,7 +123,9 @@ class _Collected:
         """What reads ripgrep's output for this query."""
         match self._query.mode:
             case "content":
-                return ripgrep.Lines(self.line).add
+                from letta_code.workspace.ripgrep_lines import Lines
+
+                return Lines(self.line).add
             case "files":
                 return ripgrep.Names(self.file).add
             case "count":

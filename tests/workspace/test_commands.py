@@ -81,7 +81,7 @@ async def test_where_it_cannot_be_told_it_is_empty(workspace: LocalWorkspace, te
     assert result.cwd in ("", str(Path(workspace.capabilities.root).parent))
 
 
-LOOK = "set -x; n=$(env | cut -d= -f1 | sort); echo $n; declare -F; echo ${BASH_ENV-none}; set +x; ls /proc/$$/fd; :"
+LOOK = "set -x; compgen -e; declare -F; echo ${BASH_ENV-none}; set +x; ls /proc/$$/fd; :"
 
 
 async def test_telling_the_folder_leaks_nothing(workspace: LocalWorkspace) -> None:
@@ -89,7 +89,8 @@ async def test_telling_the_folder_leaks_nothing(workspace: LocalWorkspace) -> No
     told = await sh(workspace, LOOK, report_cwd=True)
     assert told.head == plain.head
     assert told.cwd
-    assert [p.name for p in Path(workspace.capabilities.temp).iterdir()] == ["cwd.sh"]
+    (left,) = Path(workspace.capabilities.temp).iterdir()
+    assert left.suffix == ".sh", "only the hook itself stays, for the next command"
 
 
 async def test_what_commands_inherit(tmp_path: Path) -> None:
@@ -160,6 +161,30 @@ async def test_timeout_keeps_what_was_printed(workspace: LocalWorkspace) -> None
     assert time.monotonic() - began < 2.4
     assert (result.timed_out, result.exit_code, result.head) == (True, None, b"before\n")
     assert with_mark(mark) == []
+
+
+async def test_sessions_may_share_a_folder_that_is_only_ours(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    spools: set[str] = set()
+    for _ in range(2):
+        workspace = LocalWorkspace(str(tmp_path), str(shared))
+        spools.add((await sh(workspace, "seq 1 100", keep_head=10, keep_tail=10)).spool)
+        await workspace.close()
+    assert len([spool for spool in spools if Path(spool).parent == shared]) == 2
+    assert shared.stat().st_mode & 0o777 == 0o700
+    shared.chmod(0o777)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for folder in (shared, tmp_path / "link"):
+        workspace = LocalWorkspace(str(tmp_path), str(folder))
+        assert not workspace.capabilities.temp.startswith(str(tmp_path / folder))
+        await workspace.close()
+
+
+async def test_a_workspace_that_runs_nothing_makes_no_folder(tmp_path: Path) -> None:
+    workspace = LocalWorkspace(str(tmp_path))
+    await workspace.read(await workspace.resolve("/etc/hosts", "read"))
+    assert not Path(workspace.capabilities.temp).exists()
+    await workspace.close()
 
 
 # ---------------------------------------------------------------- background

@@ -13,7 +13,7 @@ import pytest
 from letta_code.core.errors import WorkspaceError
 from letta_code.workspace.globs import matcher
 from letta_code.workspace.local import LocalWorkspace
-from letta_code.workspace.ripgrep import SHOWN_LINE, Lines
+from letta_code.workspace.ripgrep_lines import SHOWN_LINE, Lines
 from letta_code.workspace.workspace import Found, SearchLine, SearchQuery
 
 FILES = {
