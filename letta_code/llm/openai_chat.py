@@ -33,7 +33,9 @@ class OpenAIChat:
             key_env=target.key_env,
         )
         self._post = HttpPost(asked, _headers(target), self._limits, target.secret)
-        self._histories = Histories(OpenAIEncoder(send_reasoning=target.provider.send_reasoning))
+        provider = target.provider
+        encoder = OpenAIEncoder(send_reasoning=provider.send_reasoning, call_id=provider.call_id)
+        self._histories = Histories(encoder)
         self._without: set[str] = set()
         self._head: tuple[tuple[str, tuple[ToolSpec, ...], int], bytes] | None = None
 

@@ -17,6 +17,8 @@ How our messages map (`history.Balance` orders them first):
 
 from __future__ import annotations
 
+import binascii
+import re
 from typing import Any
 
 import msgspec
@@ -29,15 +31,16 @@ _json = msgspec.json.Encoder()
 
 
 class OpenAIEncoder:
-    """Encodes items for chat completions; `send_reasoning` as in `Provider`."""
+    """Encodes items for chat completions; `send_reasoning` and `call_id` as in `Provider`."""
 
-    def __init__(self, *, send_reasoning: bool = False) -> None:
+    def __init__(self, *, send_reasoning: bool = False, call_id: str = "") -> None:
         self._send_reasoning = send_reasoning
+        self._call_id = call_id
 
     def __call__(self, item: Item) -> list[tuple[bytes, bool]]:
         """Wire messages and whether each has role user."""
         if isinstance(item, Results):
-            return _results(item.items)
+            return self._results(item.items)
         if isinstance(item, AssistantText):
             message = self._assistant(item)
             return [(_json.encode(message), False)] if message else []
@@ -51,18 +54,39 @@ class OpenAIEncoder:
         if not item.text and not item.tool_calls:
             return None
         message: dict[str, Any] = {"role": "assistant", "content": sendable(item.text) if item.text else None}
-        if self._send_reasoning and item.tool_calls:
-            message["reasoning_content"] = sendable("".join(part.text for part in item.reasoning))
+        reasoning = "".join(part.text for part in item.reasoning)
+        if self._send_reasoning and item.tool_calls and reasoning:
+            message["reasoning_content"] = sendable(reasoning)
         if item.tool_calls:
             message["tool_calls"] = [
                 {
-                    "id": call.id,
+                    "id": self._id(call.id),
                     "type": "function",
                     "function": {"name": call.name, "arguments": arguments_object(call.arguments).decode()},
                 }
                 for call in item.tool_calls
             ]
         return message
+
+    def _results(self, items: tuple[ToolText, ...]) -> list[tuple[bytes, bool]]:
+        pieces: list[tuple[bytes, bool]] = []
+        pictures: list[dict[str, Any]] = []
+        for item in items:
+            id = self._id(item.call_id)
+            pieces.append((_json.encode({"role": "tool", "tool_call_id": id, "content": _result_text(item)}), False))
+            found = [_part(part) for part in item.content if isinstance(part, ImagePart)]
+            if found:
+                pictures += [{"type": "text", "text": f"Pictures from the result of {item.name} ({id}):"}, *found]
+        if pictures:
+            pieces.append((_json.encode({"role": "user", "content": pictures}), True))
+        return pieces
+
+    def _id(self, id: str) -> str:
+        """The id, or nine characters made from it where the provider would refuse it (a conversation may change its
+        model in the middle)."""
+        if not self._call_id or re.fullmatch(self._call_id, id):
+            return id
+        return f"c{binascii.crc32(id.encode()):08x}"
 
 
 def head_of(wire_name: str, system: str, tools: tuple[ToolSpec, ...], extra: dict[str, Any]) -> bytes:
@@ -100,21 +124,6 @@ def _part(part: ContentPart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": sendable(part.text)}
     return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}"}}
-
-
-def _results(items: tuple[ToolText, ...]) -> list[tuple[bytes, bool]]:
-    pieces = [
-        (_json.encode({"role": "tool", "tool_call_id": item.call_id, "content": _result_text(item)}), False)
-        for item in items
-    ]
-    pictures: list[dict[str, Any]] = []
-    for item in items:
-        found = [_part(part) for part in item.content if isinstance(part, ImagePart)]
-        if found:
-            pictures += [{"type": "text", "text": f"Pictures from the result of {item.name} ({item.call_id}):"}, *found]
-    if pictures:
-        pieces.append((_json.encode({"role": "user", "content": pictures}), True))
-    return pieces
 
 
 def _result_text(item: ToolText) -> str:

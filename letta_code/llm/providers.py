@@ -12,6 +12,7 @@ class Provider(Value):
     hold the key, the first is the usual one; `url_env` the variables that move the base URL.  The rest are differences
     between servers that all speak chat completions:
     `limit_field` names the field for the longest answer; `usage_option`: whether stream_options is understood;
+    `call_id` is a pattern that the ids of calls must match, where another provider's may not;
     `send_reasoning`: reasoning must come back with the calls that it led to; `server`: a server that a person runs,
     which needs no key.
     """
@@ -24,6 +25,7 @@ class Provider(Value):
     url_env: tuple[str, ...] = ()
     limit_field: str = "max_tokens"
     usage_option: bool = True
+    call_id: str = ""
     send_reasoning: bool = False
     server: bool = False
 
@@ -39,6 +41,7 @@ PROVIDERS: dict[str, Provider] = {
             key_env=("OPENAI_API_KEY",),
             url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
             limit_field="max_completion_tokens",
+            call_id=r".{1,40}",
         ),
         Provider(
             name="anthropic",
@@ -76,6 +79,7 @@ PROVIDERS: dict[str, Provider] = {
             base_url="https://api.mistral.ai/v1",
             key_env=("MISTRAL_API_KEY",),
             url_env=("MISTRAL_API_BASE",),
+            call_id=r"[a-zA-Z0-9]{9}",
             usage_option=False,  # counts come by themselves; unknown fields are answered with 422
         ),
         Provider(
