@@ -7,6 +7,8 @@ is there: that is checked by itself, not taken from the model's words.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -28,9 +30,10 @@ FLAGS = (
     HELP,
 )
 PROMPT = "A test fails. Find the bug, fix it, run the tests and commit the fix."
-BANNER = """\
-letta-code demo: the model's words are scripted. Everything else is real: a git repository with a bug, the tools that
-search, read and edit it, the tests that run, and the commit."""
+BANNER = (
+    "letta-code demo: the model's words are scripted. Everything else is real: a git repository with a bug,\n"
+    "the tools that search, read and edit it, the tests that run, and the commit."
+)
 
 _FILES = Path(__file__).with_name("demo_files")
 _TESTS = ("python3", "-m", "unittest")
@@ -153,10 +156,12 @@ def _watched(folder: Path) -> int:
     async def open_session(options: SessionOptions) -> SessionPort:
         session = await start_session(options)
         if not said:
-            said.append(asyncio.create_task(session.send(PROMPT, client_id="demo")))
+            said.append(asyncio.create_task(session.send(f"{PROMPT}\n\n({BANNER})", client_id="demo")))
         return session
 
-    tui(options_for(folder, face="tui"), open_session)
+    # The line that says how to go on is held back: this conversation goes with its home.
+    with contextlib.redirect_stdout(io.StringIO()):
+        tui(options_for(folder, face="tui"), open_session)
     print(BANNER)
     return tell(asyncio.run(check(folder, failed_before=failed_before)))
 

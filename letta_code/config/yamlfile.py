@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from letta_code.config.subset import read_subset
 from letta_code.core.messages import Value
 
 # A settings file is a page of text; reading more than this would only make a broken file slow as well.
@@ -65,6 +66,11 @@ def read_regular(path: Path) -> bytes:
 
 def parse_document(text: str) -> Document:
     """A YAML mapping with text keys.  Raises `BadFile`."""
+    plain = read_subset(text)
+    return _parse_with_library(text) if plain is None else Document(data=plain[0], lines=plain[1])
+
+
+def _parse_with_library(text: str) -> Document:
     import yaml
 
     # The pure Python loader: the C one may overflow its stack on deep nesting, which no `except` catches.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from letta_code.cli import demo
@@ -64,3 +66,22 @@ async def test_a_demo_whose_model_only_says_so_fails(tmp_path: Path, monkeypatch
     path.write_text(path.read_text().replace("return [share] * people", "return [total] + [0] * (people - 1)"))
     found = await demo.check(folder, failed_before=True)
     assert not found.good and not found.clean
+
+
+def test_the_demo_can_be_watched_in_the_full_screen(tmp_path: Path) -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-I", "-m", "letta_code", "demo", "--tui"],
+        cwd=str(tmp_path),
+        env={**os.environ, "TERM": "xterm-256color"},
+        encoding="utf-8",
+        dimensions=(40, 120),
+        timeout=40,
+    )
+    child.expect("scripted")
+    child.expect("All four tests pass")
+    child.send("\x04")
+    child.expect("yes  the fix is committed")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
