@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -12,7 +14,7 @@ import pytest
 from letta_code.config.settings import Settings
 from letta_code.core.errors import ConfigError
 from letta_code.llm.catalog import ResolvedModel, resolve
-from letta_code.llm.gateway import Gateway, load_litellm
+from letta_code.llm.gateway import Gateway
 from letta_code.llm.model import ChatModel
 from letta_code.llm.transport import StreamLimits
 from tests.fakes.model_server import ModelServer, Recorded, Reply
@@ -49,11 +51,21 @@ class TestGateway(Contract):
             await parts_of(model, request(user("hi")))
 
 
-def test_litellm_leaves_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = dict(os.environ)
-    monkeypatch.delitem(sys.modules, "litellm", raising=False)
-    load_litellm()
-    assert dict(os.environ) == before
+def test_litellm_leaves_the_environment_alone(tmp_path: Path) -> None:
+    """Neither its own flags nor a .env of the folder stay in the environment, which commands of the agent inherit."""
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=from-the-project\n")
+    code = """
+import os
+before = dict(os.environ)
+from letta_code.llm.gateway import load_litellm
+litellm = load_litellm()
+print(dict(os.environ) == before, litellm.suppress_debug_info, litellm.telemetry)
+"""
+    environ = {**os.environ, "TIKTOKEN_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environ
+    )
+    assert (done.stdout, done.stderr) == ("True True False\n", "")
 
 
 def test_litellm_says_nothing(server_reply: None, capfd: pytest.CaptureFixture[str]) -> None:
