@@ -294,7 +294,12 @@ def _signal(group: int, number: int) -> None:
 
 def _close_others() -> None:
     """Descriptors that some library forgot to mark must not reach commands through us."""
-    for name in os.listdir("/dev/fd"):
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:  # no /proc in this container
+        os.closerange(SOCKET_FD + 1, 1024)
+        return
+    for name in names:
         if int(name) > SOCKET_FD:
             try:
                 os.close(int(name))

@@ -89,6 +89,7 @@ class Launcher:
                 [sys.executable, "-I", "-S", _SCRIPT],
                 os.environ,
                 file_actions=[*copies, (os.POSIX_SPAWN_DUP2, high, _SOCKET_FD)],
+                setpgroup=0,  # a Ctrl-C at the terminal is for us alone
             )
         finally:
             os.close(null)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from letta_code.core.errors import WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.output import Output, Spool
-from letta_code.host.process import Child, Launcher, Pipe, run, which
+from letta_code.host.process import Child, Launcher, LauncherLost, Pipe, run, which
 from letta_code.workspace.workspace import ExecResult, ExecSpec, OnOutput, Process
 
 SPOOLS_LIMIT = 1_000_000_000  # bytes of all spool files of a workspace; the oldest go first
@@ -153,6 +153,11 @@ class Commands:
                 timeout=spec.timeout,
                 on_pid=pids.append,
             )
+        except LauncherLost as error:
+            raise WorkspaceError(
+                "The process that runs commands was killed while this one ran; what it did is unknown. Look before "
+                "running it again."
+            ) from error
         except (OSError, ValueError) as error:
             raise _not_started(error, argv[0], self._cwd(spec)) from error
         finally:

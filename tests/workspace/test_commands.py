@@ -16,7 +16,7 @@ from letta_code.core.errors import WorkspaceError
 from letta_code.workspace import commands
 from letta_code.workspace.local import LocalWorkspace
 from letta_code.workspace.workspace import ExecResult, ExecSpec, Process
-from tests.host.processes import with_mark
+from tests.host.processes import children_of, with_mark
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -144,6 +144,19 @@ async def test_a_very_long_command(workspace: LocalWorkspace) -> None:
     assert (await sh(workspace, text)).head == b"300000\n"
     with pytest.raises(WorkspaceError, match="too long"):
         await workspace.exec(ExecSpec(argv=("true", "y" * 300_000)))
+
+
+@linux
+async def test_a_command_cut_off_by_the_loss_of_the_launcher_is_unknown(workspace: LocalWorkspace) -> None:
+    task = asyncio.ensure_future(sh(workspace, "sleep 1", report_cwd=True))
+    await asyncio.sleep(0.3)
+    (launcher,) = [
+        pid for pid, _ in children_of(os.getpid()) if "launcher.py" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+    os.kill(launcher, 9)
+    with pytest.raises(WorkspaceError, match="unknown"):
+        await task
+    assert (await sh(workspace, "echo back")).head == b"back\n"
 
 
 async def test_errors_are_fit_for_a_model(workspace: LocalWorkspace) -> None:
