@@ -35,6 +35,7 @@ _PROBE_SECONDS = 3.0
 # (LITELLM_MODE=DEV would load one, with its keys, into this process).  Taken back afterwards, since commands that the
 # agent runs inherit the environment.
 _AT_IMPORT = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"}
+_TIKTOKEN = ("TIKTOKEN_CACHE_DIR", "CUSTOM_TIKTOKEN_CACHE_DIR")
 
 _loading = threading.Lock()
 
@@ -51,12 +52,14 @@ def load_litellm() -> Any:
 
 @contextmanager
 def _environment_for_import() -> Generator[None]:
-    changed = dict(_AT_IMPORT)
-    own_cache = os.environ.get("TIKTOKEN_CACHE_DIR")
-    if own_cache:  # litellm overwrites it unless it is told so
-        changed["CUSTOM_TIKTOKEN_CACHE_DIR"] = own_cache
-    before = {name: os.environ.get(name) for name in (*changed, "TIKTOKEN_CACHE_DIR")}
-    os.environ.update(changed)
+    """The flags for litellm's import; afterwards all is as it was, TIKTOKEN_CACHE_DIR too, which litellm overwrites.
+
+    CUSTOM_TIKTOKEN_CACHE_DIR is hidden from it: with a folder that lacks a vocabulary the import itself would go to the
+    network, and fail without one.
+    """
+    before = {name: os.environ.get(name) for name in (*_AT_IMPORT, *_TIKTOKEN)}
+    os.environ.update(_AT_IMPORT)
+    os.environ.pop("CUSTOM_TIKTOKEN_CACHE_DIR", None)
     try:
         yield
     finally:

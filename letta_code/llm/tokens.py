@@ -72,13 +72,14 @@ def _load(name: str) -> tiktoken.Encoding | None:
     """Read a vocabulary from the litellm wheel, without importing litellm and without network.
 
     tiktoken takes the folder from the environment alone; it is put back, since commands that the agent runs inherit it.
+    A folder that the person set is of use only where the wheel's is missing: tiktoken would download what it lacks.
     """
     folder = litellm_folder()
     before = os.environ.get("TIKTOKEN_CACHE_DIR")
-    if before is None:
-        if folder is None or not (folder / _VOCABULARIES).is_dir():
-            return None  # tiktoken would try to download
+    if folder is not None and (folder / _VOCABULARIES).is_dir():
         os.environ["TIKTOKEN_CACHE_DIR"] = str(folder / _VOCABULARIES)
+    elif before is None:
+        return None
     try:
         import tiktoken
 
@@ -88,3 +89,5 @@ def _load(name: str) -> tiktoken.Encoding | None:
     finally:
         if before is None:
             os.environ.pop("TIKTOKEN_CACHE_DIR", None)
+        else:
+            os.environ["TIKTOKEN_CACHE_DIR"] = before

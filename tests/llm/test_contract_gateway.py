@@ -61,7 +61,7 @@ from letta_code.llm.gateway import load_litellm
 litellm = load_litellm()
 print(dict(os.environ) == before, litellm.suppress_debug_info, litellm.telemetry)
 """
-    environ = {**os.environ, "TIKTOKEN_CACHE_DIR": str(tmp_path)}
+    environ = {**os.environ, "TIKTOKEN_CACHE_DIR": str(tmp_path), "CUSTOM_TIKTOKEN_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environ
     )

@@ -45,7 +45,11 @@ def test_exact_and_without_network(encoding: str, text: str, count: int, monkeyp
     assert counter.count(text) == count
 
 
-def test_loading_leaves_the_environment_and_litellm_alone() -> None:
+@pytest.mark.parametrize("own", ["", "/nowhere"])
+def test_loading_leaves_the_environment_and_litellm_alone(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    if own:
+        monkeypatch.setenv("TIKTOKEN_CACHE_DIR", own)
     before, modules = dict(os.environ), "litellm" in sys.modules
     assert TokenCounter().load()
     assert dict(os.environ) == before
