@@ -82,7 +82,7 @@ def test_a_full_disk_ends_the_spool_and_not_the_output() -> None:
     spool.__init__(tempfile.mktemp(), 1000)
     import os
 
-    os.dup2(os.open(full, os.O_RDWR), spool._main)  # pyright: ignore[reportPrivateUsage] - the fault is put in here
+    os.dup2(os.open(full, os.O_RDWR), spool._main)  # the fault is put in here
     spool.write(b"x" * 10)
     spool.write(b"y" * 10)
     assert spool.dropped == 20

@@ -173,7 +173,7 @@ async def test_time_is_told_only_when_it_is_long(context: FakeContext, monkeypat
 
 @pytest.mark.parametrize(("given", "used"), [(None, 120), (5, 5), (0.2, 1), (100_000, 600)])
 def test_timeouts_are_kept_in_bounds(given: float | None, used: float) -> None:
-    from letta_code.tools.bash import BashArgs, _timeout  # pyright: ignore[reportPrivateUsage] - the rule itself
+    from letta_code.tools.bash import BashArgs, _timeout
 
     assert _timeout(BashArgs(command="x", timeout=given)) == used
 

@@ -10,7 +10,7 @@ import pytest
 from letta_code.core.display import MatchesBlock
 from letta_code.core.errors import ToolError, WorkspaceError
 from letta_code.safety.operations import ReadOperation
-from letta_code.tools.grep import Grep, _globs  # pyright: ignore[reportPrivateUsage] - its own rule
+from letta_code.tools.grep import Grep, _globs
 from letta_code.workspace.local import LocalWorkspace
 from tests.tools.context import FakeContext
 
