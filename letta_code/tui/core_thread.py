@@ -66,6 +66,11 @@ class CoreThread:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def has_session(self) -> bool:
+        """Whether a conversation is open."""
+        return self._session is not None
+
     def start(self, options: SessionOptions) -> None:
         """Start the thread and open a session; called once, after the first frame."""
         self._face_loop = asyncio.get_running_loop()
@@ -88,11 +93,11 @@ class CoreThread:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def reopen(self, options: SessionOptions) -> None:
-        """Close this conversation and open another; what comes from now on is of the new one."""
-        await self.run(self._close_session())
-        with self._lock:
-            self._items.clear()
-        self._loop.call_soon_threadsafe(self._begin, options)
+        """Open another conversation and close this one; what comes from now on is of the new one.
+
+        When the other cannot be opened its error is raised, and this one stays.
+        """
+        await self.run(self._switch(options))
 
     async def stop(self) -> None:
         """Close the session and end the thread; gives up after five seconds."""
@@ -124,8 +129,6 @@ class CoreThread:
             self._loop.close()
 
     def _begin(self, options: SessionOptions) -> None:
-        self._opened.clear()
-        self._session, self._failure = None, None
         self._opening = self._loop.create_task(self._open(options))
 
     async def _open(self, options: SessionOptions) -> None:
@@ -135,9 +138,24 @@ class CoreThread:
             self._failure = error
             self._post(_failed(error))
         else:
-            self._post(Opened(status=self._session.status))
-            self._pump = self._loop.create_task(self._follow(self._session))
+            self._attach(self._session)
         self._opened.set()
+
+    def _attach(self, session: SessionPort) -> None:
+        self._post(Opened(status=session.status))
+        self._pump = self._loop.create_task(self._follow(session))
+
+    async def _switch(self, options: SessionOptions) -> None:
+        await self._opened.wait()
+        new = await self._open_session(options)
+        old, self._session, self._failure = self._session, new, None
+        if self._pump is not None:
+            self._pump.cancel()
+        with self._lock:
+            self._items.clear()
+        self._attach(new)
+        if old is not None:
+            await old.close()
 
     async def _follow(self, session: SessionPort) -> None:
         try:

@@ -21,6 +21,8 @@ from letta_code.tui.view_state import ViewState
 from letta_code.tui.wording import ATTACHED
 
 MODES = ("plan", "ask", "auto")
+# What must work also when no conversation could be opened.
+_WITHOUT_SESSION = {"exit": Outcome(quit=True), "new": Outcome(open="new"), "help": Outcome(show="help")}
 ATTACH_LIMIT = 16_000  # characters of a command's output that go along with the next message
 
 
@@ -133,8 +135,10 @@ class Dispatch:
         try:
             outcome = await self._core.call(lambda session: command.run(self._context(session), arguments))
         except LettaError as error:
-            self._tell(error)
-            return
+            if command.name not in _WITHOUT_SESSION or self._core.has_session:
+                self._tell(error)
+                return
+            outcome = _WITHOUT_SESSION[command.name]
         await self._follow(outcome, arguments)
 
     def _find(self, word: str) -> Command | None:

@@ -14,6 +14,7 @@ HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Enter", "send; while the agent works the message waits for its next step"),
             ("Shift+Enter, Ctrl+J", "new line; so do Alt+Enter, and \\ before Enter"),
             ("↑ ↓", "earlier and later prompts; ↑ in an empty prompt takes a waiting message back"),
+            ("Ctrl+R", "search the prompts of this project"),
             ("Ctrl+G", "write in your editor ($VISUAL, $EDITOR)"),
             ("@", "name a file"),
             ("/", "commands"),
@@ -81,4 +82,5 @@ def teach_terminal_keys() -> None:
 SEND = "enter"
 NEWLINE = ("shift+enter", "ctrl+j", "alt+enter", "ctrl+enter")
 EDITOR = "ctrl+g"
+SEARCH = "ctrl+r"
 END = "ctrl+d"

@@ -54,6 +54,7 @@ class ViewState:
         self._growing: dict[str, Growing] = {}
         self._tails: dict[str, Tail] = {}
         self._drafts: dict[str, list[str]] = {}
+        self._of_run: list[str] = []  # keys of the cards that the run at hand made: only they can be open
         self._prompts: list[str] = []  # what was said since the model last did something
         self._returned = ""
         self._changes: dict[str, None] = {}
@@ -192,6 +193,7 @@ class ViewState:
             card = kind(key=key)
             self._drafts.setdefault(event.message_id, []).append(key)
             self.cards[key] = card
+            self._of_run.append(key)
         if not isinstance(card, AssistantCard | ReasoningCard) or card.done:
             return
         if kind is AssistantCard:
@@ -256,6 +258,7 @@ class ViewState:
         if not isinstance(card, ToolCard):
             card = ToolCard(key=call_id, name=name, title=name)
             self.cards[call_id] = card
+            self._of_run.append(call_id)
         self.touch(call_id)
         return card
 
@@ -332,13 +335,15 @@ class ViewState:
         self.last_run = f"end-{event.seq}"
         self.waiting = None
         self.requests.clear()
-        for card in self.cards.values():
-            if isinstance(card, ToolCard) and card.open and not card.by_person:
+        for key in self._of_run:
+            card = self.cards.get(key)
+            if isinstance(card, ToolCard) and card.open:
                 card.status = "interrupted"
                 self.touch(card.key)
             elif isinstance(card, AssistantCard | ReasoningCard) and not card.done:
                 card.done = True
                 self.touch(card.key)
+        self._of_run.clear()
         self._drafts.clear()
         self._growing.clear()
         self._tails.clear()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -18,12 +19,14 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from letta_code.agent.port import SessionOptions
+from letta_code.core.errors import LettaError
 from letta_code.core.events import Event, LiveEvent, type_of
 from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Opened
 from letta_code.tui.dispatch import Dispatch
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import CHAT
+from letta_code.tui.panes.beside import Beside
 from letta_code.tui.panes.transcript import Foldable, Transcript
 from letta_code.tui.ports import Ports
 from letta_code.tui.view_state import ViewState
@@ -33,7 +36,6 @@ from letta_code.tui.widgets.queue import QueueView
 from letta_code.tui.widgets.status_bar import StatusBar, WorkingLine
 from letta_code.tui.widgets.welcome import Welcome
 
-WIDE = 110  # columns from which on a pane stands beside the transcript
 TYPING_PAUSE = 1.0  # seconds without a key before a card takes the prompt's place
 Clock: TypeAlias = Callable[[], float]
 SLICE = 1500  # events taken at a time, so that a long conversation never freezes the keys
@@ -61,6 +63,7 @@ class ChatScreen(Screen[None]):
         self._history = history
         self._state = ViewState(clock)
         self._transcript = Transcript()
+        self._beside = Beside()
         self._working = WorkingLine()
         self._queue = QueueView()
         self._completer = Completer(self.prompt.area, self.dispatch, core, ports, options.cwd)
@@ -69,20 +72,21 @@ class ChatScreen(Screen[None]):
         self._replay_until = 0
         self._card: Widget | None = None
         self._card_timer: Timer | None = None
-        self._wants_changes = False
         self._branch_for = ""
         self.mouse = options.settings.face.mouse
 
     def compose(self) -> ComposeResult:
-        """Transcript and dock; a pane beside them is mounted when it is first wanted."""
-        with Horizontal(id="body"), Vertical(id="main"):
-            yield self._transcript
-            yield Welcome(self.options)
-            with Vertical(id="dock"):
-                yield self._queue
-                yield self._working
-                yield self._completer
-                yield self.prompt
+        """Transcript and dock, and the place beside them."""
+        with Horizontal(id="body"):
+            with Vertical(id="main"):
+                yield self._transcript
+                yield Welcome(self.options)
+                with Vertical(id="dock"):
+                    yield self._queue
+                    yield self._working
+                    yield self._completer
+                    yield self.prompt
+            yield self._beside
         yield self._status
 
     def on_mount(self) -> None:
@@ -96,6 +100,11 @@ class ChatScreen(Screen[None]):
         self.prompt.area.focus()
 
     # ------------------------------------------------------------ Face
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """What was sent from this project, oldest first."""
+        return self._history.entries
 
     @property
     def state(self) -> ViewState:
@@ -188,9 +197,10 @@ class ChatScreen(Screen[None]):
             self.restore(returned)
         if self._branch_for != state.last_run:
             self._branch_for = state.last_run
+            self.app.bell_when_away()  # type: ignore[attr-defined]  # LettaApp's
             self.run_worker(self._read_branch(), group="branch", exclusive=True)
         self._refresh_lines()
-        await self._draw_changes()
+        await self._beside.show(state)
         await self._place_card()
 
     async def _read_branch(self) -> None:
@@ -208,9 +218,14 @@ class ChatScreen(Screen[None]):
         self.prompt.show_mode(state.mode)
 
     async def _reopen(self, conversation: str) -> None:
-        self.options = self.options.__class__(**{**_fields(self.options), "conversation": conversation})
-        self.prompt.area.focus()
-        await self.core.reopen(self.options)
+        options = msgspec.structs.replace(self.options, conversation=conversation)
+        try:
+            await self.core.reopen(options)
+        except LettaError as error:
+            self._state.notice("error", str(error), error.hint)
+            self.redraw()
+        else:
+            self.options = options
 
     # ------------------------------------------------------------ what the person does
 
@@ -232,8 +247,8 @@ class ChatScreen(Screen[None]):
             case "take_back":
                 if not await self.dispatch.take_back():
                     self.prompt.area.recall_earlier()
-            case "editor":
-                self.show("editor")
+            case "editor" | "history":
+                self.show(event.what)
             case what:
                 self._completer.obey(what)
 
@@ -352,30 +367,16 @@ class ChatScreen(Screen[None]):
     # ------------------------------------------------------------ the pane beside
 
     async def action_changes(self) -> None:
-        """Show or hide the changes."""
-        if self.size.width < WIDE:
+        """Show or hide the changes; on a narrow screen they get all of it."""
+        if not self._beside.fits:
             self.show("diff")
             return
-        self._wants_changes = not self._wants_changes
-        await self._draw_changes()
+        self._beside.toggle()
+        await self._beside.show(self._state)
 
     async def on_resize(self) -> None:
         """The pane has its place only on wide screens."""
-        await self._draw_changes()
-
-    async def _draw_changes(self) -> None:
-        visible = self._wants_changes and self.size.width >= WIDE
-        panes = self.query("#changes")
-        if not visible:
-            panes.remove_class("shown")
-            return
-        from letta_code.tui.panes.changes import ChangesPane  # mounted when it is first asked for
-
-        if not panes:
-            await self.query_one("#body").mount(ChangesPane())
-        pane = self.query_one(ChangesPane)
-        pane.add_class("shown")
-        await pane.show(self._state)
+        await self._beside.show(self._state)
 
 
 def _card(request: Request) -> Widget:
@@ -392,7 +393,3 @@ def _card(request: Request) -> Widget:
 def _folder_text(cwd: str) -> str:
     home = str(Path.home())
     return "~" + cwd[len(home) :] if cwd == home or cwd.startswith(home + "/") else cwd
-
-
-def _fields(options: SessionOptions) -> dict[str, object]:
-    return {name: getattr(options, name) for name in options.__struct_fields__}

@@ -35,7 +35,6 @@ class ReviewScreen(Screen[None]):
 
     async def on_mount(self) -> None:
         """Draw once: it is a look back."""
-        self._pane.add_class("shown")
         await self._pane.show(self._state)
 
     def action_line(self, step: int) -> None:

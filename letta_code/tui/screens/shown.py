@@ -27,6 +27,8 @@ async def show(chat: ChatScreen, name: str) -> None:
             await _models(chat)
         case "resume":
             await _resume(chat)
+        case "history":
+            await _history(chat)
         case "editor":
             _edit(chat)
         case "mouse":
@@ -101,6 +103,21 @@ async def _resume(chat: ChatScreen) -> None:
     from letta_code.tui.widgets.picker import Picker
 
     await chat.put_card(Picker(chat, "Go on with which conversation?", options, go))
+
+
+async def _history(chat: ChatScreen) -> None:
+    from letta_code.tui.widgets.picker import Picker
+
+    prompts = list(dict.fromkeys(reversed(chat.prompts)))
+    if not prompts:
+        chat.flash("Nothing was sent from this project yet.")
+        return
+
+    async def put(text: str) -> None:
+        chat.restore(text)
+
+    options = [Option(text, text) for text in prompts]
+    await chat.put_card(Picker(chat, "Which prompt?", options, put))
 
 
 async def _ask(chat: ChatScreen, work: Coroutine[Any, Any, Sequence[T]]) -> Sequence[T]:

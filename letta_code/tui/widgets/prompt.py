@@ -13,7 +13,7 @@ from textual.widgets import Static, TextArea
 
 from letta_code.tui.clean import clean
 from letta_code.tui.history import PromptHistory
-from letta_code.tui.keymap import EDITOR, END, NEWLINE, SEND
+from letta_code.tui.keymap import EDITOR, END, NEWLINE, SEARCH, SEND
 
 PASTE_ECHO = 0.03  # seconds after a paste in which what looks like typing still belongs to it
 DRAFT_DELAY = 0.4  # seconds of quiet before the draft is written
@@ -33,7 +33,7 @@ class PromptArea(TextArea):
     class Wanted(Message):
         """A key asks for something outside the text.
 
-        editor, end, take_back, and for the completer complete, accept, next, previous, close.
+        editor, history, end, take_back, and for the completer complete, accept, next, previous, close.
         """
 
         def __init__(self, what: str) -> None:
@@ -102,8 +102,8 @@ class PromptArea(TextArea):
             self._send()
         elif key in NEWLINE:
             self._insert("\n")
-        elif key == EDITOR:
-            self.post_message(self.Wanted("editor"))
+        elif key in (EDITOR, SEARCH):
+            self.post_message(self.Wanted("editor" if key == EDITOR else "history"))
         elif key == "tab":
             self.post_message(self.Wanted("complete"))
         elif key == END and not self.text:
