@@ -147,8 +147,9 @@ def full_name(choice: ConnectChoice) -> str:
     """`endpoint/model`; raises `ConfigError` while no model is chosen."""
     if not choice.model:
         raise ConfigError("No model is chosen.", hint="Name one, such as provider/model.")
-    special = choice.model.startswith(("scripted:", "local/"))
-    if special or not choice.endpoint or choice.model.startswith(f"{choice.endpoint}/"):
+    if choice.model.startswith("scripted:"):  # the model is kept, and the folder is another one next time
+        return f"scripted:{Path(choice.model.removeprefix('scripted:')).expanduser().absolute()}"
+    if choice.model.startswith("local/") or not choice.endpoint or choice.model.startswith(f"{choice.endpoint}/"):
         return choice.model
     return f"{choice.endpoint}/{choice.model}"
 

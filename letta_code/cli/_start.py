@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
 from collections.abc import Callable, Sequence
@@ -55,6 +56,7 @@ PRINT = (
     ),
     Flag(names=("-q", "--quiet"), help="Headless: no progress on stderr, only errors."),
 )
+_QUIET_SECONDS = 2.0  # of a stdin that says nothing, before we say that we wait for it
 OTHER = (HELP, Flag(names=("-V", "--version"), help="Show the version."))
 FLAGS = (*FACE, *PRINT, *OTHER)
 
@@ -228,9 +230,11 @@ def _stdin_text() -> str:
         raise UsageError("There is no prompt.", hint='Give one: letta-code -p "fix the failing test"')
     pieces: list[bytes] = []
     try:
+        if not select.select([0], [], [], _QUIET_SECONDS)[0]:
+            print('letta-code: waiting for the prompt on stdin (-p "…" gives it directly)', file=sys.stderr, flush=True)
         while piece := os.read(0, 65536):
             pieces.append(piece)
-    except OSError:
+    except (OSError, ValueError):
         pass  # closed: as good as empty
     return b"".join(pieces).decode("utf-8-sig", "replace")
 

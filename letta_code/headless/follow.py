@@ -17,8 +17,10 @@ from letta_code.core.events import (
     RunFinished,
     RunStarted,
     StopReason,
+    ToolResult,
     UnknownEvent,
 )
+from letta_code.core.messages import text_of
 from letta_code.core.requests import Answer, ApprovalRequest, Approve, Request, Unanswered
 from letta_code.headless.output import Output
 from letta_code.headless.protocol import AnswerInput, Input, InterruptInput, ModeInput, ModelInput, SayInput
@@ -43,7 +45,8 @@ class Follower:
         self._cut = False  # whether they were cut at the output limit
         self._model = session.status.model
         self._open: dict[str, Request] = {}
-        self._known: set[str] = set()
+        self._known: set[str] = set()  # requests that were made
+        self._refused: set[str] = set()  # calls that somebody or nobody refused; others are refused by a rule or mode
         self._denials: list[Denial] = []
         self._seen = 0
         self._moved = asyncio.Event()
@@ -105,6 +108,8 @@ class Follower:
                     await self._refuse(request)
             case RequestAnswered():
                 self._note_answer(event)
+            case ToolResult(status="denied") if event.call_id not in self._refused:
+                self._deny(Denial(tool=event.name, title=event.title or event.name, reason=text_of(event.content)))
             case RunFinished() if event.reason != StopReason.ORPHANED:
                 self._finished(event)
             case _:
@@ -123,9 +128,12 @@ class Follower:
     def _note_answer(self, event: RequestAnswered) -> None:
         request = self._open.pop(event.request_id, None)
         if isinstance(request, ApprovalRequest) and not isinstance(event.answer, Approve):
-            denial = Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request))
-            self._denials.append(denial)
-            self._output.progress.denied(denial)
+            self._refused.add(request.call_id)
+            self._deny(Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request)))
+
+    def _deny(self, denial: Denial) -> None:
+        self._denials.append(denial)
+        self._output.progress.denied(denial)
 
     def _finished(self, event: RunFinished) -> None:
         stopped = self._stop_code() if event.reason == StopReason.INTERRUPTED else 0

@@ -54,6 +54,8 @@ class Progress:
         if self._quiet:
             return
         self._say(f"! not allowed: {one_line(denial.title)}")
+        if not denial.allow and denial.reason:
+            self._say(f"  {one_line(denial.reason)}")
         if denial.allow:
             self._say(f"  {denial.allow} would allow it")
 

@@ -53,7 +53,7 @@ class Failure(Value):
 
 
 class Denial(Value):
-    """A call that was not made because nobody could allow it; `allow` names the flag that would."""
+    """A call that was not made; `allow` names the flag that would allow it, "" where a rule or the mode forbids it."""
 
     tool: str
     title: str

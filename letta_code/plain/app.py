@@ -16,7 +16,7 @@ from letta_code.commands.base import Outcome, load_commands
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings
 from letta_code.core.errors import ConfigError, LettaError
-from letta_code.core.events import Event, LiveEvent, RequestAnswered, RequestMade
+from letta_code.core.events import Durable, Event, LiveEvent, RequestAnswered, RequestMade
 from letta_code.core.ids import new_id
 from letta_code.core.messages import Value
 from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
@@ -30,6 +30,7 @@ OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
 Connect = Callable[[Reader, Callable[[str], None]], Awaitable[str]]
 
 _FACE = "plain"
+_CATCH_UP_SECONDS = 2.0
 
 
 class Context(Value):
@@ -81,6 +82,8 @@ class PlainFace:
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._answered: dict[str, asyncio.Event] = {}
         self._ended = 0  # the signal that ends the program
+        self._seen = 0  # seq of the last event that was said
+        self._moved = asyncio.Event()
 
     async def main(self) -> int:
         """Conversations until the person leaves."""
@@ -130,10 +133,22 @@ class PlainFace:
             say(f"Going on with: {strip_controls(status.title) or status.conversation_id}")
 
     async def _follow(self, session: SessionPort) -> None:
-        async for event in session.events(session.status.last_seq):
+        self._seen = session.status.last_seq
+        async for event in session.events(self._seen):
             self._take(event)
 
+    async def _caught_up(self, seq: int) -> None:
+        """Wait until the events that the run has left behind were said, so that the prompt comes after them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                while self._seen < seq:
+                    self._moved.clear()
+                    await self._moved.wait()
+
     def _take(self, event: Event | LiveEvent) -> None:
+        if isinstance(event, Durable):
+            self._seen = event.seq
+            self._moved.set()
         match event:
             case RequestMade(request=request):
                 self._answered[request.request_id] = asyncio.Event()
@@ -200,7 +215,7 @@ class PlainFace:
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             idle.cancel()
-        await asyncio.sleep(0.05)  # the last events are on their way to `_follow`
+        await self._caught_up(session.status.last_seq)
 
     # ------------------------------------------------------------ requests
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import sys
+import termios
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -75,6 +76,8 @@ class TerminalReader:
 
             return getpass(prompt)
         session = self._prompt if remember else self._question
+        if not remember:  # what was typed before the question was asked is no answer to it
+            termios.tcflush(0, termios.TCIFLUSH)
         return await session.prompt_async(prompt)
 
 

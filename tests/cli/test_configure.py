@@ -151,7 +151,7 @@ def test_names() -> None:
     assert endpoint_name("KoboldCpp", ["koboldcpp", "koboldcpp-2"]) == "koboldcpp-3"
     assert full_name(ConnectChoice(model="a/b", endpoint="lan")) == "lan/a/b"
     assert full_name(ConnectChoice(model="lan/b", endpoint="lan")) == "lan/b"
-    assert full_name(ConnectChoice(model="scripted:x.yaml", endpoint="lan")) == "scripted:x.yaml"
+    assert full_name(ConnectChoice(model="scripted:x.yaml", endpoint="lan")) == f"scripted:{Path.cwd() / 'x.yaml'}"
     assert checked_url(" http://h/v1/ ") == "http://h/v1"
     for wrong in ("h:8000", "http://", "ftp://h"):
         with pytest.raises(LettaError):

@@ -85,11 +85,13 @@ def test_deny_wins_over_allow_and_mode(project: Path) -> None:
     ]
     done = letta(project, *argv)
     assert done.stdout == "No.\n" and list(project.iterdir()) == []
+    assert done.stderr.count("! not allowed") == 1 and "Bash(touch)" in done.stderr
 
 
 def test_plan_changes_nothing(project: Path) -> None:
     done = letta(project, "-p", "go", "--mode", "plan", *model(project, WRITE, {"text": "A plan."}))
     assert done.stdout == "A plan.\n" and list(project.iterdir()) == []
+    assert "! not allowed: Write" in done.stderr and "plan" in done.stderr
 
 
 def test_max_turns_is_exit_code_4(project: Path) -> None:
