@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from letta_code.config.paths import Paths
@@ -105,12 +106,11 @@ class Credentials:
 
 def _keyring() -> Any:
     try:
-        import keyring
+        return import_module("keyring")
     except ImportError as error:
         raise ConfigError(
             "The keyring is not installed with letta-code.", hint="pip install 'letta-code[keyring]'"
         ) from error
-    return keyring
 
 
 def _from_keyring(name: str) -> str:

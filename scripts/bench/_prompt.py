@@ -55,7 +55,8 @@ def _parts(body: dict[str, Any]) -> dict[str, int]:
         name = "instructions" if message["role"] == "system" else "the prompt" if text == PROMPT else "facts"
         parts[name] = parts.get(name, 0) + count(text)
     for tool in body["tools"]:
-        parts[f"tool {tool['function']['name']}"] = count(json.dumps(tool["function"], ensure_ascii=False, separators=(",", ":")))
+        text = json.dumps(tool["function"], ensure_ascii=False, separators=(",", ":"))
+        parts[f"tool {tool['function']['name']}"] = count(text)
     return parts
 
 
