@@ -116,7 +116,18 @@ def test_processes_start_only_in_host() -> None:
 # --- what is loaded when: the app writes sorted(sys.modules), one a line, to $LETTA_DEBUG_MODULES
 
 # Third-party packages that may be there; everything else that is not the standard library comes later.
-FIRST_REQUEST = {"anyio", "apsw", "certifi", "h11", "httpcore", "httpx", "idna", "msgspec", "typing_extensions"}
+FIRST_REQUEST = {
+    "anyio",
+    "apsw",
+    "certifi",
+    "h11",
+    "httpcore",
+    "httpx",
+    "idna",
+    "msgspec",
+    "sniffio",
+    "typing_extensions",
+}
 FIRST_FRAME = {
     "apsw",
     "linkify_it",

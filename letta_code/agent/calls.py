@@ -162,7 +162,7 @@ class Calls:
         if decision.verdict == "allow":
             return self._allowed(call, ready)
         if decision.verdict == "deny":
-            return Judged(call=call, reads_only=tool.reads_only, refusal=not_run(call, _denied(decision)))
+            return _refused(call, ready, _denied(decision))
         blocks = await tool.preview(args, ready.context)
         return await self._ask(call, ready, decision, operations, blocks)
 
@@ -186,17 +186,16 @@ class Calls:
                 destructive=decision.destructive,
             )
         )
-        reads = ready.tool.reads_only
         match answer:
             case Approve():
                 return self._allowed(call, ready)
             case Deny(message=message, stop=stop):
                 words = f"The person declined this call: {message}" if message else "The person declined this call."
-                return Judged(call=call, reads_only=reads, refusal=not_run(call, words), stop=stop)
+                return _refused(call, ready, words, stop=stop)
             case Unanswered(reason=reason):
-                return Judged(call=call, reads_only=reads, refusal=not_run(call, reason))
+                return _refused(call, ready, reason)
             case _:
-                return Judged(call=call, reads_only=reads, refusal=not_run(call, f"Not approved: {answer.text}"))
+                return _refused(call, ready, f"Not approved: {answer.text}")
 
     def _allowed(self, call: ToolCall, ready: _Ready) -> Judged:
         self._ready[call.id] = ready
@@ -277,7 +276,11 @@ def _for_model(error: LettaError) -> str:
     return f"{error}\n{error.hint}" if error.hint else str(error)
 
 
+def _refused(call: ToolCall, ready: _Ready, words: str, *, stop: bool = False) -> Judged:
+    refusal = not_run(call, words, title=ready.title)
+    return Judged(call=call, reads_only=ready.tool.reads_only, refusal=refusal, stop=stop)
+
+
 def _denied(decision: Decision) -> str:
-    return (
-        f"Not allowed: {decision.reason or 'the policy forbids it'}. Do not try to reach the same effect another way."
-    )
+    reason = (decision.reason or "the policy forbids it").rstrip(".")
+    return f"Not allowed: {reason}. Do not try to reach the same effect another way."

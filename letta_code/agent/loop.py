@@ -207,10 +207,15 @@ def _behind(calls: Sequence[ToolCall], last_group: Sequence[ToolCall]) -> tuple[
     return tuple(not_run(call, "Not run: the run was stopped before this call.") for call in behind)
 
 
-def not_run(call: ToolCall, text: str, *, status: str = "denied") -> ToolResult:
+def not_run(call: ToolCall, text: str, *, status: str = "denied", title: str = "") -> ToolResult:
     """The result of a call that was not run, or whose effect is unknown."""
     return ToolResult(
-        message_id=new_id("msg"), call_id=call.id, name=call.name, status=status, content=(TextPart(text=text),)
+        message_id=new_id("msg"),
+        call_id=call.id,
+        name=call.name,
+        status=status,
+        content=(TextPart(text=text),),
+        title=title,
     )
 
 
