@@ -1,0 +1,219 @@
+"""Blocks: the core memory of an agent, as one conversation sees and edits it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from letta_code.host.git_packs import GitDamage
+from letta_code.host.memory_git import RefMoved
+from letta_code.memory.block import SUFFIX, TODO, Block, BlockError, Place, given_label
+from letta_code.memory.edits import Delete, Edit, added_text
+from letta_code.memory.folder import Folder
+from letta_code.memory.outcome import BlockChange, Outcome, Written, diff_of
+from letta_code.memory.past import Past
+from letta_code.memory.plan import Planned, edits_of
+from letta_code.memory.provenance import UNTRUSTED, Provenance
+from letta_code.memory.standard import standard_blocks, task_block
+from letta_code.memory.view import Pin, View
+from letta_code.memory.waiting import Waiting, held_reason
+from letta_code.memory.writer import Writer
+
+WARN_TOKENS = 8_000  # of all blocks in context
+
+
+class Blocks:
+    """The blocks of an agent in one project and conversation.
+
+    `home` is letta-code's home, `agent` the name that commits carry, `refuse` says why a text may not be kept at all
+    ("" when it may: the place for a search for secrets).  `past` holds history, blame and undo, `waiting` what needs a
+    person first.  Every method is synchronous and takes milliseconds (call it off the event loop); all are safe in
+    several threads and processes.  Nothing is made on disk before the first write.  Raises `BlockError` for what
+    cannot be done, with nothing changed.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        agent_id: str,
+        project_key: str = "",
+        conversation_id: str = "",
+        *,
+        agent: str = "agent",
+        refuse: Callable[[str], str] | None = None,
+    ) -> None:
+        for name in (agent_id, project_key, conversation_id):
+            if name.startswith(".") or "/" in name or "\0" in name:
+                raise BlockError(f"{name!r} cannot name a folder of memory.")
+        self.place = Place(project_key=project_key, conversation_id=conversation_id)
+        self._own = Folder(home / "agents" / agent_id / "memory", held_reason)
+        self._shared = Folder(home / "shared" / "memory", held_reason)
+        self._writer = Writer(self._own, self._shared, self.place, agent)
+        self._refuse = refuse
+        self.past = Past(self._writer)
+        self.waiting = Waiting(self._writer)
+
+    @property
+    def root(self) -> Path:
+        """The agent's memory folder, which is a git repository."""
+        return self._own.root
+
+    # ------------------------------------------------------------ reading
+
+    def pin(self) -> str:
+        """Memory's state now, as a text to be stored with a conversation; costs two file reads."""
+        return str(self._writer.pin())
+
+    def view(self, pin: str | None = None) -> View:
+        """The blocks at a pin (None: now).  A pin that is not in history any more gives what stands now."""
+        wanted = self._writer.pin() if pin is None else Pin.of(pin)
+        if pin is not None and not self._writer.readable(wanted):
+            wanted = self._writer.pin()
+        return self._writer.view(wanted)
+
+    def refresh(self) -> tuple[str, ...]:
+        """Take in what a person changed in the files by hand; sentences for the person about it.
+
+        With nothing changed it costs one stat for each file in context.  Never raises: what fails is told.
+        """
+        found: list[str] = []
+        for folder, below in ((self._own, self.place.folders), (self._shared, ("",))):
+            try:
+                taken = folder.refresh(below) if folder.root.is_dir() else None
+            except (BlockError, GitDamage, RefMoved, OSError) as error:
+                found.append(f"Hand edits of memory could not be looked for: {error}")
+                continue
+            found += taken.notices if taken else ()
+        return tuple(found)
+
+    def tokens(self, count: Callable[[str], int]) -> int:
+        """Tokens of all blocks in context, by the given counter."""
+        return sum(count(block.value) for block in self.view().blocks)
+
+    def warnings(self, count: Callable[[str], int]) -> tuple[str, ...]:
+        """What a person should know: too many tokens, blocks over their limit, files that are not right."""
+        view, total = self.view(), self.tokens(count)
+        found = [f"Memory cannot be read whole: {problem}" for problem in view.problems]
+        if total > WARN_TOKENS:
+            found.append(f"The blocks in context have {total} tokens (more than {WARN_TOKENS}); each request has them.")
+        for block in view.blocks:
+            if block.chars > block.limit:
+                found.append(f"`{block.label}` is over its limit: {block.fill} characters.")
+            if block.problem:
+                found.append(f"{block.path}: {block.problem}.")
+        return tuple(found)
+
+    def changes_since(self, pin: str, *, but: str = "") -> tuple[BlockChange, ...]:
+        """How the blocks in context differ from a pin; nothing, in microseconds, when memory stands there.
+
+        Changes that only the conversation `but` made are left out (it saw them as results of its calls).
+        """
+        if pin == self.pin():
+            return ()
+        old, new = self.view(pin), self.view()
+        before = {(block.scope, block.path): block for block in old.blocks}
+        after = {(block.scope, block.path): block for block in new.blocks}
+        authors = self._authors_since(pin)
+        found: list[BlockChange] = []
+        for key in dict.fromkeys([*before, *after]):
+            a, b = before.get(key), after.get(key)
+            by = authors.get(key[1], [])
+            if _same(a, b) or (but and by and all(one.conversation == but for one in by)):
+                continue
+            who = ", ".join(dict.fromkeys(one.named for one in by))
+            found.append(BlockChange(before=a, after=b, diff=diff_of(a, b), by=who))
+        return tuple(found)
+
+    def _authors_since(self, pin: str) -> dict[str, list[Provenance]]:
+        """Who changed each file since a pin; nothing where history cannot be read."""
+        authors: dict[str, list[Provenance]] = {}
+        with contextlib.suppress(BlockError):
+            for change, paths in self.past.since(pin):
+                for path in paths:
+                    authors.setdefault(path, []).append(change.provenance)
+        return authors
+
+    # ------------------------------------------------------------ writing
+
+    def apply(self, edit: Edit, by: Provenance, *, base: str | None = None, approved: bool = False) -> Outcome:
+        """Do an edit on the newest blocks, in one durable commit.
+
+        `base` is the pin that its author saw (None: the newest): where a block changed since, the edit is done anew on
+        what stands now, or merged with it line by line.  `approved`: a person said yes, or nobody is there to be
+        asked.  Untrusted text is held back whatever `approved` says.
+        """
+        edits = list(edits_of(edit))
+        self._screen(edits)
+        if by.trust == UNTRUSTED:
+            return self.waiting.hold_back(edits, by)
+        if isinstance(edit, Delete) and (block := self.view().get(edit.label)) and block.scope == "shared":
+            return self._detached(edit.label, by)
+        return self._writer.again(lambda: self._writer.applied(edits, by, base, approved))
+
+    def _screen(self, edits: Sequence[Edit]) -> None:
+        for edit in edits:
+            why = self._refuse(added_text(edit)) if self._refuse else ""
+            if why:
+                raise BlockError(f"This is not kept in memory: {why}. Nothing was changed.")
+
+    def _detached(self, label: str, by: Provenance) -> Written:
+        self.detach(label, by)
+        notice = f"`{given_label(label)}` is shared: it was taken from this agent's memory, and stays for the others."
+        return Written(commit=self._own.head(), pin=self.pin(), notices=(notice,))
+
+    def ensure(self) -> None:
+        """Give the standard blocks their files, so that a person finds them; one commit, none when they are there."""
+        present = {block.path for block in self.view().blocks if not block.is_new}
+        planned = [
+            Planned(before=None, after=msgspec.structs.replace(block, is_new=False))
+            for block in standard_blocks(self.place)
+            if block.path not in present and block.label != TODO
+        ]
+        if planned:
+            self._writer.by_program(planned, "the standard blocks")
+
+    def set_task(self, text: str) -> Written:
+        """Keep what a headless run was asked to do as its read-only block `task`."""
+        block = task_block(text, self.place)
+        return self._writer.by_program([Planned(before=self.view().get(block.path), after=block)], "the task")
+
+    def attach(self, label: str, by: Provenance) -> None:
+        """Show a block of the shared memory to this agent; raises `BlockError` when there is none of that label."""
+        label, view = given_label(label), self.view()
+        if label not in (names := self.shared_labels()):
+            listed = ", ".join(f"`{name}`" for name in names) or "none yet"
+            raise BlockError(f"There is no shared block `{label}`. Shared blocks: {listed}.")
+        self._writer.set_attached([*view.attached, label], by, f"attach {label}")
+
+    def shared_labels(self) -> list[str]:
+        """The labels of all shared blocks, attached or not."""
+        head = self._shared.head()
+        files = self._shared.repository.files(head) if head else {}
+        return sorted(path.removesuffix(SUFFIX) for path in files if path.endswith(SUFFIX))
+
+    def detach(self, label: str, by: Provenance) -> None:
+        """Show a shared block to this agent no longer; the block itself stays."""
+        label, attached = given_label(label), self.view().attached
+        if label not in attached:
+            listed = ", ".join(f"`{name}`" for name in attached) or "none"
+            raise BlockError(f"`{label}` is not attached. Attached: {listed}.")
+        self._writer.set_attached([name for name in attached if name != label], by, f"detach {label}")
+
+    def pack(self) -> bool:
+        """Let git pack the history when it has many loose objects; takes seconds, for a quiet moment."""
+        packed = False
+        for folder in (self._own, self._shared):
+            if folder.repository.exists:
+                with folder.writing(()):
+                    packed = folder.repository.pack() or packed
+        return packed
+
+
+def _same(a: Block | None, b: Block | None) -> bool:
+    """Whether two states of a block read the same."""
+    if a is None or b is None:
+        return a is b
+    return (a.label, a.value, a.description, a.read_only) == (b.label, b.value, b.description, b.read_only)

@@ -1,0 +1,231 @@
+"""History: what happened to a block, which commit each of its lines comes from, and how to take a commit back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from letta_code.core.messages import Value
+from letta_code.host.files import atomic_write, ensure_private_dir
+from letta_code.host.git_objects import GitDamage
+from letta_code.host.memory_git import Commit
+from letta_code.memory.block import BlockError
+from letta_code.memory.folder import Folder
+from letta_code.memory.front_matter import parsed
+from letta_code.memory.merge import merged
+from letta_code.memory.provenance import Change, change_of, trailers
+
+RENAMED = "Letta-Renamed"  # trailer: `old path>new path`, one pair or several with spaces between
+
+
+class BlamedLine(Value):
+    """A line of a block and where it comes from; `number` counts from 1."""
+
+    number: int
+    text: str
+    change: Change
+
+
+class _Known(msgspec.Struct):
+    """The commit of each line of one version of a block, kept so that no history is walked twice."""
+
+    blob: str
+    commits: list[str]
+
+
+class History:
+    """The past of one repository's blocks; reading only, but for a cache that may be deleted at any time."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._repository = folder.repository
+        self._cache = self._repository.own_dir / "blame"
+
+    # ------------------------------------------------------------ what happened
+
+    def versions(self, path: str, start: str = "") -> Iterator[tuple[Commit, str, str]]:
+        """Commit, path and blob ("" where it was removed) of every change of a file, newest first, renames followed."""
+        start = start or self._folder.head()
+        now = self._blob(start, path)
+        for commit in self._folder.commits(start):
+            parent = commit.parents[0] if commit.parents else ""
+            before = self._blob(parent, path)
+            if now != before:
+                yield commit, path, now
+                if not before and (old := _renames(commit).get(path)):
+                    path, before = old, self._blob(parent, old)
+            now = before
+
+    def _blob(self, commit: str, path: str) -> str:
+        entry = self._repository.entry(commit, path) if commit else None
+        return entry.sha if entry and entry.is_file else ""
+
+    def changes(self, path: str = "", limit: int = 50) -> list[Change]:
+        """The newest changes of a block's file, of all of memory for ""; as far back as history can be read."""
+        found: list[Change] = []
+        with contextlib.suppress(GitDamage):
+            commits = (commit for commit, _, _ in self.versions(path)) if path else self._folder.commits()
+            for commit in commits:
+                found.append(change_of(commit))
+                if len(found) >= limit:
+                    break
+        return found
+
+    def files_of(self, commit: str) -> dict[str, tuple[bytes | None, bytes | None]]:
+        """Path → content before and after, of what a commit changed; raises `BlockError` for an unknown commit."""
+        whole = self.full_name(commit)
+        parents = self._repository.commit(whole).parents
+        differences = self._repository.differences(parents[0] if parents else "", whole)
+        return {path: (self._content(old), self._content(new)) for path, (old, new) in differences.items()}
+
+    def _content(self, blob: str) -> bytes | None:
+        return self._repository.blob(blob) if blob else None
+
+    def full_name(self, commit: str) -> str:
+        """The full name of a commit on the current branch, from its beginning (4 signs or more); else `BlockError`."""
+        short = commit.strip().lower()
+        if len(short) >= 4:
+            for known in self._folder.commits():
+                if known.sha.startswith(short):
+                    return known.sha
+        raise BlockError(f"There is no change {commit!r} in this memory's history. Look at the history for its name.")
+
+    # ------------------------------------------------------------ whose lines
+
+    def blame(self, path: str) -> list[BlamedLine]:
+        """The lines of a block's value as it is now, each with the change that brought it."""
+        head = self._folder.head()
+        data = self._folder.content(head, path) if head else None
+        if data is None:
+            return []
+        lines = _value_lines(data)
+        commits = self.line_commits(path, head)
+        changes = {sha: change_of(self._repository.commit(sha)) for sha in set(commits)}
+        pairs = enumerate(zip(lines, commits, strict=True), start=1)
+        return [BlamedLine(number=number, text=line, change=changes[sha]) for number, (line, sha) in pairs]
+
+    def line_commits(self, path: str, head: str) -> list[str]:
+        """The commit of each line of a file's value at `head`."""
+        blob = self._blob(head, path)
+        if not blob:
+            return []
+        known = self._load(path)
+        if known is None or known.blob != blob:
+            known = _Known(blob=blob, commits=self._walked(path, head))
+            self._store(path, known)
+        return known.commits
+
+    def _walked(self, path: str, head: str) -> list[str]:
+        versions = [(commit.sha, blob) for commit, _, blob in self.versions(path, head)]
+        seen: dict[str, list[str]] = {}
+        lines: list[str] = []
+        commits: list[str] = []
+        for sha, blob in reversed(versions):
+            new = _value_lines(self._repository.blob(blob)) if blob else []
+            # A version that was there before has its old authors again: that is what undo means.
+            commits = seen.get(blob) or _carried(lines, commits, new, sha)
+            lines = new
+            seen[blob] = commits
+        return commits
+
+    def extend(self, before: str, after: str, commit: str, old: bytes | None, new: bytes | None) -> None:
+        """Carry what is known of a file's lines over one commit, from path `before` to `after`; for speed only."""
+        known = self._load(before) if old is not None else _Known(blob="", commits=[])
+        parent = self._repository.commit(commit).parents
+        old_blob = self._blob(parent[0], before) if parent and old is not None else ""
+        if known is None or known.blob != old_blob or new is None:
+            return
+        old_lines = _value_lines(old) if old is not None else []
+        commits = _carried(old_lines, known.commits, _value_lines(new), commit)
+        self._store(after, _Known(blob=self._blob(commit, after), commits=commits))
+
+    def _load(self, path: str) -> _Known | None:
+        try:
+            return msgspec.json.decode((self._cache / _cache_name(path)).read_bytes(), type=_Known)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _store(self, path: str, known: _Known) -> None:
+        with contextlib.suppress(OSError):  # a cache: without room it is walked again next time
+            ensure_private_dir(self._cache)
+            atomic_write(self._cache / _cache_name(path), msgspec.json.encode(known), durable=False)
+
+    # ------------------------------------------------------------ taking back
+
+    def last_undoable(self) -> str:
+        """The newest commit that is neither an undo nor taken back already; "" when there is none."""
+        return next((sha for sha, undone, is_undo in self._standing() if not undone and not is_undo), "")
+
+    def _standing(self) -> Iterator[tuple[str, bool, bool]]:
+        """Every commit, newest first: whether it is taken back, and whether it takes another one back."""
+        undone: set[str] = set()
+        for commit in self._folder.commits():
+            target = trailers(commit).get("Letta-Undo", "")
+            taken_back = commit.sha in undone
+            if target and not taken_back:
+                undone.add(target)
+            yield commit.sha, taken_back, bool(target)
+
+    def taken_back(self, commit: str, head: str) -> dict[str, bytes | None]:
+        """What every file must be so that a commit is undone and everything later stays.
+
+        Raises `BlockError` when later edits changed the same lines.
+        """
+        if any(undone for sha, undone, _ in self._standing() if sha == commit):
+            raise BlockError("That change is undone already.")
+        changes: dict[str, bytes | None] = {}
+        for path, (before, after) in self.files_of(commit).items():
+            now = self._folder.content(head, path)
+            if now == before:
+                continue
+            if now == after:
+                changes[path] = before
+            elif None in (now, before, after):
+                raise BlockError(
+                    f"{path} was made, removed or renamed by that change and changed again since: it cannot be undone "
+                    "by itself. Undo the later changes first (see the history)."
+                )
+            else:
+                sides = (side.decode("utf-8", "replace") for side in (after, now, before) if side is not None)
+                result = merged(*sides)
+                if result.conflicts:
+                    raise BlockError(
+                        f"Later edits changed the same lines of {path}. Nothing was changed. Undo those first, or edit "
+                        "the block; the change's diff shows what stood there."
+                    )
+                changes[path] = result.text.encode()
+        if not changes:
+            raise BlockError("Nothing of that change stands in memory any more: there is nothing to undo.")
+        return changes
+
+
+def renamed_trailer(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """The trailer that lets history follow a rename."""
+    return {RENAMED: " ".join(f"{old}>{new}" for old, new in pairs)} if pairs else {}
+
+
+def _renames(commit: Commit) -> dict[str, str]:
+    """New path → old path of what a commit renamed."""
+    pairs = (pair.partition(">") for pair in trailers(commit).get(RENAMED, "").split())
+    return {new: old for old, _, new in pairs if new}
+
+
+def _value_lines(data: bytes) -> list[str]:
+    value = parsed(data).value
+    return value.split("\n") if value else []
+
+
+def _carried(old: Sequence[str], commits: Sequence[str], new: Sequence[str], commit: str) -> list[str]:
+    from difflib import SequenceMatcher
+
+    found = [commit] * len(new)
+    for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks():
+        found[block.b : block.b + block.size] = commits[block.a : block.a + block.size]
+    return found
+
+
+def _cache_name(path: str) -> str:
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:24] + ".json"

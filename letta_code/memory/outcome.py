@@ -1,0 +1,134 @@
+"""Outcomes: what came of an edit, as data for the caller and as text for the model."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from letta_code.core.display import DiffBlock
+from letta_code.core.messages import Value
+from letta_code.memory.block import Block
+
+
+class BlockChange(Value):
+    """What happened to one block: `before` None where it was made, `after` None where it was removed.
+
+    `by` says who did it, where several edits may have (`the person, the agent in conv-2 at event 12`).
+    """
+
+    before: Block | None
+    after: Block | None
+    diff: DiffBlock
+    by: str = ""
+
+    @property
+    def label(self) -> str:
+        """The label afterwards."""
+        block = self.after or self.before
+        return block.label if block else ""
+
+    @property
+    def told(self) -> str:
+        """One line for the model and the person."""
+        if self.after is None:
+            return f"`{self.label}` was deleted; undo brings it back."
+        if self.before is None:
+            return f"`{self.label}` was created ({self.after.fill} characters)."
+        renamed = f", before `{self.before.label}`" if self.before.label != self.after.label else ""
+        lines = f", +{self.diff.added} -{self.diff.removed} lines" if self.diff.added or self.diff.removed else ""
+        return f"`{self.label}`{renamed}: {self.after.fill} characters{lines}."
+
+
+class Written(Value, tag_field="outcome", tag="written"):
+    """The edit is in memory, durable, as `commit` ("" when there was nothing to change).
+
+    `pin` is memory's state afterwards; `merged` says that another edit had come in between and both stand; `conflict`
+    names the file that keeps this edit's version where both had changed the same lines; `risks` are what a person was,
+    or would have been, asked about; `notices` are sentences for the person.
+    """
+
+    commit: str
+    pin: str
+    changes: tuple[BlockChange, ...] = ()
+    merged: bool = False
+    conflict: str = ""
+    risks: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """For the model."""
+        if self.conflict:
+            label = self.conflict.removesuffix(".md")
+            return (
+                "Not merged: somebody else changed the same lines meanwhile. Their version stands; yours is kept in "
+                f"`{label}`. Look at both (memory view), put what is true into the block, and delete `{label}`."
+            )
+        if not self.commit:
+            return "Nothing to change: memory says that already."
+        lines = ["Saved.", *(change.told for change in self.changes)]
+        if self.merged:
+            lines.append("Another edit had come in between: both stand now. Look at the block before the next edit.")
+        return " ".join(lines)
+
+
+class NeedsApproval(Value, tag_field="outcome", tag="needs_approval"):
+    """Nothing was written: a person should say yes first.
+
+    `why` are the reasons and `diffs` what would change.  After the yes the same edit is applied again with `base=pin`
+    and `approved=True`: what was shown is what is merged.
+    """
+
+    why: tuple[str, ...]
+    diffs: tuple[DiffBlock, ...]
+    pin: str
+
+    @property
+    def text(self) -> str:
+        """The question's reason."""
+        return "This memory edit needs a person's yes: " + "; ".join(self.why) + "."
+
+
+class HeldBack(Value, tag_field="outcome", tag="held_back"):
+    """Untrusted text: it waits in the pending list under `id`, is not in memory and not shown to the model."""
+
+    id: str
+    label: str
+
+    @property
+    def text(self) -> str:
+        """For the model."""
+        return (
+            f"Not in memory yet: the text comes from outside, so it waits for the person's yes (pending {self.id}, for "
+            f"`{self.label}`). Go on without it."
+        )
+
+
+Outcome: TypeAlias = Written | NeedsApproval | HeldBack
+
+
+def diff_of(before: Block | None, after: Block | None) -> DiffBlock:
+    """The change of a block's value as a unified diff; a change of its settings stands as lines before it."""
+    from difflib import unified_diff
+
+    old, new = _lines(before), _lines(after)
+    lines = [line.rstrip("\n") for line in unified_diff(old, new, lineterm="", n=3)][2:]
+    status = "added" if before is None else "deleted" if after is None else "modified"
+    block = after or before
+    renamed = before is not None and after is not None and before.label != after.label
+    return DiffBlock(
+        path=block.label if block else "",
+        diff="\n".join(lines),
+        status="renamed" if renamed else status,
+        old_path=before.label if renamed and before else "",
+        added=sum(line.startswith("+") for line in lines),
+        removed=sum(line.startswith("-") for line in lines),
+    )
+
+
+def _lines(block: Block | None) -> list[str]:
+    if block is None:
+        return []
+    settings = [f"description: {block.description}"] if block.description else []
+    settings += ["read_only: true"] if block.read_only else []
+    settings.append(f"limit: {block.limit}")
+    return [*settings, "", *(block.value.split("\n") if block.value else ())]

@@ -1,0 +1,113 @@
+"""Provenance: who wrote what into memory, kept as trailers of each commit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from letta_code.core.ids import utc_time
+from letta_code.core.messages import Value
+from letta_code.host.memory_git import Commit
+from letta_code.memory.block import one_line
+
+USER, AGENT, PROGRAM = "user", "agent", "letta"
+TRUSTED, UNTRUSTED = "trusted", "untrusted"
+_TRAILER = re.compile(r"(Letta-[A-Za-z-]+): (.*)")
+
+
+class Provenance(Value):
+    """Where an edit comes from.
+
+    `source` is user, agent, letta (the program itself), tool:<id> or web:<url>; `trust` is trusted or untrusted;
+    `conversation` and `seq` name the event; `reason` is one line of why, for people.
+    """
+
+    source: str = AGENT
+    conversation: str = ""
+    seq: int = 0
+    trust: str = TRUSTED
+    reason: str = ""
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person did it: then nothing is asked."""
+        return self.source == USER
+
+    @property
+    def may_change_protected(self) -> bool:
+        """Read-only blocks are the person's and the program's."""
+        return self.source in (USER, PROGRAM)
+
+    @property
+    def named(self) -> str:
+        """As a person or model reads it: `the person`, `the agent in conv-x at event 12`."""
+        who = {USER: "the person", AGENT: "the agent", PROGRAM: "letta-code"}.get(self.source, self.source)
+        where = f" in {self.conversation}" if self.conversation else ""
+        return who + where + (f" at event {self.seq}" if self.seq else "")
+
+
+class Change(Value):
+    """One commit of memory, as history shows it.
+
+    `labels` are the blocks it changed where it says so; `at` is UTC; `undoes` is the commit that it took back;
+    `approved_by` who said yes to untrusted text.
+    """
+
+    commit: str
+    at: str
+    summary: str
+    provenance: Provenance
+    labels: tuple[str, ...] = ()
+    undoes: str = ""
+    approved_by: str = ""
+
+
+def message(summary: str, by: Provenance, more: Mapping[str, str] | None = None) -> str:
+    """The message of a commit: one line, the reason, and the trailers."""
+    trailers = {
+        "Letta-Conv": by.conversation,
+        "Letta-Seq": str(by.seq) if by.seq else "",
+        "Letta-Source": by.source,
+        "Letta-Trust": by.trust,
+        **(more or {}),
+    }
+    lines = [one_line(summary, 100) or "memory", ""]
+    if by.reason:
+        lines += [one_line(by.reason, 300), ""]
+    lines += [f"{name}: {one_line(value, 1000)}" for name, value in trailers.items() if value]
+    return "\n".join(lines)
+
+
+def trailers(commit: Commit) -> dict[str, str]:
+    """The trailers of a commit: the `Letta-…` lines of its last paragraph."""
+    last = commit.message.rstrip().rpartition("\n\n")[2]
+    found = (_TRAILER.fullmatch(line) for line in last.split("\n"))
+    return {match[1]: match[2] for match in found if match}
+
+
+def change_of(commit: Commit) -> Change:
+    """A commit as a change; one without our trailers was made by a person's git."""
+    said = trailers(commit)
+    seq = said.get("Letta-Seq", "")
+    by = Provenance(
+        source=said.get("Letta-Source", USER),
+        conversation=said.get("Letta-Conv", ""),
+        seq=int(seq) if seq.isdecimal() else 0,
+        trust=said.get("Letta-Trust", TRUSTED),
+    )
+    return Change(
+        commit=commit.sha,
+        at=utc_time(commit.time),
+        summary=commit.message.partition("\n")[0],
+        provenance=by,
+        labels=tuple(said.get("Letta-Blocks", "").split()),
+        undoes=said.get("Letta-Undo", ""),
+        approved_by=said.get("Letta-Approved-By", ""),
+    )
+
+
+def author_of(by: Provenance, agent: str) -> str:
+    """The author's name that git shows."""
+    if by.by_person:
+        return "Person"
+    return "letta-code" if by.source == PROGRAM else agent

@@ -1,0 +1,115 @@
+"""Render: blocks as the prompt's text, byte-stable for a pin, and what changed since as a reminder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from letta_code.memory.block import Block, one_line
+from letta_code.memory.outcome import BlockChange
+from letta_code.memory.view import View
+
+_INTRODUCTION = (
+    "Your memory blocks, as they were when this context began; edits made since are told in reminders. Keep them true "
+    "and short with the memory tools. What they say about code or the world may be out of date: check before you rely "
+    "on it."
+)
+_MOST_FILES = 100
+_WHOLE = 1_200  # characters up to which a changed value is told whole rather than as a diff
+
+# Tags that mean something in a prompt: text of a block can neither close its own nor open one of these. Everything else
+# stays as it is, so that what the model copies into an edit is what stands in the block.
+_TAGS = re.compile(
+    r"<(?=\s*/?\s*(?:memory|memory_files|block|system|system-reminder|user|human|assistant|tool|tool_result|function|"
+    r"instructions|skills?|available_skills|project_instructions)\b)|<(?=\|)",
+    re.IGNORECASE,
+)
+
+
+def escaped(text: str) -> str:
+    """A block's text as the prompt may carry it."""
+    return _TAGS.sub("&lt;", text)
+
+
+def memory_section(view: View) -> str:
+    """The prompt's section of memory: the same bytes for the same blocks."""
+    parts = ["<memory>", _INTRODUCTION, *(_block(block) for block in view.blocks), "</memory>"]
+    others = [block for block in view.others if not block.path.startswith("conflicts/")]
+    if others:
+        parts.append("<memory_files>\nMore of your memory, not shown here; read with the memory tool's view:")
+        parts += [_listed(block) for block in others[:_MOST_FILES]]
+        if len(others) > _MOST_FILES:
+            parts.append(f"and {len(others) - _MOST_FILES} more")
+        parts.append("</memory_files>")
+    return "\n".join(parts)
+
+
+def _block(block: Block) -> str:
+    marks = [f'label="{_attribute(block.label)}"']
+    if block.scope != "agent":
+        marks.append(f'scope="{block.scope}"')
+    if block.description:
+        marks.append(f'description="{_attribute(block.description)}"')
+    marks.append(f'chars="{block.fill}"')
+    if block.read_only:
+        marks.append('read_only="true"')
+    return f"<block {' '.join(marks)}>\n{_shown_value(block)}\n</block>"
+
+
+def _shown_value(block: Block) -> str:
+    """The value; what a hand edit put beyond the limit is not sent, and that is said."""
+    if not block.value:
+        return "(empty)"
+    if block.chars <= block.limit:
+        return escaped(block.value)
+    left = block.chars - block.limit
+    return (
+        f"{escaped(block.value[: block.limit])}\n[{left} more characters are over the limit and not shown: view the "
+        "block, then shorten it]"
+    )
+
+
+def _listed(block: Block) -> str:
+    description = f": {_attribute(block.description)}" if block.description else ""
+    return f"{_attribute(block.label)} ({block.chars} characters){description}"
+
+
+def _attribute(text: str) -> str:
+    return one_line(text, 300).replace('"', "'").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def rendered(block: Block) -> str:
+    """One block as the prompt shows it, for a tool's view."""
+    return _block(block)
+
+
+def reminder(changes: Sequence[BlockChange]) -> str:
+    """What changed in memory since the model last saw it, for a system reminder; "" when nothing did."""
+    if not changes:
+        return ""
+    return "\n".join(["Your memory changed:", *(_told(change) for change in changes)])
+
+
+def _told(change: BlockChange) -> str:
+    who = f" by {one_line(change.by, 200)}" if change.by else ""
+    before, after = change.before, change.after
+    if after is None:
+        return f"`{change.label}` was removed{who}."
+    if before is None:
+        return f"A block came{who}:\n{_block(after)}"
+    if before.value == after.value:
+        return f"`{change.label}` has other settings{who}: {_settings(before, after)}."
+    if after.chars <= _WHOLE or len(change.diff.diff) >= after.chars:
+        return f"`{change.label}` was changed{who}, and is now:\n{_block(after)}"
+    return f"`{change.label}` was changed{who} ({after.fill} characters now):\n{escaped(change.diff.diff)}"
+
+
+def _settings(before: Block, after: Block) -> str:
+    found: list[str] = []
+    if before.label != after.label:
+        found.append(f"its label is now `{after.label}`")
+    if before.description != after.description:
+        found.append(f"its description is now “{escaped(one_line(after.description, 300))}”")
+    if before.read_only != after.read_only:
+        found.append("it is read-only now" if after.read_only else "it can be edited now")
+    return ", ".join(found)

@@ -1,0 +1,66 @@
+"""The blocks that every agent has, before anything was written to them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from letta_code.memory.block import TASK, TODO, Block, Place, clean_value, path_for
+
+PERSONA = """\
+I am letta-code, an agent that works in the terminal and stays: I remember across conversations.
+I keep what I learn about the person, each project and my own mistakes in memory, short and dated, and correct it when
+it is wrong."""
+
+_STANDARD = (
+    Block(
+        label="persona",
+        scope="agent",
+        value=PERSONA,
+        description="Who I am and how I work: principles, habits, what I learned about doing things well.",
+    ),
+    Block(
+        label="human",
+        scope="agent",
+        description="The person I work with: name, role, preferences, how they like answers, what they want kept.",
+    ),
+    Block(
+        label="project",
+        scope="project",
+        description="This project: purpose, layout, commands that build and test it, conventions, decisions, traps.",
+    ),
+    Block(
+        label=TODO,
+        scope="conversation",
+        description="The tasks of this conversation, kept by the Todo tool.",
+    ),
+)
+# Within a scope these come first, in this order; all others follow by label.
+ORDER = ("persona", "human", "project", TASK, TODO)
+
+
+def standard_blocks(place: Place) -> list[Block]:
+    """The standard blocks of a place, as they are before they have a file."""
+    found: list[Block] = []
+    for block in _STANDARD:
+        if (block.scope == "project" and not place.project_key) or (
+            block.scope == "conversation" and not place.conversation_id
+        ):
+            continue
+        path, _, _ = path_for(block.label, block.scope, place)
+        found.append(msgspec.structs.replace(block, path=path, is_new=True))
+    return found
+
+
+def task_block(text: str, place: Place) -> Block:
+    """The read-only block of a headless run: what it was asked to do, whole."""
+    path, scope, _ = path_for(TASK, "conversation", place)
+    text = clean_value(text)
+    return Block(
+        label=TASK,
+        value=text,
+        description="What this run was asked to do. It stays here whatever is compacted.",
+        limit=max(len(text), 1),
+        read_only=True,
+        scope=scope,
+        path=path,
+    )

@@ -1,0 +1,257 @@
+"""Writer: the machinery behind blocks; plans an edit under the lock, guards it, and makes it one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import msgspec
+
+from letta_code.host.git_objects import GitDamage
+from letta_code.host.memory_git import RefMoved
+from letta_code.memory.block import ATTACHED, SUFFIX, BlockError, Place, given_label
+from letta_code.memory.edits import ApplyPatch, Create, Edit
+from letta_code.memory.folder import ATTEMPTS, Folder, Taken, conflict_name
+from letta_code.memory.front_matter import formatted
+from letta_code.memory.guard import risks
+from letta_code.memory.history import History, renamed_trailer
+from letta_code.memory.outcome import BlockChange, NeedsApproval, Written, diff_of
+from letta_code.memory.plan import Planned, plan
+from letta_code.memory.provenance import PROGRAM, USER, Provenance, author_of, change_of, message
+from letta_code.memory.view import Pin, View
+
+T = TypeVar("T")
+
+_VERBS = {"create": "create", "delete": "delete", "rename": "rename", "describe": "describe", "rethink": "rewrite"}
+_VERBS |= {"append": "add to", "insert": "add to", "set_read_only": "protect", "set_limit": "set limit of"}
+_KEPT_VIEWS = 4
+
+
+class Writer:
+    """Reads and writes the agent's own and the shared repository for one place; see `Blocks` for what it promises."""
+
+    def __init__(self, own: Folder, shared: Folder, place: Place, agent: str) -> None:
+        self.own = own
+        self.shared = shared
+        self.place = place
+        self._agent = agent
+        self._views: dict[Pin, View] = {}
+
+    # ------------------------------------------------------------ reading
+
+    def pin(self) -> Pin:
+        """Both repositories as they are now."""
+        return Pin(own=self.own.head(), shared=self.shared.head())
+
+    def view(self, pin: Pin) -> View:
+        """The blocks at a pin."""
+        known = self._views.get(pin)
+        if known is None:
+            known = View(self.own, self.shared, self.place, pin)
+            if known.problems:  # they may be mended any moment
+                return known
+            self._views = {**dict(list(self._views.items())[1 - _KEPT_VIEWS :]), pin: known}
+        return known
+
+    def readable(self, pin: Pin) -> bool:
+        """Whether both commits are there."""
+        pairs = ((self.own, pin.own), (self.shared, pin.shared))
+        return all(not sha or folder.repository.objects.has(sha) for folder, sha in pairs)
+
+    def author(self, by: Provenance) -> str:
+        """The name that a commit carries."""
+        return author_of(by, self._agent)
+
+    # ------------------------------------------------------------ edits
+
+    def again(self, attempt: Callable[[], T]) -> T:
+        """Do something that another git of the person's may get in the way of, up to three times."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return attempt()
+            except RefMoved:
+                continue  # its commit is the newest now
+        try:
+            return attempt()
+        except RefMoved as error:
+            raise BlockError(f"{error}. Nothing was changed. Try again.") from error
+
+    def applied(
+        self,
+        edits: Sequence[Edit],
+        by: Provenance,
+        base: str | None,
+        approved: bool,
+        *,
+        more: Mapping[str, str] | None = None,
+        also: Mapping[str, bytes | None] | None = None,
+    ) -> Written | NeedsApproval:
+        """Do edits, all or none; `more` are further trailers of the commit, `also` other files of the agent's own."""
+        folder = self._folder_of(edits)
+        with self.writing(folder, edits) as taken:
+            pin = self.pin()
+            old = pin if base is None else Pin.of(base)
+            seen = self.view(old) if old != pin and self.readable(old) else None
+            planned = plan(edits, self.view(pin), seen, by)
+            _check_one_repository(planned)
+            why = self._risks(planned, by, folder, pin)
+            if why and not approved:
+                diffs = tuple(diff_of(step.before, step.after) for step in planned)
+                return NeedsApproval(why=why, diffs=diffs, pin=str(pin))
+            files = also if also and folder is self.own else {}
+            written = self.write(folder, planned, by, _summary(edits), more=more, also=files)
+        created = [edit.label for edit in edits if isinstance(edit, Create) and edit.scope == "shared"]
+        if created:  # a shared block that nobody sees would be lost to the one who made it
+            self.set_attached([*self.view(self.pin()).attached, *created], by, f"attach {created[0]}")
+        return msgspec.structs.replace(written, pin=str(self.pin()), risks=why, notices=taken.notices)
+
+    def _folder_of(self, edits: Sequence[Edit]) -> Folder:
+        view = self.view(self.pin())
+        for edit in edits:
+            if isinstance(edit, ApplyPatch):
+                continue
+            block = view.get(edit.label)
+            scope = edit.scope if isinstance(edit, Create) else block.scope if block else ""
+            if scope == "shared":
+                return self.shared
+        return self.own
+
+    def writing(self, folder: Folder, edits: Sequence[Edit] = ()) -> AbstractContextManager[Taken]:
+        """The folder's lock, hand edits taken in where the edits go."""
+        below = [*self.place.folders] if folder is self.own else [""]
+        for edit in edits:  # files that are read on demand may have been edited by hand too
+            path = "" if isinstance(edit, ApplyPatch) else given_label(edit.label)
+            below += [path.rpartition("/")[0]] if "/" in path else []
+        return folder.writing(tuple(dict.fromkeys(below)))
+
+    def _risks(self, planned: Sequence[Planned], by: Provenance, folder: Folder, pin: Pin) -> tuple[str, ...]:
+        if by.may_change_protected:
+            return ()
+        head = pin.shared if folder is self.shared else pin.own
+        return tuple(
+            why
+            for step in planned
+            if step.refused is None
+            for why in risks(step.before, step.after, by, self._persons_lines(step, folder, head))
+        )
+
+    def _persons_lines(self, step: Planned, folder: Folder, head: str) -> list[int]:
+        """The lines of a block that a person wrote; looked up only where lines go away."""
+        before, after = step.before, step.after
+        if before is None or before.is_new or not before.value:
+            return []
+        left = set(after.value.split("\n")) if after else set[str]()
+        if left.issuperset(before.value.split("\n")):
+            return []
+        try:
+            commits = History(folder).line_commits(before.path, head)
+            sources = {sha: change_of(folder.repository.commit(sha)).provenance.source for sha in set(commits)}
+        except GitDamage:
+            return []
+        return [number for number, sha in enumerate(commits) if sources[sha] == USER]
+
+    def write(
+        self,
+        folder: Folder,
+        planned: Sequence[Planned],
+        by: Provenance,
+        summary: str,
+        *,
+        more: Mapping[str, str] | None = None,
+        also: Mapping[str, bytes | None] | None = None,
+    ) -> Written:
+        """One commit of what was planned; inside `writing`."""
+        head = folder.head()
+        changes, conflict = _changes(planned, head)
+        changes = {path: data for path, data in changes.items() if data != folder.content(head, path)}
+        changes |= also or {}
+        if not changes:
+            return Written(commit="", pin=str(self.pin()))
+        renames = [(s.before.path, s.after.path) for s in planned if s.before and s.after]
+        renames = [(old, new) for old, new in renames if old != new]
+        labels = " ".join(path.removesuffix(SUFFIX) for path in changes)
+        text = message(summary, by, {**(more or {}), **renamed_trailer(renames), "Letta-Blocks": labels})
+        commit = folder.commit(changes, text, self.author(by), head)
+        self._remember_lines(folder, planned, commit, head)
+        told = (s for s in planned if s.refused is None)
+        return Written(
+            commit=commit,
+            pin=str(self.pin()),
+            changes=tuple(BlockChange(before=s.before, after=s.after, diff=diff_of(s.before, s.after)) for s in told),
+            merged=any(step.merged for step in planned),
+            conflict=conflict,
+        )
+
+    def _remember_lines(self, folder: Folder, planned: Sequence[Planned], commit: str, head: str) -> None:
+        history = History(folder)
+        for step in planned:
+            if step.after is None or step.refused is not None:
+                continue
+            path = step.after.path
+            before = step.before.path if step.before is not None else path
+            old = folder.content(head, before)
+            history.extend(before, path, commit, old, folder.content(commit, path))
+
+    # ------------------------------------------------------------ what the program writes
+
+    def by_program(self, planned: Sequence[Planned], summary: str) -> Written:
+        """Blocks that the program itself keeps."""
+        by = Provenance(source=PROGRAM, conversation=self.place.conversation_id)
+
+        def attempt() -> Written:
+            with self.own.writing(self.place.folders):
+                return self.write(self.own, planned, by, summary)
+
+        return self.again(attempt)
+
+    def set_attached(self, labels: Sequence[str], by: Provenance, summary: str) -> None:
+        """Set which shared blocks the agent sees."""
+        self.put(self.own, {ATTACHED: "".join(f"{label}\n" for label in dict.fromkeys(labels)).encode()}, by, summary)
+
+    def put(
+        self,
+        folder: Folder,
+        changes: Mapping[str, bytes | None],
+        by: Provenance,
+        summary: str,
+        more: Mapping[str, str] | None = None,
+    ) -> str:
+        """Commit files as they are; the commit, or "" when they stood there already."""
+
+        def attempt() -> str:
+            with self.writing(folder):
+                head = folder.head()
+                new = {path: data for path, data in changes.items() if folder.content(head, path) != data}
+                return folder.commit(new, message(summary, by, more), self.author(by), head) if new else ""
+
+        return self.again(attempt)
+
+
+def _check_one_repository(planned: Sequence[Planned]) -> None:
+    shared = {block.scope == "shared" for step in planned for block in (step.before, step.after) if block}
+    if len(shared) > 1:
+        raise BlockError("A patch changes blocks of one repository: shared blocks need a patch of their own.")
+
+
+def _changes(planned: Sequence[Planned], head: str) -> tuple[dict[str, bytes | None], str]:
+    """Path → content of a plan, and the file that keeps the refused side of a conflict."""
+    changes: dict[str, bytes | None] = {}
+    conflict = ""
+    for step in planned:
+        before, after = step.before, step.after
+        if before is not None and (after is None or after.path != before.path):
+            changes[before.path] = None
+        if step.refused is not None and before is not None:
+            conflict = conflict_name(before.path, head)
+            changes[conflict] = formatted(msgspec.structs.replace(before, value=step.refused, read_only=False))
+        elif after is not None and (before is None or before.is_new or after != before):
+            changes[after.path] = formatted(after)
+    return changes, conflict
+
+
+def _summary(edits: Sequence[Edit]) -> str:
+    tags = [str(edit.__struct_config__.tag) for edit in edits]
+    labels = [given_label(edit.label) for edit in edits if not isinstance(edit, ApplyPatch)]
+    verb = _VERBS.get(tags[0], "edit") if len(set(tags)) == 1 else "edit"
+    return f"{verb} {', '.join(dict.fromkeys(labels))}"

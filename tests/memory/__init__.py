@@ -1,0 +1,3 @@
+"""Tests of letta_code.memory."""
+
+from __future__ import annotations
