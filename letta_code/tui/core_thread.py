@@ -138,12 +138,13 @@ class CoreThread:
             self._failure = error
             self._post(_failed(error))
         else:
-            self._attach(self._session)
+            await self._attach(self._session)
         self._opened.set()
 
-    def _attach(self, session: SessionPort) -> None:
+    async def _attach(self, session: SessionPort) -> None:
         self._post(Opened(status=session.status))
         self._pump = self._loop.create_task(self._follow(session))
+        await asyncio.sleep(0)  # it listens before anything is done with the session
 
     async def _switch(self, options: SessionOptions) -> None:
         await self._opened.wait()
@@ -153,7 +154,7 @@ class CoreThread:
             self._pump.cancel()
         with self._lock:
             self._items.clear()
-        self._attach(new)
+        await self._attach(new)
         if old is not None:
             await old.close()
 

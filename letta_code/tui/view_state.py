@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from letta_code.core import events as ev
-from letta_code.core.display import DiffBlock
+from letta_code.core.display import DiffBlock, DisplayBlock
 from letta_code.core.messages import text_of
 from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.cards import (
@@ -95,9 +95,9 @@ class ViewState:
         """Show something that is not in the journal."""
         self.add(NoticeCard(key=self.local_key(), level=level, text=text, hint=hint))
 
-    def say(self, text: str, blocks: tuple[object, ...] = ()) -> None:
+    def say(self, text: str, blocks: tuple[DisplayBlock, ...] = ()) -> None:
         """Show a command's words."""
-        self.add(SayCard(key=self.local_key(), text=text, blocks=blocks))  # type: ignore[arg-type]
+        self.add(SayCard(key=self.local_key(), text=text, blocks=blocks))
 
     # ------------------------------------------------------------ events
 

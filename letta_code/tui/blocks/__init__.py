@@ -36,6 +36,6 @@ def _load() -> None:
         importlib.import_module(f"{__name__}.{module.name}")
 
 
-def line(text: str, style: str = "$foreground-muted") -> Static:
+def line(text: str, style: str = "$foreground 75%") -> Static:
     """One quiet line of plain text."""
     return Static(Content.styled(text, style), markup=False, classes="line")

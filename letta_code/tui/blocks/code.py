@@ -78,7 +78,7 @@ class Code(Widget):
                 start += len(piece)
                 lines.append(self._backed(row.kind, piece, width))
         if self._footer:
-            lines.append(Content.styled(self._footer, "$foreground-muted"))
+            lines.append(Content.styled(self._footer, "$foreground 75%"))
         self._places, self._content = places, Content("\n").join(lines)
 
     def _backed(self, kind: str, piece: Content, width: int) -> Content:
@@ -142,7 +142,7 @@ class Gutter(Static):
             sign = _SIGNS.get(row.kind, " ") if not start else " "
             text = f"{number:>{self._digits}} {sign} "
             back = "" if self.app.current_theme.ansi else _BACKGROUNDS.get(row.kind, "")
-            lines.append(Content.styled(text, f"{_GUTTERS.get(row.kind, '$foreground-muted')} {back}"))
+            lines.append(Content.styled(text, f"{_GUTTERS.get(row.kind, '$foreground 75%')} {back}"))
         return Content("\n").join(lines)
 
 

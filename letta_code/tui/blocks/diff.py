@@ -36,7 +36,7 @@ def diff_rows(text: str) -> list[Row]:
         if hunk:
             old, new = int(hunk[1]), int(hunk[2])
             if rows:
-                rows.append(Row("hunk", "", Content.styled(hunk[3], "$foreground-muted")))
+                rows.append(Row("hunk", "", Content.styled(hunk[3], "$foreground 75%")))
             continue
         sign, body = raw[:1], Content(raw[1:].replace("\t", "    "))
         if sign == "+":
@@ -46,7 +46,7 @@ def diff_rows(text: str) -> list[Row]:
             rows.append(Row("removed", str(old), body))
             old += 1
         elif sign == "\\":
-            rows.append(Row("hunk", "", Content.styled(raw, "$foreground-muted")))
+            rows.append(Row("hunk", "", Content.styled(raw, "$foreground 75%")))
         elif raw or rows:
             rows.append(Row("same", str(new), body))
             old, new = old + 1, new + 1

@@ -29,11 +29,11 @@ def shell_content(block: ShellBlock, full: bool) -> Content:
     if output is not None:
         parts.append(output)
     if block.background_id:
-        parts.append(Content.styled(f"runs in the background as {clean(block.background_id)}", "$foreground-muted"))
+        parts.append(Content.styled(f"runs in the background as {clean(block.background_id)}", "$foreground 75%"))
     elif block.exit_code not in (0, None):
         parts.append(Content.styled(f"exit code {block.exit_code}", "$text-error"))
     if full and block.full_output:
-        parts.append(Content.styled(f"whole output: {clean(block.full_output)}", "$foreground-muted"))
+        parts.append(Content.styled(f"whole output: {clean(block.full_output)}", "$foreground 75%"))
     return Content("\n").join(parts)
 
 
@@ -45,6 +45,6 @@ def output_content(output: str, full: bool) -> Content | None:
     head, hidden, tail = (text.split("\n"), 0, []) if full else head_and_tail(text.split("\n"), HEAD, TAIL)
     parts = [Content.styled("\n".join(head), "$foreground 85%")]
     if hidden:
-        parts.append(Content.styled(f"… {hidden:,} lines", "$foreground-muted"))
+        parts.append(Content.styled(f"… {hidden:,} lines", "$foreground 75%"))
         parts.append(Content.styled("\n".join(tail), "$foreground 85%"))
     return Content("\n").join(parts)

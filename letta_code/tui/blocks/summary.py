@@ -20,13 +20,13 @@ def summary(block: object) -> Content | None:
 def _file(block: FileBlock) -> Content:
     lines = len(block.text.rstrip("\n").split("\n")) if block.text else 0
     total = f" of {block.total_lines:,}" if block.total_lines > lines > 0 else ""
-    return Content.styled(f"{lines:,}{total} line{'' if lines == 1 else 's'}" if lines else "", "$foreground-muted")
+    return Content.styled(f"{lines:,}{total} line{'' if lines == 1 else 's'}" if lines else "", "$foreground 75%")
 
 
 @summary.register
 def _matches(block: MatchesBlock) -> Content:
     total = max(block.total, len(block.lines))
-    return Content.styled(f"{total:,} found" if total else "nothing found", "$foreground-muted")
+    return Content.styled(f"{total:,} found" if total else "nothing found", "$foreground 75%")
 
 
 @summary.register
@@ -37,7 +37,7 @@ def _diff(block: DiffBlock) -> Content:
 @summary.register
 def _image(block: ImageBlock) -> Content:
     size = f"{block.width} × {block.height}" if block.width else block.media_type
-    return Content.styled(size, "$foreground-muted")
+    return Content.styled(size, "$foreground 75%")
 
 
 # Blocks whose summary is enough until the card is unfolded.

@@ -24,5 +24,5 @@ def text_content(raw: str, full: bool, *, title: str = "", lines: int = PREVIEW_
     parts: list[Content] = [Content.styled(clean(title), "bold")] if title else []
     parts.append(Content("\n".join(shown)))
     if hidden:
-        parts.append(Content.styled(f"… {hidden:,} more lines", "$foreground-muted"))
+        parts.append(Content.styled(f"… {hidden:,} more lines", "$foreground 75%"))
     return Content("\n").join(parts)

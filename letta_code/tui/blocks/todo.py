@@ -12,7 +12,7 @@ from letta_code.core.display import TodoBlock
 from letta_code.tui.blocks import render
 from letta_code.tui.clean import clean_line
 
-_LOOKS = {"done": ("✓", "$foreground-muted"), "in_progress": ("▸", "$text-accent"), "pending": ("○", "$foreground")}
+_LOOKS = {"done": ("✓", "$foreground 75%"), "in_progress": ("▸", "$text-accent"), "pending": ("○", "$foreground")}
 _SIGNS = {"[x]": "done", "[>]": "in_progress", "[ ]": "pending"}
 
 

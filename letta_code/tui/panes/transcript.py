@@ -199,7 +199,7 @@ class Transcript(VerticalScroll, can_focus=False):
                 await self._marker.remove()
                 self._marker = None
             return
-        text = Content.styled(f"▲ {len(self._earlier):,} earlier — PgUp at the top, or a click", "$foreground-muted")
+        text = Content.styled(f"▲ {len(self._earlier):,} earlier — PgUp at the top, or a click", "$foreground 75%")
         if self._marker is None:
             self._marker = Static(text, markup=False, classes="earlier")
             await self.mount(self._marker, before=0)

@@ -169,7 +169,7 @@ class ConnectCard(Vertical):
             self._note.update(
                 Content.assemble(
                     (clean(str(error)), "$text-error"),
-                    (f"\n{clean(error.hint)}" if error.hint else "", "$foreground-muted"),
+                    (f"\n{clean(error.hint)}" if error.hint else "", "$foreground 75%"),
                 )
             )
             return None
@@ -182,7 +182,7 @@ class ConnectCard(Vertical):
         self._choices.focus()
 
     def _say(self, note: str) -> None:
-        self._note.update(Content.styled(note, "$foreground-muted"))
+        self._note.update(Content.styled(note, "$foreground 75%"))
 
     def _ask_field(self, index: int) -> None:
         self._field = index

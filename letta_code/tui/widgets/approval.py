@@ -54,7 +54,7 @@ class ApprovalCard(Ask):
         )
         if request.reason:
             yield Static(
-                Content.styled(clean_line(request.reason), "$foreground-muted"), markup=False, classes="ask-reason"
+                Content.styled(clean_line(request.reason), "$foreground 75%"), markup=False, classes="ask-reason"
             )
         with VerticalScroll(classes="ask-body", can_focus=False):
             yield from self._body()
@@ -145,10 +145,10 @@ class ApprovalCard(Ask):
         more = f"  ◂▸ {self._offer + 1} of {len(offers)}" if len(offers) > 1 else ""
         self._rule.update(
             Content.assemble(
-                ("Remembered as  ", "$foreground-muted"),
+                ("Remembered as  ", "$foreground 75%"),
                 (visible(offer.pattern), "bold"),
-                (f"  {clean_line(offer.text)}" if offer.text else "", "$foreground-muted"),
-                (more, "$foreground-muted"),
+                (f"  {clean_line(offer.text)}" if offer.text else "", "$foreground 75%"),
+                (more, "$foreground 75%"),
             )
         )
 
@@ -164,7 +164,7 @@ def _whole(block: DisplayBlock) -> Widget:
     if isinstance(block, ShellBlock):
         parts = [Content.styled("$ " + visible(block.command), "bold")]
         if block.cwd:
-            parts.append(Content.styled(f"in {visible(block.cwd)}", "$foreground-muted"))
+            parts.append(Content.styled(f"in {visible(block.cwd)}", "$foreground 75%"))
         return Static(Content("\n").join(parts), markup=False, classes="shell")
     if isinstance(block, TextBlock):
         return Static(visible(block.text), markup=False, classes="text")

@@ -110,10 +110,10 @@ class Choices(Widget, can_focus=True):
             mark = ("[x] " if option.id in self.marked else "[ ] ") if self.several else ""
             line = Content.assemble(
                 ("❯ " if here else "  ", "$text-primary"),
-                (number, "$foreground-muted"),
+                (number, "$foreground 75%"),
                 mark,
                 (option.text, f"{option.style} bold" if here else option.style),
-                (f"  {option.note}" if option.note else "", "$foreground-muted"),
+                (f"  {option.note}" if option.note else "", "$foreground 75%"),
             )
             line = (
                 line.truncate(width, ellipsis=True)

@@ -9,7 +9,7 @@ from textual.widgets import Static
 from letta_code.tui.cards import EndCard, NoticeCard, ReasoningCard, UserCard
 from letta_code.tui.clean import clean, clean_line
 
-_LEVELS = {"info": ("·", "$foreground-muted"), "warning": ("!", "$text-warning"), "error": ("✗", "$text-error")}
+_LEVELS = {"info": ("·", "$foreground 75%"), "warning": ("!", "$text-warning"), "error": ("✗", "$text-error")}
 
 
 class UserView(Static):
@@ -25,7 +25,7 @@ class UserView(Static):
 
 def _user(card: UserCard) -> Content:
     lines = [Content(clean(card.text))] if card.text else []
-    lines += [Content.styled(f"+ {clean_line(name)}", "$foreground-muted") for name in card.attached]
+    lines += [Content.styled(f"+ {clean_line(name)}", "$foreground 75%") for name in card.attached]
     return Content("\n").join(lines)
 
 
@@ -62,11 +62,11 @@ class ReasoningView(Static, can_focus=True):
 
     def _content(self) -> Content:
         if self.full:
-            return Content.styled(clean(self._card.text).strip(), "$foreground-muted italic")
+            return Content.styled(clean(self._card.text).strip(), "$foreground 75% italic")
         lines = clean(self._card.text).strip().split("\n")
         shown = lines[0] if self._card.done else lines[-1]
         word = "Thought" if self._card.done else "Thinking"
-        return Content.assemble((f"{word}  ", "$foreground-muted"), (shown, "$foreground-muted italic"))
+        return Content.assemble((f"{word}  ", "$foreground 75%"), (shown, "$foreground 75% italic"))
 
 
 class NoticeView(Static):
@@ -84,7 +84,7 @@ def _notice(card: NoticeCard) -> Content:
     sign, style = _LEVELS.get(card.level, _LEVELS["info"])
     parts: list[tuple[str, str]] = [(f"{sign} {clean(card.text)}", style)]
     if card.hint:
-        parts.append((f"\n  {clean(card.hint)}", "$foreground-muted"))
+        parts.append((f"\n  {clean(card.hint)}", "$foreground 75%"))
     return Content.assemble(*parts)
 
 

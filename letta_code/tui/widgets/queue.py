@@ -24,9 +24,9 @@ class QueueView(Static):
         if not state.queue:
             return
         hidden = len(state.queue) - SHOWN
-        lines = [Content.styled(f"  and {hidden} before", "$foreground-muted")] if hidden > 0 else []
+        lines = [Content.styled(f"  and {hidden} before", "$foreground 75%")] if hidden > 0 else []
         for waiting in state.queue[-SHOWN:]:
             text = clean_line(waiting.text)
-            lines.append(Content.assemble(("waits  ", "$text-accent"), (text[:300], "$foreground-muted")))
+            lines.append(Content.assemble(("waits  ", "$text-accent"), (text[:300], "$foreground 75%")))
         lines[-1] = lines[-1] + Content.styled("  ↑ takes it back", "$foreground 45%")
         self.update(Content("\n").join(lines))

@@ -50,8 +50,8 @@ class StatusBar(Widget):
         model = Content.styled(
             clean_line(state.model) or "no model: /connect", "$foreground" if state.model else "$text-warning"
         )
-        branch = Content.styled(clean_line(self.branch), "$foreground-muted")
-        folder = Content.styled(clean_line(self.folder), "$foreground-muted")
+        branch = Content.styled(clean_line(self.branch), "$foreground 75%")
+        folder = Content.styled(clean_line(self.folder), "$foreground 75%")
         parts = [mode, model]
         for extra in (branch, folder):
             if extra and Content(" · ").join([*parts, extra]).cell_length <= room:
@@ -64,16 +64,16 @@ def _context(state: ViewState) -> Content:
     if not state.tokens:
         return Content("")
     if not state.window:
-        return Content.styled(f"{_short(state.tokens)} tokens", "$foreground-muted")
+        return Content.styled(f"{_short(state.tokens)} tokens", "$foreground 75%")
     share = state.tokens / state.window
-    style = "$text-warning" if share >= AMBER else "$foreground-muted"
+    style = "$text-warning" if share >= AMBER else "$foreground 75%"
     return Content.styled(f"{_short(state.tokens)}/{_short(state.window)} {share:.0%}", style)
 
 
 def _cost(state: ViewState) -> Content:
     if state.cost is None:
         return Content("")
-    return Content.styled(f"${state.cost:.2f}" if state.cost >= 0.1 else f"${state.cost:.3f}", "$foreground-muted")
+    return Content.styled(f"${state.cost:.2f}" if state.cost >= 0.1 else f"${state.cost:.3f}", "$foreground 75%")
 
 
 def _short(tokens: int) -> str:
@@ -135,7 +135,7 @@ class WorkingLine(Widget):
         frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
         what, style = doing(state, now)
         return Content.assemble(
-            (f"{frame} ", "$text-accent"), (what, style), (f"  {seconds_text(int(passed))}", "$foreground-muted"),
+            (f"{frame} ", "$text-accent"), (what, style), (f"  {seconds_text(int(passed))}", "$foreground 75%"),
             ("  Esc stops", "$foreground 45%"),
         )  # fmt: skip
 

@@ -19,8 +19,8 @@ from letta_code.tui.clean import clean_line
 from letta_code.tui.wording import seconds_text
 
 SIGNS = {
-    "writing": ("…", "$foreground-muted"),
-    "waiting": ("○", "$foreground-muted"),
+    "writing": ("…", "$foreground 75%"),
+    "waiting": ("○", "$foreground 75%"),
     "approval": ("?", "$text-warning"),
     "running": ("●", "$text-accent"),
     "ok": ("✓", "$text-success"),
@@ -135,14 +135,14 @@ class ToolView(Vertical, can_focus=True):
             sign, name, rest = "!", "", title
         parts: list[Content | tuple[str, str]] = [(f"{sign} ", style), (name, "bold"), (rest, "$foreground")]
         if card.status == "writing":
-            parts.append((f" {card.typed:,} characters" if card.typed else "", "$foreground-muted"))
+            parts.append((f" {card.typed:,} characters" if card.typed else "", "$foreground 75%"))
         extras = [extra for block in card.blocks if (extra := summary(block))] if not card.open else []
         for extra in extras[:1]:
             parts += [("  ", ""), extra]
         if card.status in WORDS:
             parts.append((f"  {WORDS[card.status]}", style))
         if card.seconds >= 1 and not card.open:
-            parts.append((f"  {seconds_text(card.seconds)}", "$foreground-muted"))
+            parts.append((f"  {seconds_text(card.seconds)}", "$foreground 75%"))
         if not card.open and not self.full and (card.blocks or card.text.strip()):
             parts.append(("  ▸", "$foreground 45%"))
         return Content.assemble(*parts)

@@ -15,8 +15,8 @@ class Welcome(Static):
     def __init__(self, options: SessionOptions) -> None:
         text = Content.assemble(
             ("letta-code ", "bold $text-primary"),
-            (__version__, "$foreground-muted"),
+            (__version__, "$foreground 75%"),
             ("\n\nSay what should be done in this folder.\n", "$foreground"),
-            ("Shift+Tab changes what may happen without asking  ·  F1 shows all keys", "$foreground-muted"),
+            ("Shift+Tab changes what may happen without asking  ·  F1 shows all keys", "$foreground 75%"),
         )
         super().__init__(text, markup=False, id="welcome")
