@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from letta_code.core.messages import Message, ReasoningPart, Usage, Value
 
@@ -105,6 +105,16 @@ class Finish(Value, tag_field="kind", tag="finish"):
 
 
 StreamPart: TypeAlias = TextPiece | ReasoningPiece | ReasoningDone | CallPiece | UsagePiece | Finish
+
+
+@runtime_checkable
+class LoadsFirst(Protocol):
+    """A model that must be read into memory before it can answer (one on this machine)."""
+
+    @property
+    def loading(self) -> bool:
+        """Whether that is going on now."""
+        ...
 
 
 class ChatModel(Protocol):

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, cast
 
 from letta_code.core.errors import EndpointUnreachable, LettaError, ProviderError
 from letta_code.core.messages import Value
-from letta_code.llm.model import ChatModel, ChatRequest, StreamPart, UsagePiece
+from letta_code.llm.model import ChatModel, ChatRequest, LoadsFirst, StreamPart, UsagePiece
 
 
 class Restarted(Value, tag_field="kind", tag="restarted"):
@@ -46,7 +46,8 @@ class RetryLimits(Value):
 class OnWait(Protocol):
     """Hears what is waited for; the fields are those of the live event `Waiting`.
 
-    Phases: `sent` once a request goes out; `first_part` every tick with the seconds passed until something comes;
+    Phases: `sent` once a request goes out; `first_part` (`loading` while a local model is read into memory) every tick
+    with the seconds passed until something comes;
     `retry` every tick with the seconds left until try number `attempt`, and why.
     """
 
@@ -130,7 +131,7 @@ async def stream_with_retries(
     attempt = 1
     first_fault: float | None = None
     while True:
-        ticker = _Ticker(say, clock, limits.tick_seconds, attempt)
+        ticker = _Ticker(say, clock, limits.tick_seconds, attempt, model)
         began = False
         try:
             async with aclosing(_closable(model.stream(request))) as parts:
@@ -168,7 +169,8 @@ async def _countdown(delay: float, tick: float, clock: Clock) -> AsyncGenerator[
 class _Ticker:
     """Tells every tick how long the first part has been waited for; a timer on the loop, no task."""
 
-    def __init__(self, say: OnWait, clock: Clock, tick: float, attempt: int) -> None:
+    def __init__(self, say: OnWait, clock: Clock, tick: float, attempt: int, model: ChatModel) -> None:
+        self._model = model
         self._say = say
         self._clock = clock
         self._tick = tick
@@ -186,7 +188,8 @@ class _Ticker:
 
     def _tell(self) -> None:
         self._timer = self._loop.call_later(self._tick, self._tell)
-        self._say("first_part", self._clock.now() - self._sent, self._attempt)
+        loading = isinstance(self._model, LoadsFirst) and self._model.loading
+        self._say("loading" if loading else "first_part", self._clock.now() - self._sent, self._attempt)
 
 
 def _closable(parts: AsyncIterator[StreamPart]) -> AsyncGenerator[StreamPart, None]:

@@ -287,3 +287,34 @@ async def test_no_tick_after_a_cancelled_wait_for_the_first_part() -> None:
     await asyncio.sleep(0.1)
     assert len(ear.heard) == heard
     assert model.closed == 1
+
+
+async def test_a_model_that_is_still_being_loaded_says_so_instead_of_waiting() -> None:
+    class Loading:
+        info = ModelInfo(name="local/x")
+        loading = True
+
+        async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
+            await asyncio.sleep(0.05)
+            self.loading = False
+            await asyncio.sleep(0.05)
+            yield TextPiece(text="ok")
+            yield Finish(reason="stop")
+
+        async def close(self) -> None:
+            pass
+
+    heard: list[str] = []
+
+    def hear(phase: str, seconds: float, attempt: int = 1, reason: str = "") -> None:
+        heard.append(phase)
+
+    request = ChatRequest(system="", tools=(), messages=())
+    parts = [
+        p async for p in stream_with_retries(Loading(), request, limits=RetryLimits(tick_seconds=0.02), on_wait=hear)
+    ]
+    assert parts[0] == TextPiece(text="ok")
+    assert heard[0] == "sent"
+    assert "loading" in heard
+    assert "first_part" in heard
+    assert heard.index("loading") < heard.index("first_part")
