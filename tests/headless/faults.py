@@ -31,7 +31,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     says: tuple[str, ...]
     answer: str = ""
     asked: int = 0
-    retry: float = 3.0
+    retry: float = 1.2
     first_part: float | None = None
     flags: tuple[str, ...] = ()
     dead: bool = False
