@@ -17,7 +17,7 @@ from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, StoreFull
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
-from letta_code.core.requests import Answer, Approve, Request, Unanswered
+from letta_code.core.requests import Answer, Approve, QuestionRequest, Request, Unanswered
 from letta_code.llm.model import ChatModel, ModelInfo
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 TITLE_LENGTH = 60
 STORAGE_RETRY_SECONDS = 1.0
 NOBODY = (
-    "This call needs a person's approval and nobody can give it in this run. "
-    "Do what you can without it, and say in your answer what could not be done."
+    "Not done: this call needs a person's approval and nobody can give it in this run. Do what you can without it; "
+    "in your answer name what was not done, and that {flag} would allow it."
 )
 NOBODY_TO_ASK = "Nobody can answer questions in this run. Use your best judgement and say which choice you made."
 _ORPHAN = (
@@ -125,7 +125,7 @@ class Session:
     @property
     def running(self) -> bool:
         """Whether a run goes on."""
-        return self._task is not None and not self._task.done()
+        return self._run is not None
 
     @property
     def model_info(self) -> ModelInfo | None:
@@ -187,13 +187,17 @@ class Session:
 
     async def _work(self, run: Run) -> None:
         """Runs, one after the other, until nothing is queued."""
-        while True:
-            await run.work()
-            waiting = run.queued()
-            if not waiting or run.stopped or run.reason != ev.StopReason.DONE or self._closed:
-                break
-            run = self._run = Run(self, self._model, messages=waiting)
-        self._run = None
+        try:
+            while True:
+                await run.work()
+                async with self._sending:  # what is said now either is queued already or starts a run of its own
+                    waiting = run.queued()
+                    if not waiting or run.stopped or run.reason != ev.StopReason.DONE or self._closed:
+                        self._run = None
+                        return
+                    run = self._run = Run(self, self._model, messages=waiting)
+        finally:
+            self._run = None
 
     async def unqueue(self, client_id: str) -> bool:
         """Take a queued message back."""
@@ -224,8 +228,7 @@ class Session:
         """Ask the person and wait for the first answer."""
         await self.commit(ev.RequestMade(request=request))
         if not self.options.interactive:
-            words = NOBODY if request.__struct_config__.tag == "approval" else NOBODY_TO_ASK
-            stands = await self.answer(request.request_id, Unanswered(reason=words), by=self.options.face)
+            stands = await self.answer(request.request_id, Unanswered(reason=_nobody(request)), by=self.options.face)
             return stands.answer
         waiter = self._waiters.setdefault(request.request_id, asyncio.get_running_loop().create_future())
         try:
@@ -251,9 +254,9 @@ class Session:
 
     async def interrupt(self) -> None:
         """Stop the run; the history is balanced and durable when this returns."""
-        if self._run is not None and self.running:
+        if self._run is not None:
             await self._run.begun.wait()  # a task that is cancelled before its first step never runs at all
-        if self._run is not None and self._task is not None and not self._task.done():
+        if self._run is not None and self._task is not None:
             self._run.stop(ev.StopReason.INTERRUPTED, self._task)
             await asyncio.wait([self._task])
 
@@ -288,8 +291,8 @@ class Session:
         """Wait until nothing runs; the last run's end."""
         while self.running and self._task is not None:
             await asyncio.wait([self._task])
-        if self._task is not None and not self._task.cancelled() and (error := self._task.exception()):
-            raise error
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()  # raises what a bug let through
         return self.history.last_run
 
     async def recover(self) -> bool:
@@ -381,6 +384,14 @@ class Session:
 
     def _run_id(self) -> str:
         return self._run.run_id if self._run else ""
+
+
+def _nobody(request: Request) -> str:
+    """What the model is told when nobody can answer."""
+    if isinstance(request, QuestionRequest):
+        return NOBODY_TO_ASK
+    flag = f"--allow '{request.offers[0].pattern}'" if request.offers else "--mode full"
+    return NOBODY.format(flag=flag)
 
 
 def _with_run(event: ev.KnownEvent, run_id: str) -> ev.KnownEvent:

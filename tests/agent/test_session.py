@@ -494,3 +494,17 @@ async def test_mode_full_holds_for_one_start_only() -> None:
     assert session(PlayedModel(), MemoryJournal(journal.events)).status.mode == "ask"
     await one.set_mode("auto")
     assert session(PlayedModel(), MemoryJournal(journal.events)).status.mode == "auto"
+
+
+async def test_whatever_is_said_while_a_run_ends_is_answered() -> None:
+    for n in range(40):
+        journal = MemoryJournal()
+        journal.delay = 0.001
+        one = session(PlayedModel(say("first"), say("second")), journal)
+        await one.send("one")
+        await until(lambda journal=journal: journal.of(ev.AssistantMessage))
+        for _ in range(n):
+            await asyncio.sleep(0)
+        await one.send("two")
+        await asyncio.wait_for(one.idle(), 3)
+        assert [m.text for m in journal.of(ev.AssistantMessage)] == ["first", "second"]
