@@ -12,23 +12,19 @@ from letta_code.agent.context import Context, Counter
 from letta_code.agent.history import History
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.run import Run, Surroundings
+from letta_code.agent.unanswered import reason_for
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, StoreFull
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
-from letta_code.core.requests import Answer, Approve, QuestionRequest, Request, Unanswered
+from letta_code.core.requests import Answer, Approve, Request, Unanswered
 from letta_code.llm.model import ChatModel, ModelInfo
 
 log = logging.getLogger(__name__)
 
 TITLE_LENGTH = 60
 STORAGE_RETRY_SECONDS = 1.0
-NOBODY = (
-    "Not done: this call needs a person's approval and nobody can give it in this run. Do what you can without it; "
-    "in your answer name what was not done, and that {flag} would allow it."
-)
-NOBODY_TO_ASK = "Nobody can answer questions in this run. Use your best judgement and say which choice you made."
 _ORPHAN = (
     "letta-code was stopped while this call was under way; whether it took effect is unknown. "
     "Look at the state before you repeat it."
@@ -228,7 +224,7 @@ class Session:
         """Ask the person and wait for the first answer."""
         await self.commit(ev.RequestMade(request=request))
         if not self.options.interactive:
-            stands = await self.answer(request.request_id, Unanswered(reason=_nobody(request)), by=self.options.face)
+            stands = await self.answer(request.request_id, Unanswered(reason=reason_for(request)), by=self.options.face)
             return stands.answer
         waiter = self._waiters.setdefault(request.request_id, asyncio.get_running_loop().create_future())
         try:
@@ -384,14 +380,6 @@ class Session:
 
     def _run_id(self) -> str:
         return self._run.run_id if self._run else ""
-
-
-def _nobody(request: Request) -> str:
-    """What the model is told when nobody can answer."""
-    if isinstance(request, QuestionRequest):
-        return NOBODY_TO_ASK
-    flag = f"--allow '{request.offers[0].pattern}'" if request.offers else "--mode full"
-    return NOBODY.format(flag=flag)
 
 
 def _with_run(event: ev.KnownEvent, run_id: str) -> ev.KnownEvent:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from letta_code.agent.port import SessionPort
+from letta_code.agent.unanswered import flag_for, reason_for
 from letta_code.core.errors import UsageError
 from letta_code.core.events import (
     AssistantMessage,
@@ -27,7 +28,6 @@ from letta_code.headless.protocol import AnswerInput, Input, InterruptInput, Mod
 from letta_code.headless.result import Denial, exit_code_of, result_of
 
 _FACE = "headless"
-_EDITS = ("Edit", "Write", "ApplyPatch")
 _CATCH_UP_SECONDS = 5.0
 
 
@@ -147,23 +147,3 @@ class Follower:
             denials=tuple(self._denials),
         )
         self._output.result(result)
-
-
-def flag_for(request: ApprovalRequest) -> str:
-    """The flag of the command line that would have allowed a call."""
-    if request.tool in _EDITS and not request.destructive:
-        return "--mode auto"
-    if request.offers:
-        pattern = request.offers[0].pattern.replace("'", "'\\''")
-        return f"--allow '{pattern}'"
-    return "--mode full"
-
-
-def reason_for(request: Request) -> str:
-    """What the model is told when nobody can answer: what to do next, and what the person could change."""
-    if isinstance(request, ApprovalRequest):
-        return (
-            "Not done: this runs without a person, so nobody can approve it. Do what you can without it; in your "
-            f"final answer name what was not done and that {flag_for(request)} would allow it."
-        )
-    return "Nobody is there to answer. Take the most reasonable choice yourself and say in your final answer which."

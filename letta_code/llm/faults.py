@@ -137,7 +137,7 @@ def _classified(status: int, words: str, said: str, after: float | None, asked: 
 
 def _kind(status: int, words: str, asked: Asked) -> tuple[type[ProviderError], str]:
     if status in (400, 413, 422, 429, 500) and _holds(words, _OVERFLOW):
-        return ContextOverflow, "Compact the conversation, or use a model with a larger window."
+        return ContextOverflow, "Start a new conversation (/new), or use a model with a larger window."
     if status == 402 or (status in (400, 403, 429) and _holds(words, _QUOTA)):
         return QuotaExceeded, "Top up or raise the limit of the account, or use another model."
     if status in (401, 403):

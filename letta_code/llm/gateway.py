@@ -147,7 +147,7 @@ class Gateway:
     def _finish(self, reader: ChunkReader) -> Finish:
         if not reader.reason():
             said = f"{self._asked.url} ended its answer in the middle"
-            raise StreamBroken(said, hint="It is tried again; what had come is kept.", url=self._asked.url)
+            raise StreamBroken(said, hint="What had come is kept.", url=self._asked.url)
         return Finish(reason=reader.reason())
 
     def _options(self, request: ChatRequest) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class Gateway:
             return Overloaded(f"{asked.url} timed out: {words[:300]}", status=408, url=asked.url)
         if began or kind == "MidStreamFallbackError":
             said = f"{asked.url} broke off its answer: {words[:300]}"
-            return StreamBroken(said, hint="It is tried again; what had come is kept.", url=asked.url)
+            return StreamBroken(said, hint="What had come is kept.", url=asked.url)
         if status >= 500 or not status:
             unreachable = await self._probe(words)
             if unreachable is not None:

@@ -15,7 +15,7 @@ from letta_code.llm.redact import Secret
 from letta_code.llm.sse import SseParser
 from letta_code.llm.transport import Answer, HttpPost, Watch
 
-_TRIED_AGAIN = "It is tried again; what had come is kept."
+_TRIED_AGAIN = "What had come is kept."
 
 
 class Reader(Protocol):

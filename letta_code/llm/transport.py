@@ -196,7 +196,7 @@ class HttpPost:
                 return
             except httpx.HTTPError as error:
                 said = f"The connection to {url} broke in the middle of an answer: {_words(error)}"
-                raise StreamBroken(said, hint="It is tried again; what had come is kept.", url=url) from error
+                raise StreamBroken(said, hint="What had come is kept.", url=url) from error
 
     def _unreachable(self, error: httpx.HTTPError) -> ProviderError:
         import httpx
@@ -211,7 +211,7 @@ class HttpPost:
             )
         if not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
             said = f"{url} hung up before it answered: {words}"
-            return StreamBroken(said, hint="It is tried again.", url=url)
+            return StreamBroken(said, hint="Send it again.", url=url)
         if isinstance(error, httpx.ConnectTimeout):
             words = f"no connection within {self._limits.connect:g} s"
         unreachable = EndpointUnreachable(f"{url} could not be reached: {words}", hint=_reach_hint(words), url=url)

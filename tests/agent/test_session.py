@@ -273,7 +273,8 @@ async def test_nobody_to_ask_is_a_denial_with_a_reason_and_never_hangs() -> None
     await one.idle()
     ((status, text),) = results(journal)
     assert status == "denied"
-    assert "nobody can give it" in text
+    assert "nobody can approve it" in text
+    assert "--allow 'Act(x)' would allow it" in text
 
 
 async def test_a_tool_can_ask_the_person() -> None:
