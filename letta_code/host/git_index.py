@@ -50,21 +50,23 @@ def whole(files: Mapping[str, Staged]) -> bytes:
     return _content({}, files)
 
 
-def write(index: Path, content: bytes) -> bool:
-    """Put a content in place by git's own lock file; False when another git holds that."""
-    lock = index.with_name(index.name + ".lock")
-    try:
-        descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
-    except FileExistsError:
-        return False
+def write(index: Path, content: bytes, ticket: Path) -> bool:
+    """Put a content in place by git's own lock file; False when another git holds that.
+
+    The lock is another name of `ticket`, a new file of ours: so one that a killed process left can be told from git's.
+    """
+    descriptor = os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         write_all(descriptor, content)
+        lock = index.with_name(index.name + ".lock")
+        try:
+            os.link(ticket, lock)
+        except FileExistsError:
+            return False
         os.replace(lock, index)
-    except OSError:
-        lock.unlink(missing_ok=True)
-        raise
     finally:
         os.close(descriptor)
+        ticket.unlink(missing_ok=True)
     return True
 
 

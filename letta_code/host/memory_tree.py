@@ -143,11 +143,10 @@ class WorkTree:
 
     def prepared(self, files: Mapping[str, bytes | None]) -> dict[str, Path]:
         """Names of scratch files for contents that will be put in place."""
-        return {
-            path: self._repository.scratch / f"file-{os.urandom(8).hex()}"
-            for path, data in files.items()
-            if data is not None
-        }
+        return {path: self._scratch_file() for path, data in files.items() if data is not None}
+
+    def _scratch_file(self) -> Path:
+        return self._repository.scratch / f"file-{os.urandom(8).hex()}"
 
     def place(self, files: Mapping[str, bytes | None], scratch: Mapping[str, Path], record: Record) -> None:
         """Bring working files to new contents (None removes), and the record with them.
@@ -172,7 +171,7 @@ class WorkTree:
             ensure_private_dir(target.parent)
             ready = scratch.get(path)
             if ready is None:
-                ready = self._repository.scratch / f"file-{os.urandom(8).hex()}"
+                ready = self._scratch_file()
                 atomic_write(ready, data, mode=0o600)
             os.replace(ready, target)
             record.files[path] = Seen.of(blob_name(data), target.stat(follow_symlinks=False))
@@ -236,9 +235,9 @@ class WorkTree:
         if content is None:
             files = {path: self._repository.entry(commit, path) for path in self._repository.files(commit)}
             content = git_index.whole({path: self._staged(path, e, record) for path, e in files.items() if e})
-        if not git_index.write(index, content):
+        if not git_index.write(index, content, self._scratch_file()):
             self._repository.remove_if_stale(index.with_name("index.lock"))
-            if not git_index.write(index, content):
+            if not git_index.write(index, content, self._scratch_file()):
                 return
         record.unindexed = []
 
