@@ -73,7 +73,13 @@ class LettaApp(App[int]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number)
+        self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._painted)
+
+    def _resumed(self, _app: App[object]) -> None:
+        # The terminal gave us an empty screen: what textual believes to be on it is not.
+        self.call_later(self.screen.refresh, layout=True)
+        self.call_after_refresh(self.screen.refresh)
 
     def _painted(self) -> None:
         listing = os.environ.get("LETTA_DEBUG_MODULES")
@@ -92,6 +98,7 @@ class LettaApp(App[int]):
         self._history.save_draft(self.chat.prompt.text)
         state = self.chat.state
         self.resume_id = state.conversation_id if state.cards else ""
+        await self.chat.dispatch.close()
         await self._core.stop()
 
     def _wake(self) -> None:

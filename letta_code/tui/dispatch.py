@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, Value
 from letta_code.core.requests import Answer
-from letta_code.tui.cards import ToolCard
+from letta_code.tui.cards import Tail, ToolCard
 from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.ports import Ports
 from letta_code.tui.view_state import ViewState
@@ -59,6 +60,27 @@ class Face(Protocol):
         ...
 
 
+class LiveOutput:
+    """Output of a command that comes on the core's thread, shown on the screen's loop ten times a second at most."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, show: Callable[[str], None]) -> None:
+        self._loop = loop
+        self._show = show
+        self._tail = Tail()
+        self._waiting = False
+
+    def add(self, text: str) -> None:
+        """More output; called on the core's thread."""
+        self._tail.add(self._tail.length, text)
+        if not self._waiting:
+            self._waiting = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, 0.1, self._due)
+
+    def _due(self) -> None:
+        self._waiting = False
+        self._show(self._tail.text)
+
+
 class Context(Value):
     """What a command is given (`CommandContext`)."""
 
@@ -80,6 +102,7 @@ class Dispatch:
         self._ports = ports
         self.commands: Mapping[str, Command] = {}
         self._attached: list[str] = []
+        self._shells: list[asyncio.Task[ShellBlock]] = []
 
     async def load_commands(self) -> None:
         """Import the commands, in the core's thread."""
@@ -179,17 +202,42 @@ class Dispatch:
         card.since = state.clock()
         state.add(card)
         self._face.redraw()
+        output = LiveOutput(asyncio.get_running_loop(), lambda text: self._show_output(card, text))
+        running = asyncio.create_task(self._core.run(shell().run(command, output.add)))
+        self._shells.append(running)
         try:
-            block = await self._core.run(shell().run(command, lambda _text: None))
+            block = await running
         except LettaError as error:
             card.status, card.text = "error", f"{error}\n{error.hint}".strip()
+        except asyncio.CancelledError:
+            card.status = "interrupted"
         else:
             card.status = "ok" if block.exit_code == 0 else "error"
             card.blocks, card.seconds = (block,), block.seconds
             self._attached.append(_attachment(block))
             self._face.flash("The output goes along with your next message.")
+        self._shells.remove(running)
         state.touch(card.key)
         self._face.redraw()
+
+    def _show_output(self, card: ToolCard, text: str) -> None:
+        card.output = text
+        self._face.state.touch(card.key)
+        self._face.redraw()
+
+    def stop_shell(self) -> bool:
+        """Stop the last command that the person started; False when none runs."""
+        if not self._shells:
+            return False
+        self._shells[-1].cancel()
+        return True
+
+    async def close(self) -> None:
+        """Stop what the person started in the shell."""
+        for running in self._shells:
+            running.cancel()
+        if self._shells:
+            await asyncio.wait(self._shells, timeout=3)
 
     # ------------------------------------------------------------ steering
 

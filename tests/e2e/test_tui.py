@@ -117,7 +117,7 @@ def test_suspended_and_continued(opened: Open) -> None:
     terminal.send("before")
     terminal.until("❯ before")
     terminal.send("\x1a")
-    terminal.until(lambda: "T" in Path(f"/proc/{terminal.child.pid}/stat").read_text().rpartition(")")[2].split()[0])
+    terminal.until(stopped(terminal))
     assert terminal.attributes() == terminal.before
     os.kill(terminal.child.pid, signal.SIGCONT)
     terminal.send(" after")
@@ -170,4 +170,35 @@ def test_two_hundred_resizes_end_in_the_right_screen(opened: Open) -> None:
     terminal.send("x")
     terminal.until("❯ x")
     terminal.read(0.5)
-    assert terminal.child.isalive()
+    fresh = opened("work", columns=100, lines=30)
+    fresh.send("fix\r")
+    fresh.until("All 14 tests pass.")
+    fresh.send("x")
+    fresh.until("❯ x")
+    fresh.read(0.5)
+    assert terminal.text == fresh.text
+
+
+@pytest.mark.slow
+def test_twenty_suspends_leave_the_screen_as_it_was(opened: Open) -> None:
+    terminal = opened()
+    terminal.send("words")
+    terminal.until("❯ words")
+    for _ in range(20):
+        before = len(terminal.written)
+        terminal.send("\x1a")
+        terminal.until(stopped(terminal))
+        assert terminal.attributes() == terminal.before
+        os.kill(terminal.child.pid, signal.SIGCONT)
+        terminal.until(lambda: not stopped(terminal)())
+        # all of it is written again: the terminal comes back with an empty screen (which pyte does not show)
+        terminal.until(lambda before=before: b"Say what should be done" in terminal.written[before:])
+    terminal.send("\x04\x03\x03")
+    assert terminal.ended() == 0
+    restored(terminal)
+
+
+def stopped(terminal: Terminal) -> Callable[[], bool]:
+    """Whether the kernel has stopped the process."""
+    stat = Path(f"/proc/{terminal.child.pid}/stat")
+    return lambda: stat.read_text().rpartition(")")[2].split()[0] == "T"

@@ -421,6 +421,31 @@ async def test_a_shell_command_of_the_person_goes_along_with_the_next_message() 
         assert stage.session.sent[0].endswith("$ ls\nREADME.md\n[exit code 0]\nwhy")
 
 
+async def test_a_shell_command_shows_its_output_and_esc_stops_it() -> None:
+    stopped = threading.Event()
+
+    class Shell:
+        async def run(self, command, on_output):
+            try:
+                for number in range(1000):
+                    on_output(f"line {number}\n")
+                    await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                stopped.set()
+                raise
+
+    stage = Stage(ports=Ports(shell=Shell))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        await pilot.press(*"!count", "enter")
+        await until(pilot, lambda: "line 5" in "".join(text_of(w) for w in stage.chat.query(".shell")))
+        await pilot.press("escape")
+        await until(pilot, stopped.is_set)
+        await until(pilot, lambda: "interrupted" in text_of(stage.chat.query_one(".tool-title")))
+        await pilot.press(*"hi", "enter")
+        await until(pilot, lambda: stage.session.sent == ["hi"])
+
+
 async def test_files_are_offered_after_an_at_sign() -> None:
     paths = ["README.md", "src/app.py", "src/apple.py", "tests/test_app.py"]
 

@@ -130,8 +130,9 @@ class Gutter(Static):
         self.styles.width = self._digits + 3
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As high as the code beside it."""
-        return max(len(self._code.places), len(self._code.rows))
+        """As high as the code beside it, at the width that is left for it (it may not have been wrapped to it yet)."""
+        self._code.wrap_to(container.width - width)
+        return len(self._code.places)
 
     def render(self) -> Content:
         """A number, a sign and a blank for each screen line."""

@@ -57,6 +57,15 @@ class Transcript(VerticalScroll, can_focus=False):
         """Follow the end from the start."""
         self.anchor()
 
+    def on_resize(self) -> None:
+        """Draw the scroll bar again: textual leaves it as it was when a resize moves the end."""
+
+        def follow() -> None:
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.refresh()
+
+        self.call_after_refresh(follow)
+
     @property
     def views(self) -> Sequence[Widget]:
         """The mounted cards, in order."""

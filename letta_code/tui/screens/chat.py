@@ -261,6 +261,8 @@ class ChatScreen(Screen[None]):
         if self._state.running:
             self.flash("Stopping…")
             self.run_worker(self.dispatch.interrupt(), group="interrupt")
+        elif self.dispatch.stop_shell():
+            self.flash("Stopping…")
         elif self._state.queue:
             self.run_worker(self.dispatch.take_back(), group="interrupt")
         elif self.focused is not self.prompt.area:
@@ -351,6 +353,7 @@ class ChatScreen(Screen[None]):
         if card is not None:
             card.display = False
             card.remove()  # not awaited: the card itself may be the one who asks for it
+            self.redraw()  # something else may have waited for the place
         self.prompt.display = True
         if focus:
             self.prompt.area.focus()

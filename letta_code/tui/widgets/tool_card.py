@@ -132,7 +132,9 @@ class ToolView(Vertical, can_focus=True):
         if title.startswith(card.name):
             name, rest = card.name, title[len(card.name) :]
         if card.by_person:
-            sign, name, rest = "!", "", title
+            sign, name, rest = "$", "", title
+        if card.by_person and card.open:
+            rest += "  Esc stops it"
         parts: list[Content | tuple[str, str]] = [(f"{sign} ", style), (name, "bold"), (rest, "$foreground")]
         if card.status == "writing":
             parts.append((f" {card.typed:,} characters" if card.typed else "", "$foreground 75%"))
