@@ -48,7 +48,23 @@ FIRST = Migration(
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST,)
+PASSAGES = Migration(
+    number=2,
+    name="passages",
+    statements=(
+        # `change` is what an index has to look after; `tags` is a JSON array.
+        """CREATE TABLE passages (
+            id TEXT PRIMARY KEY, agent_id TEXT NOT NULL REFERENCES agents (id), content TEXT NOT NULL,
+            tags TEXT NOT NULL, digest TEXT NOT NULL, created_at TEXT NOT NULL, conversation_id TEXT NOT NULL,
+            seq BIGINT NOT NULL, source TEXT NOT NULL, trust TEXT NOT NULL, deleted_at TEXT NOT NULL,
+            change BIGINT NOT NULL)""",
+        "CREATE INDEX passages_by_agent ON passages (agent_id, created_at)",
+        "CREATE INDEX passages_by_digest ON passages (agent_id, digest)",
+        "CREATE INDEX passages_by_change ON passages (change)",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST, PASSAGES)
 
 
 def newest(migrations: Sequence[Migration] = MIGRATIONS) -> int:

@@ -195,8 +195,13 @@ def test_a_file_in_the_place_of_the_home_says_so(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- migrations
 
-_SECOND = Migration(number=2, name="colours", statements=("ALTER TABLE agents ADD COLUMN colour TEXT DEFAULT 'blue'",))
-_BROKEN = Migration(number=2, name="broken", statements=("CREATE TABLE half (id TEXT)", "CREATE TABLE agents (x TEXT)"))
+_NEXT = newest() + 1
+_SECOND = Migration(
+    number=_NEXT, name="colours", statements=("ALTER TABLE agents ADD COLUMN colour TEXT DEFAULT 'blue'",)
+)
+_BROKEN = Migration(
+    number=_NEXT, name="broken", statements=("CREATE TABLE half (id TEXT)", "CREATE TABLE agents (x TEXT)")
+)
 
 
 async def test_an_older_store_is_copied_then_brought_up_to_date(store: Store, conversation: str, home: Path) -> None:
@@ -204,8 +209,8 @@ async def test_an_older_store_is_copied_then_brought_up_to_date(store: Store, co
     store.close()
     engine = open_engine(home / "letta.db", home / "run", migrations=(*MIGRATIONS, _SECOND))
     assert engine.reader().query("SELECT colour FROM agents") == [("blue",)]
-    assert engine.reader().schema_version() == 2
-    (copy,) = home.glob("letta.db.version-1.*")
+    assert engine.reader().schema_version() == _NEXT
+    (copy,) = home.glob(f"letta.db.version-{newest()}.*")
     assert str(copy) in engine.notices[0]
     engine.close()
     assert _mode(copy) == 0o600

@@ -1,0 +1,139 @@
+"""Recall: search over every message of every conversation of an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from letta_code.core.events import AssistantMessage, Event, ToolResult, UserMessage
+from letta_code.core.messages import Value, text_of
+from letta_code.memory.block import BlockError
+from letta_code.memory.query import NEWEST, PART, end_time, expressions, searchable, start_time
+from letta_code.store.text_index import MessageHit, Spoken, TextIndex, Window
+
+ROLES = ("user", "assistant", "tool")
+MOST_RESULTS = 50
+BUDGET = 5.0  # seconds that a search may spend on indexing what is new; what is left is said
+
+_LONGEST = 1_000_000  # characters of a message that are searched
+_LONGEST_RESULT = 16_000  # the same of a tool's result: its beginning and its end
+_SHOWN = 400  # characters of a message that was found without words
+# Their results only repeat what stands elsewhere.
+_ECHOES = frozenset({"conversation_search", "archival_memory_search", "memory"})
+
+
+class Found(Value):
+    """A message that was found; `found_by` says how (all words, some words, word beginnings, part, newest)."""
+
+    conversation_id: str
+    seq: int
+    role: str
+    at: str
+    text: str
+    found_by: str
+    message_id: str = ""
+
+
+class Recalled(Value):
+    """What a search gave; `left` is how many events are not indexed yet, and so were not searched."""
+
+    found: tuple[Found, ...]
+    left: int = 0
+
+
+def spoken(event: Event) -> Spoken | None:
+    """What of an event can be searched; what the harness said to the model is not."""
+    match event:
+        case UserMessage():
+            return _spoken("user", event.message_id, text_of(event.content), _LONGEST)
+        case AssistantMessage():
+            calls = "".join(f"\n{call.name} {call.arguments}" for call in event.tool_calls if call.name not in _ECHOES)
+            return _spoken("assistant", event.message_id, event.text + calls, _LONGEST)
+        case ToolResult() if event.name not in _ECHOES:
+            return _spoken("tool", event.message_id, text_of(event.content), _LONGEST_RESULT)
+        case _:
+            return None
+
+
+def _spoken(role: str, message_id: str, text: str, longest: int) -> Spoken | None:
+    if not text.strip():
+        return None
+    if len(text) > longest:
+        text = f"{text[: longest * 3 // 4]}\n…\n{text[-longest // 4 :]}"
+    # Half a surrogate pair cannot be stored; it came from a model's broken text.
+    return Spoken(role=role, message_id=message_id, text=text.encode("utf-8", "replace").decode("utf-8", "replace"))
+
+
+class Recall:
+    """The messages of one agent.  Synchronous: call it off the event loop."""
+
+    def __init__(self, index: TextIndex, agent_id: str) -> None:
+        self._index = index
+        self._agent_id = agent_id
+
+    def catch_up(self, seconds: float | None = None) -> int:
+        """Index what was said since the last time (a background task of a quiet moment); how many events are left."""
+        return self._index.catch_up(self._agent_id, seconds)
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        roles: Sequence[str] = (),
+        conversations: Sequence[str] = (),
+        start_date: str = "",
+        end_date: str = "",
+        limit: int = 10,
+    ) -> Recalled:
+        """The best messages, or the newest for an empty query.
+
+        Filters hold before the limit counts.  A date means that whole day where the person is, both ends included.
+        Raises `BlockError` for arguments that cannot mean anything, `StoreError` when the index cannot be used.
+        """
+        wrong = [role for role in roles if role not in ROLES]
+        if wrong:
+            raise BlockError(f"There is no role {wrong[0]!r}: use {', '.join(ROLES)}.")
+        window = Window(
+            agent_id=self._agent_id,
+            start=start_time(start_date),
+            end=end_time(end_date),
+            roles=tuple(roles),
+            conversations=tuple(conversations),
+        )
+        limit = max(1, min(limit, MOST_RESULTS))
+        left = self.catch_up(BUDGET)
+        return Recalled(found=tuple(self._found(query, window, limit)), left=left)
+
+    def _found(self, query: str, window: Window, limit: int) -> list[Found]:
+        query = searchable(query)
+        if not query:
+            return [_found(hit, NEWEST) for hit in self._index.newest_messages(window, limit)]
+        results: dict[tuple[str, int], Found] = {}
+        for expression in expressions(query):
+            if len(results) >= limit:
+                break
+            for hit in self._index.messages(expression.match, window, limit):
+                results.setdefault((hit.conversation_id, hit.seq), _found(hit, expression.found_by))
+        if not results:  # within words, and in scripts that do not part them
+            for hit in self._index.newest_messages(window, limit, query):
+                results[hit.conversation_id, hit.seq] = _found(hit, PART, query)
+        return list(results.values())[:limit]
+
+
+def _found(hit: MessageHit, found_by: str, part: str = "") -> Found:
+    return Found(
+        conversation_id=hit.conversation_id,
+        seq=hit.seq,
+        role=hit.role,
+        at=hit.at,
+        text=_around(hit.text, part),
+        found_by=found_by,
+        message_id=hit.message_id,
+    )
+
+
+def _around(text: str, part: str) -> str:
+    if len(text) <= _SHOWN:
+        return text
+    at = max(text.lower().find(part.lower()) - _SHOWN // 2, 0) if part else 0
+    end = at + _SHOWN
+    return ("… " if at else "") + text[at:end] + (" …" if end < len(text) else "")

@@ -1,0 +1,361 @@
+"""Text index: full text search of messages and passages (SQLite FTS5), in a file that may be deleted at any time.
+
+It is filled from the store when something is searched, never when something is appended: an append costs what it cost,
+and the store's writer never waits for the index.  All SQL here is SQLite's own: another engine gets another module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from letta_code.core.errors import StoreError
+from letta_code.core.events import Event, decode
+from letta_code.core.messages import Value
+from letta_code.host.files import ensure_private_dir
+from letta_code.store.dialect import Database, Row, SqlValue, connect
+from letta_code.store.engine import Engine
+from letta_code.store.passages import Passage, Passages
+
+_VERSION = 1  # of the tables below: it stands in the file's name, so that two versions never fight over one file
+_PAGE = 500  # events that are indexed in one transaction
+_SNIPPET = 48  # words of a snippet
+_TOKENIZER = "porter unicode61 remove_diacritics 2"
+_TABLES = (
+    "CREATE TABLE marks (name TEXT PRIMARY KEY, mark INTEGER NOT NULL)",
+    """CREATE TABLE messages (
+        id INTEGER PRIMARY KEY, conversation_id TEXT NOT NULL, seq INTEGER NOT NULL, agent_id TEXT NOT NULL,
+        role TEXT NOT NULL, at TEXT NOT NULL, message_id TEXT NOT NULL, text TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX messages_by_place ON messages (conversation_id, seq)",
+    "CREATE INDEX messages_by_time ON messages (agent_id, at)",
+    f"CREATE VIRTUAL TABLE message_text USING fts5 (text, content='messages', content_rowid='id', "
+    f"tokenize='{_TOKENIZER}')",
+    """CREATE TABLE passages (
+        id INTEGER PRIMARY KEY, passage_id TEXT NOT NULL UNIQUE, agent_id TEXT NOT NULL, at TEXT NOT NULL,
+        tags TEXT NOT NULL, text TEXT NOT NULL, body BLOB NOT NULL)""",
+    f"CREATE VIRTUAL TABLE passage_text USING fts5 (text, content='passages', content_rowid='id', "
+    f"tokenize='{_TOKENIZER}')",
+)
+
+
+class Spoken(Value, frozen=True):
+    """What of an event is searched: its role, message id and text."""
+
+    role: str
+    message_id: str
+    text: str
+
+
+class Window(Value, frozen=True):
+    """Which entries are looked at: all filters hold before any is counted.
+
+    `start` and `end` are UTC times (`end` itself is outside), "" for none; `tags` as `all` or any of them.
+    """
+
+    agent_id: str
+    start: str = ""
+    end: str = ""
+    roles: tuple[str, ...] = ()
+    conversations: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    all_tags: bool = False
+
+
+class MessageHit(Value, frozen=True):
+    """A message that was found: `text` is a snippet around the words, or the beginning."""
+
+    conversation_id: str
+    seq: int
+    role: str
+    at: str
+    message_id: str
+    text: str
+    score: float = 0.0
+
+
+class PassageHit(Value, frozen=True):
+    """A passage that was found; a greater `score` is a better match."""
+
+    passage: Passage
+    score: float = 0.0
+
+
+class TextIndex:
+    """The index of one home, in `directory`; made when first needed.  Safe in several threads and processes.
+
+    `of` says what of an event is searched (None: nothing).  Raises `StoreError`; a damaged file is then gone, and the
+    next call makes it anew.
+    """
+
+    def __init__(
+        self, engine: Engine, passages: Passages, directory: Path, of: Callable[[Event], Spoken | None]
+    ) -> None:
+        self._engine = engine
+        self._passages = passages
+        self._path = directory / f"text-{_VERSION}.db"
+        self._of = of
+        self._guard = threading.Lock()
+        self._database: Database | None = None
+
+    def close(self) -> None:
+        """Give the file back."""
+        with self._guard:
+            database, self._database = self._database, None
+            if database is not None:
+                database.close()
+
+    @contextlib.contextmanager
+    def _open(self) -> Generator[Database]:
+        with self._guard:
+            if self._database is None:
+                self._database = self._connected()
+            try:
+                yield self._database
+            except StoreError:
+                if self._database.damage():
+                    self._database.close()
+                    self._database = None
+                    self._remove()
+                raise
+
+    def _connected(self) -> Database:
+        ensure_private_dir(self._path.parent)
+        with contextlib.suppress(StoreError):
+            return self._prepared()
+        self._remove()
+        return self._prepared()
+
+    def _remove(self) -> None:
+        """Throw the file away: it holds only what can be made again."""
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _prepared(self) -> Database:
+        database = connect(self._path, read_only=False)
+        try:
+            database.query("PRAGMA journal_mode = WAL")
+            database.query("PRAGMA synchronous = NORMAL")  # a power loss may cost the last entries: they are made again
+            with database.transaction():
+                if database.schema_version() == 0:
+                    for statement in _TABLES:
+                        database.query(statement)
+                    database.set_schema_version(_VERSION)
+            database.query("SELECT COUNT(*) FROM marks")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    # ------------------------------------------------------------ filling
+
+    def catch_up(self, agent_id: str, seconds: float | None = None) -> int:
+        """Index what was said since the last time; stops after `seconds`; returns how many events are left.
+
+        A conversation whose events were replaced (a restored store) is indexed anew.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        sql = "SELECT id, last_seq FROM conversations WHERE agent_id = ? ORDER BY updated_at DESC"
+        last = {row[0]: int(row[1]) for row in self._engine.reader().query(sql, [agent_id])}
+        with self._open() as database:
+            done = {row[0]: int(row[1]) for row in database.query("SELECT name, mark FROM marks")}
+            self._index_passages(database, done.get("", 0))
+            left = 0
+            for conversation, seq in last.items():
+                mark = done.get(conversation, 0)
+                if mark > seq:
+                    mark = self._forget(database, conversation)
+                while mark < seq and (end is None or time.monotonic() < end):
+                    mark = self._index_page(database, agent_id, conversation, mark)
+                left += seq - mark
+        return left
+
+    def _forget(self, database: Database, conversation: str) -> int:
+        with database.transaction():
+            rows = database.query("SELECT id, text FROM messages WHERE conversation_id = ?", [conversation])
+            for number, text in rows:
+                database.query(
+                    "INSERT INTO message_text (message_text, rowid, text) VALUES ('delete', ?, ?)", [number, text]
+                )
+            database.query("DELETE FROM messages WHERE conversation_id = ?", [conversation])
+            database.query("DELETE FROM marks WHERE name = ?", [conversation])
+        return 0
+
+    def _index_page(self, database: Database, agent_id: str, conversation: str, mark: int) -> int:
+        sql = "SELECT seq, at, body FROM events WHERE conversation_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+        rows = self._engine.reader().query(sql, [conversation, mark, _PAGE])
+        found = [(int(seq), str(at), spoken) for seq, at, body in rows if (spoken := self._spoken(body))]
+        last = int(rows[-1][0]) if rows else mark + 1
+        with database.transaction():
+            # Another process may have indexed these meanwhile: inside the transaction its mark is seen.
+            known = database.query("SELECT mark FROM marks WHERE name = ?", [conversation])
+            if known and int(known[0][0]) != mark:
+                return int(known[0][0])
+            for seq, at, spoken in found:
+                number = database.query(
+                    "INSERT INTO messages (conversation_id, seq, agent_id, role, at, message_id, text) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                    [conversation, seq, agent_id, spoken.role, at, spoken.message_id, spoken.text],
+                )[0][0]
+                database.query("INSERT INTO message_text (rowid, text) VALUES (?, ?)", [number, spoken.text])
+            _set_mark(database, conversation, last)
+        return last
+
+    def _spoken(self, body: object) -> Spoken | None:
+        if not isinstance(body, bytes):
+            return None
+        try:
+            return self._of(decode(body))
+        except msgspec.DecodeError:
+            return None  # damaged: reading the conversation says so
+
+    def catch_up_passages(self) -> None:
+        """Index the passages that changed since the last time; they are few, so always all of them."""
+        with self._open() as database:
+            rows = database.query("SELECT mark FROM marks WHERE name = ''")
+            self._index_passages(database, int(rows[0][0]) if rows else 0)
+
+    def _index_passages(self, database: Database, mark: int) -> None:
+        if mark > self._passages.last_change():
+            with database.transaction():
+                database.query("DELETE FROM passages")
+                database.query("INSERT INTO passage_text (passage_text) VALUES ('rebuild')")
+                _set_mark(database, "", 0)
+            mark = 0
+        while changed := self._passages.changed_since(mark, _PAGE):
+            with database.transaction():
+                for passage in changed:
+                    _put_passage(database, passage)
+                mark = changed[-1].change
+                _set_mark(database, "", mark)
+
+    # ------------------------------------------------------------ searching
+
+    def messages(self, match: str, window: Window, limit: int) -> list[MessageHit]:
+        """The best messages for an FTS5 expression; a forked copy of a message is told once."""
+        where, values = _message_filter(window)
+        sql = (
+            f"SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, "
+            f"snippet(message_text, 0, '', '', ' … ', {_SNIPPET}), -f.rank "
+            "FROM message_text f JOIN messages m ON m.id = f.rowid "
+            f"WHERE message_text MATCH ? AND {where} ORDER BY f.rank, m.at DESC LIMIT ?"
+        )
+        return self._distinct(sql, [match, *values], limit)
+
+    def newest_messages(self, window: Window, limit: int, part: str = "") -> list[MessageHit]:
+        """The newest messages, those that hold `part` word for word where it is given."""
+        where, values = _message_filter(window)
+        if part:
+            where, values = f"{where} AND instr(lower(m.text), ?) > 0", [*values, part.lower()]
+        sql = (
+            "SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, m.text, 0.0 FROM messages m "
+            f"WHERE {where} ORDER BY m.at DESC, m.seq DESC LIMIT ?"
+        )
+        return self._distinct(sql, values, limit)
+
+    def _distinct(self, sql: str, values: Sequence[SqlValue], limit: int) -> list[MessageHit]:
+        asked = limit * 2
+        with self._open() as database:
+            while True:
+                rows = database.query(sql, [*values, asked])
+                found: dict[str, MessageHit] = {}
+                for row in rows:
+                    hit = _message_hit(row)
+                    first = found.setdefault(hit.message_id or f"{hit.conversation_id} {hit.seq}", hit)
+                    if hit.conversation_id < first.conversation_id:  # the older one is the original
+                        found[hit.message_id] = hit
+                if len(found) >= limit or len(rows) < asked:
+                    return list(found.values())[:limit]
+                asked *= 4
+
+    def passages(self, match: str, window: Window, limit: int) -> list[PassageHit]:
+        """The best passages for an FTS5 expression."""
+        where, values = _passage_filter(window)
+        sql = (
+            "SELECT p.body, -f.rank FROM passage_text f JOIN passages p ON p.id = f.rowid "
+            f"WHERE passage_text MATCH ? AND {where} ORDER BY f.rank, p.at DESC LIMIT ?"
+        )
+        with self._open() as database:
+            return [_passage_hit(row) for row in database.query(sql, [match, *values, limit])]
+
+    def newest_passages(self, window: Window, limit: int, part: str = "") -> list[PassageHit]:
+        """The newest passages, those that hold `part` word for word where it is given."""
+        where, values = _passage_filter(window)
+        if part:
+            where, values = f"{where} AND instr(lower(p.text), ?) > 0", [*values, part.lower()]
+        sql = f"SELECT p.body, 0.0 FROM passages p WHERE {where} ORDER BY p.at DESC, p.passage_id DESC LIMIT ?"
+        with self._open() as database:
+            return [_passage_hit(row) for row in database.query(sql, [*values, limit])]
+
+
+def _set_mark(database: Database, name: str, mark: int) -> None:
+    database.query(
+        "INSERT INTO marks (name, mark) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET mark = excluded.mark",
+        [name, mark],
+    )
+
+
+def _put_passage(database: Database, passage: Passage) -> None:
+    rows = database.query("SELECT id, text FROM passages WHERE passage_id = ?", [passage.id])
+    for number, text in rows:
+        database.query("INSERT INTO passage_text (passage_text, rowid, text) VALUES ('delete', ?, ?)", [number, text])
+        database.query("DELETE FROM passages WHERE id = ?", [number])
+    if passage.deleted_at:
+        return
+    text = "\n".join([passage.content, *passage.tags])
+    number = database.query(
+        "INSERT INTO passages (passage_id, agent_id, at, tags, text, body) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        [
+            passage.id,
+            passage.agent_id,
+            passage.created_at,
+            msgspec.json.encode(passage.tags).decode(),
+            text,
+            msgspec.json.encode(passage),
+        ],
+    )[0][0]
+    database.query("INSERT INTO passage_text (rowid, text) VALUES (?, ?)", [number, text])
+
+
+def _times(window: Window, table: str) -> tuple[list[str], list[SqlValue]]:
+    where, values = [f"{table}.agent_id = ?"], list[SqlValue]([window.agent_id])
+    if window.start:
+        where.append(f"{table}.at >= ?")
+        values.append(window.start)
+    if window.end:
+        where.append(f"{table}.at < ?")
+        values.append(window.end)
+    return where, values
+
+
+def _message_filter(window: Window) -> tuple[str, list[SqlValue]]:
+    where, values = _times(window, "m")
+    for column, wanted in (("role", window.roles), ("conversation_id", window.conversations)):
+        if wanted:
+            where.append(f"m.{column} IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+    return " AND ".join(where), values
+
+
+def _passage_filter(window: Window) -> tuple[str, list[SqlValue]]:
+    where, values = _times(window, "p")
+    if window.tags:
+        marks = ", ".join("?" * len(window.tags))
+        count = len(set(window.tags)) if window.all_tags else 1
+        where.append(f"(SELECT COUNT(DISTINCT value) FROM json_each(p.tags) WHERE value IN ({marks})) >= {count}")
+        values += window.tags
+    return " AND ".join(where), values
+
+
+def _message_hit(row: Row) -> MessageHit:
+    return MessageHit(
+        conversation_id=row[0], seq=row[1], role=row[2], at=row[3], message_id=row[4], text=row[5], score=row[6]
+    )
+
+
+def _passage_hit(row: Row) -> PassageHit:
+    return PassageHit(passage=msgspec.json.decode(row[0], type=Passage), score=row[1])
