@@ -71,7 +71,7 @@ class LettaApp(App[int]):
     def on_mount(self) -> None:
         """Everything that may wait until the first frame is on the screen waits."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._painted)

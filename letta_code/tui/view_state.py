@@ -166,7 +166,7 @@ class ViewState:
             case ev.ToolOutput(call_id=call_id, offset=offset, text=text):
                 self._output(call_id, offset, text)
             case ev.Waiting():
-                if self.waiting is None or self.waiting.phase != event.phase or event.phase == "retry":
+                if self.waiting is None or _waits_anew(self.waiting, event):
                     self.waiting_since = self.clock()
                 self.waiting = event
             case ev.ContextMeter():
@@ -364,3 +364,9 @@ class ViewState:
         text = END_TEXTS.get(event.reason, f"Stopped: {event.reason}")
         level = "info" if event.reason in (ev.StopReason.INTERRUPTED, ev.StopReason.DENIED) else "warning"
         self.add(NoticeCard(key=key, level=level, text=text, hint=event.hint))
+
+
+def _waits_anew(before: ev.Waiting, now: ev.Waiting) -> bool:
+    """Whether another wait begins: the phases of one model call are one wait, each pause before a retry is its own."""
+    call = ("sent", "first_part")
+    return now.phase == "retry" or (before.phase != now.phase and not (before.phase in call and now.phase in call))

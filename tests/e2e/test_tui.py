@@ -102,7 +102,7 @@ def test_esc_is_felt_within_a_tenth_of_a_second(opened: Open) -> None:
     terminal.until("Interrupted")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(opened: Open, number: signal.Signals) -> None:
     terminal = opened()
     terminal.send("a draft")

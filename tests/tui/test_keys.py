@@ -358,6 +358,21 @@ async def test_no_is_highlighted_for_what_destroys() -> None:
         await until(pilot, lambda: answers == [Deny()])
 
 
+async def test_esc_at_an_approval_stops_the_run() -> None:
+    answers: list[object] = []
+    stage = Stage(FakeSession(asking(answers=answers)))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        stage.chat.typing_pause = 0.0
+        await pilot.press(*"go", "enter")
+        await until(pilot, lambda: card(stage) is not None)
+        await pilot.press("escape")
+        await until(pilot, lambda: card(stage) is None and not stage.chat.state.running)
+        assert stage.session.interrupts == 1
+        assert answers == []
+        assert stage.chat.prompt.area.has_focus
+
+
 async def test_an_answer_given_elsewhere_takes_the_card_away() -> None:
     answers: list[object] = []
     stage = Stage(FakeSession(asking(answers=answers)))

@@ -259,6 +259,18 @@ def test_a_retry_is_counted_down() -> None:
     assert doing(state, 200.0)[0] == "429 too many requests: try 2 in 0.0 s"
 
 
+def test_a_long_wait_for_the_first_word_is_counted() -> None:
+    now = 100.0
+    state = ViewState(lambda: now)
+    state.apply(ev.Waiting(phase="sent"))
+    assert doing(state, 101.0)[0] == "waiting for the model"
+    now = 110.0
+    state.apply(ev.Waiting(phase="first_part", seconds=10))
+    assert doing(state, 125.0)[0] == "waiting for the model for 25 s"
+    state.apply(ev.Waiting(phase="storage", seconds=1, attempt=4, reason="The disk is full"))
+    assert doing(state, 125.0)[0] == "The disk is full: try 4, until there is room"
+
+
 # ------------------------------------------------------------ colours
 
 

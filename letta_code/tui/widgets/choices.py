@@ -128,7 +128,8 @@ class Choices(Widget, can_focus=True):
         """Arrows, j and k, digits, Enter; space marks where several may be chosen."""
         key = event.key
         if not self.gate():
-            event.stop()
+            if key != "escape":  # to stop is never too early
+                event.stop()
             return
         if key in ("down", "j", "ctrl+n"):
             self.move(1)

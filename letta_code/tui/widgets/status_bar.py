@@ -147,7 +147,10 @@ def doing(state: ViewState, now: float) -> tuple[str, str]:
         left = max(waiting.seconds - (now - state.waiting_since), 0)
         reason = clean_line(waiting.reason) or "the provider did not answer"
         return f"{reason}: try {waiting.attempt} in {seconds_text(int(left))}", "$text-warning"
+    if waiting is not None and waiting.phase == "storage":
+        return f"{clean_line(waiting.reason)}: try {waiting.attempt}, until there is room", "$text-error"
     if waiting is not None:
-        word = {"loading": "loading the model", "sent": "waiting for the model"}.get(waiting.phase, "working")
-        return word, "$foreground"
+        word = {"loading": "loading the model"}.get(waiting.phase, "waiting for the model")
+        passed = now - state.waiting_since
+        return (f"{word} for {seconds_text(int(passed))}" if passed >= 3 else word), "$foreground"
     return "working", "$foreground"
