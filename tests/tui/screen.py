@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from letta_code.agent.port import SessionOptions, SessionPort
@@ -56,6 +58,21 @@ async def until(pilot: Pilot[int], wanted: Callable[[], object], what: str = "",
         assert time.monotonic() < end, what or "waited in vain"
         await pilot.pause(0.01)
     await pilot.pause()
+
+
+def screen_text(app: App[Any]) -> str:
+    """What stands on the screen."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+async def still(pilot: Pilot[int], stage: Stage) -> None:
+    """Until the picture has not changed for three looks."""
+    looks: list[str] = []
+    while len(looks) < 4 or len(set(looks[-4:])) > 1:
+        await pilot.pause(0.05)
+        looks.append(screen_text(stage.app))
+        assert len(looks) < 400, "the picture never stood still"
 
 
 async def ready(pilot: Pilot[int], stage: Stage) -> None:

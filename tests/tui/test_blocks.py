@@ -17,7 +17,7 @@ from letta_code.tui.blocks.code import Code
 from letta_code.tui.blocks.diff import diff_rows
 from letta_code.tui.clean import cap_lines, clean, clean_output, head_and_tail
 from tests.fakes.session import FakeSession
-from tests.tui.screen import Stage, ready, until
+from tests.tui.screen import Stage, ready, screen_text, until
 
 EVIL = (
     "\x1b[2J\x1b[H\x1b]52;c;ZXZpbA==\x07\x1b]0;title\x07\x1b]8;;http://evil\x07link\x1b]8;;\x07"
@@ -36,11 +36,6 @@ class Blocks(App[None]):
     def compose(self) -> ComposeResult:
         for block in self._blocks:
             yield draw(block, full=self._full)
-
-
-def screen_text(app: App[None]) -> str:
-    strips = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
 
 async def shown(*blocks: DisplayBlock, full: bool = True, width: int = 60) -> str:

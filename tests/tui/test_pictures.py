@@ -17,7 +17,7 @@ from letta_code.core.requests import Choice, RuleOffer
 from letta_code.tui.ports import ConnectChoice, ModelRow, Ports
 from tests.fakes.session import FakeSession
 from tests.fakes.tui_demo import ANSWER, DIFF, OUTPUT
-from tests.tui.screen import Stage, ready, until
+from tests.tui.screen import Stage, ready, still, until
 
 SIZES = [(80, 24), (120, 40)]
 Snap = Callable[..., bool]
@@ -39,7 +39,7 @@ def picture(snap: Snap, stage: Stage, size: tuple[int, int], act: Act | None = N
         if act is not None:
             await act(pilot, stage)
         await stage.app.workers.wait_for_complete()
-        await pilot.pause()
+        await still(pilot, stage)
 
     assert snap(stage.app, run_before=before, terminal_size=size)
 
@@ -51,7 +51,6 @@ def said(text: str = "go") -> Act:
         await pilot.press(*text, "enter")
         await until(pilot, lambda: getattr(stage.session, "still", False))
         await until(pilot, lambda: not stage.chat.state.take_changes())
-        await pilot.pause(0.15)
 
     return act
 
@@ -122,7 +121,6 @@ def test_changes(snap_compare: Snap, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[int], stage: Stage) -> None:
         await said()(pilot, stage)
         await pilot.press("ctrl+b")
-        await pilot.pause(0.15)
 
     picture(snap_compare, scene(changed), size, act)
 
@@ -151,7 +149,6 @@ def test_approval(snap_compare: Snap, size: tuple[int, int], kind: str) -> None:
     async def act(pilot: Pilot[int], stage: Stage) -> None:
         await said()(pilot, stage)
         await until(pilot, lambda: stage.chat.query(".ask"))
-        await pilot.pause(0.15)
         if kind == "edit":
             stage.chat.query_one(".ask .choices").move(1)  # type: ignore[attr-defined]
             await pilot.pause()
@@ -170,7 +167,6 @@ def test_question(snap_compare: Snap, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[int], stage: Stage) -> None:
         await said()(pilot, stage)
         await until(pilot, lambda: stage.chat.query(".ask"))
-        await pilot.pause(0.15)
 
     picture(snap_compare, scene(play), size, act)
 
