@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -316,12 +315,13 @@ class Repository:
 
         Takes seconds and holds the lock: for a quiet moment.  Without git they stay loose, which costs only room.
         """
+        import shutil
+        import subprocess
+
         loose = sum(len(_listed(self.git_dir / "objects" / f"{byte:02x}")) for byte in range(256))
         program = shutil.which("git")
         if loose < PACK_FROM or program is None:
             return False
-        import subprocess
-
         environment = {"PATH": os.environ.get("PATH", ""), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
         safe = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.fsync=all"]
         done = subprocess.run(

@@ -13,7 +13,8 @@ from letta_code.safety.terminal import strip_controls
 
 Scope: TypeAlias = Literal["agent", "project", "conversation", "shared"]
 
-DEFAULT_LIMIT = 5_000  # characters
+DEFAULT_LIMIT = 5_000  # characters of a block in context
+FILE_LIMIT = 20_000  # the same of a file that is read on demand
 LARGEST_LIMIT = 100_000
 TODO, TASK = "todo", "task"
 SUFFIX = ".md"

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from letta_code.host.git_packs import GitDamage
 from letta_code.host.memory_git import RefMoved
 from letta_code.memory.block import SUFFIX, TODO, Block, BlockError, Place, given_label
-from letta_code.memory.edits import Delete, Edit, added_text
 from letta_code.memory.folder import Folder
-from letta_code.memory.outcome import BlockChange, Outcome, Written, diff_of
-from letta_code.memory.past import Past
-from letta_code.memory.plan import Planned, edits_of
-from letta_code.memory.provenance import UNTRUSTED, Provenance
+from letta_code.memory.reader import Reader
 from letta_code.memory.standard import standard_blocks, task_block
 from letta_code.memory.view import Pin, View
-from letta_code.memory.waiting import Waiting, held_reason
-from letta_code.memory.writer import Writer
+
+if TYPE_CHECKING:  # what only a write or a look at the past needs is loaded then: reading is on the start path
+    from letta_code.memory.edits import Edit
+    from letta_code.memory.outcome import BlockChange, Outcome, Written
+    from letta_code.memory.past import Past
+    from letta_code.memory.provenance import Provenance
+    from letta_code.memory.waiting import Waiting
+    from letta_code.memory.writer import Writer
 
 WARN_TOKENS = 8_000  # of all blocks in context
 
@@ -49,12 +51,31 @@ class Blocks:
             if name.startswith(".") or "/" in name or "\0" in name:
                 raise BlockError(f"{name!r} cannot name a folder of memory.")
         self.place = Place(project_key=project_key, conversation_id=conversation_id)
-        self._own = Folder(home / "agents" / agent_id / "memory", held_reason)
-        self._shared = Folder(home / "shared" / "memory", held_reason)
-        self._writer = Writer(self._own, self._shared, self.place, agent)
+        self._own = Folder(home / "agents" / agent_id / "memory")
+        self._shared = Folder(home / "shared" / "memory")
+        self._reader = Reader(self._own, self._shared, self.place)
+        self._agent = agent
         self._refuse = refuse
-        self.past = Past(self._writer)
-        self.waiting = Waiting(self._writer)
+
+    @cached_property
+    def _writer(self) -> Writer:
+        from letta_code.memory.writer import Writer
+
+        return Writer(self._reader, self._agent)
+
+    @cached_property
+    def past(self) -> Past:
+        """History, blame, diffs and undo."""
+        from letta_code.memory.past import Past
+
+        return Past(self._writer)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        """Untrusted text and protected hand edits that wait for a person."""
+        from letta_code.memory.waiting import Waiting
+
+        return Waiting(self._writer)
 
     @property
     def root(self) -> Path:
@@ -65,14 +86,13 @@ class Blocks:
 
     def pin(self) -> str:
         """Memory's state now, as a text to be stored with a conversation; costs two file reads."""
-        return str(self._writer.pin())
+        return str(self._reader.pin())
 
     def view(self, pin: str | None = None) -> View:
         """The blocks at a pin (None: now).  A pin that is not in history any more gives what stands now."""
-        wanted = self._writer.pin() if pin is None else Pin.of(pin)
-        if pin is not None and not self._writer.readable(wanted):
-            wanted = self._writer.pin()
-        return self._writer.view(wanted)
+        if pin is None or not self._reader.readable(wanted := Pin.of(pin)):
+            return self._reader.view()
+        return self._reader.view(wanted)
 
     def refresh(self) -> tuple[str, ...]:
         """Take in what a person changed in the files by hand; sentences for the person about it.
@@ -113,9 +133,10 @@ class Blocks:
         """
         if pin == self.pin():
             return ()
-        old, new = self.view(pin), self.view()
-        before = {(block.scope, block.path): block for block in old.blocks}
-        after = {(block.scope, block.path): block for block in new.blocks}
+        from letta_code.memory.outcome import BlockChange, diff_of
+
+        before = {(block.scope, block.path): block for block in self.view(pin).blocks}
+        after = {(block.scope, block.path): block for block in self.view().blocks}
         authors = self._authors_since(pin)
         found: list[BlockChange] = []
         for key in dict.fromkeys([*before, *after]):
@@ -145,6 +166,10 @@ class Blocks:
         what stands now, or merged with it line by line.  `approved`: a person said yes, or nobody is there to be
         asked.  Untrusted text is held back whatever `approved` says.
         """
+        from letta_code.memory.edits import Delete
+        from letta_code.memory.plan import edits_of
+        from letta_code.memory.provenance import UNTRUSTED
+
         edits = list(edits_of(edit))
         self._screen(edits)
         if by.trust == UNTRUSTED:
@@ -154,12 +179,16 @@ class Blocks:
         return self._writer.again(lambda: self._writer.applied(edits, by, base, approved))
 
     def _screen(self, edits: Sequence[Edit]) -> None:
+        from letta_code.memory.edits import added_text
+
         for edit in edits:
             why = self._refuse(added_text(edit)) if self._refuse else ""
             if why:
                 raise BlockError(f"This is not kept in memory: {why}. Nothing was changed.")
 
     def _detached(self, label: str, by: Provenance) -> Written:
+        from letta_code.memory.outcome import Written
+
         self.detach(label, by)
         notice = f"`{given_label(label)}` is shared: it was taken from this agent's memory, and stays for the others."
         return Written(commit=self._own.head(), pin=self.pin(), notices=(notice,))
@@ -167,18 +196,13 @@ class Blocks:
     def ensure(self) -> None:
         """Give the standard blocks their files, so that a person finds them; one commit, none when they are there."""
         present = {block.path for block in self.view().blocks if not block.is_new}
-        planned = [
-            Planned(before=None, after=msgspec.structs.replace(block, is_new=False))
-            for block in standard_blocks(self.place)
-            if block.path not in present and block.label != TODO
-        ]
-        if planned:
-            self._writer.by_program(planned, "the standard blocks")
+        missing = [b for b in standard_blocks(self.place) if b.path not in present and b.label != TODO]
+        if missing:
+            self._writer.keep(missing, "the standard blocks")
 
     def set_task(self, text: str) -> Written:
         """Keep what a headless run was asked to do as its read-only block `task`."""
-        block = task_block(text, self.place)
-        return self._writer.by_program([Planned(before=self.view().get(block.path), after=block)], "the task")
+        return self._writer.keep([task_block(text, self.place)], "the task")
 
     def attach(self, label: str, by: Provenance) -> None:
         """Show a block of the shared memory to this agent; raises `BlockError` when there is none of that label."""

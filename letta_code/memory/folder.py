@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,14 +15,12 @@ from letta_code.host.locks import LockTimeout
 from letta_code.host.memory_git import LOCK_SECONDS, Commit, GitBusy, RefMoved, Repository
 from letta_code.host.memory_tree import HandEdits, Record, WorkTree
 from letta_code.memory.block import ATTACHED, CONFLICTS, PENDING, SUFFIX, BlockError
+from letta_code.memory.front_matter import parsed
 from letta_code.memory.merge import merged
 from letta_code.memory.provenance import USER, Provenance, message
 
 NO_COMMIT = "0" * 40  # where the branch is damaged: what is read then comes from the working files
 ATTEMPTS = 3  # how often a write begins again because another git moved the branch
-
-# May a hand edit of this path be taken in?  Given the content at the branch's end and the edited one; "" or why not.
-Hold = Callable[[str, bytes | None, bytes | None], str]
 
 
 class Taken(Value):
@@ -57,12 +56,12 @@ class Taken(Value):
 class Folder:
     """A repository in `root` (`~/.letta/agents/<agent>/memory`).  Safe to use from several threads and processes."""
 
-    def __init__(self, root: Path, hold: Hold) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.repository = Repository(root)
         self.work = WorkTree(self.repository)
-        self._hold = hold
         self._tidied = False
+        self._guard = threading.Lock()  # threads share the lock object, which excludes other processes only
 
     def head(self) -> str:
         """The newest commit, "" before the first; costs microseconds.  A branch that cannot be read names no commit."""
@@ -97,7 +96,7 @@ class Folder:
         edits = self.work.hand_edits(record, folders)
         head = self.head()
         new = any(
-            path not in record.behind or not self._hold(path, self.content(head, path), data)
+            path not in record.behind or not held_reason(path, self.content(head, path), data)
             for path, data in edits.files.items()
         )
         if not new and record.commit == head:
@@ -110,7 +109,12 @@ class Folder:
 
     @contextlib.contextmanager
     def writing(self, folders: Sequence[str]) -> Iterator[Taken]:
-        """Hold the lock, the repository made and hand edits below these folders taken in first."""
+        """Hold the lock, the repository made and hand edits below these folders taken in first.  Never nested."""
+        with self._guard, self._locked(folders) as taken:
+            yield taken
+
+    @contextlib.contextmanager
+    def _locked(self, folders: Sequence[str]) -> Iterator[Taken]:
         missing = not self.repository.exists and self.repository.lock.path.exists()
         try:
             self.repository.lock.acquire(LOCK_SECONDS)
@@ -199,7 +203,7 @@ class Folder:
         conflicts: list[str] = []
         for path, data in edited.items():
             now = self.content(head, path)
-            why = self._hold(path, now, data)
+            why = held_reason(path, now, data)
             if why:
                 held[path] = why
                 record.behind = [*(other for other in record.behind if other != path), path]
@@ -293,3 +297,15 @@ def _unwritable(error: OSError, root: Path) -> BlockError:
         f"Memory could not be written: {error.strerror or error}. Nothing was changed.",
         hint=f"Make room on the disk, or check the rights of {root}.",
     )
+
+
+def held_reason(path: str, now: bytes | None, hand: bytes | None) -> str:
+    """Why a hand edit is not taken in by itself; "" when it is.
+
+    Whoever can write files can write this one, an agent's shell as well: a read-only block waits for a person.
+    """
+    if path.startswith(f"{PENDING}/"):
+        return "what waits for approval is decided with /memory, not by editing files" if now != hand else ""
+    if now is not None and now != hand and parsed(now).read_only:
+        return "the block is read-only"
+    return ""

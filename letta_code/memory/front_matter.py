@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from letta_code.core.messages import Value
-from letta_code.memory.block import DEFAULT_LIMIT, LARGEST_LIMIT, Block, clean_value, one_line
+from letta_code.memory.block import LARGEST_LIMIT, Block, clean_value, one_line
 
 _FENCE = "---"
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*):(?:[ \t]+(.*?))?[ \t]*")
@@ -20,11 +20,11 @@ _LARGEST_HEAD = 16_384  # characters; a longer front matter is no front matter
 
 
 class Parsed(Value):
-    """What a file says: `extra` are the front matter's other lines, `problem` what was wrong with it."""
+    """What a file says: `limit` is 0 where it names none, `extra` the other lines, `problem` what is wrong."""
 
     value: str
     description: str = ""
-    limit: int = DEFAULT_LIMIT
+    limit: int = 0
     read_only: bool = False
     extra: tuple[str, ...] = ()
     problem: str = ""
@@ -65,7 +65,7 @@ def parsed(data: bytes) -> Parsed:
     return Parsed(
         value=clean_value(body),
         description=_text(fields.get("description")),
-        limit=_limit(fields.get("limit", DEFAULT_LIMIT), problems),
+        limit=_limit(fields["limit"], problems) if "limit" in fields else 0,
         read_only=_flag(fields.get("read_only", False), problems),
         extra=extra,
         problem="; ".join(problems),
@@ -161,7 +161,7 @@ def _limit(value: object, problems: list[str]) -> int:
     if text.isdecimal() and 0 < int(text) <= LARGEST_LIMIT:
         return int(text)
     problems.append(f"limit is {one_line(str(value), 40)!r}, and should be a number up to {LARGEST_LIMIT}")
-    return DEFAULT_LIMIT
+    return 0
 
 
 def _flag(value: object, problems: list[str]) -> bool:

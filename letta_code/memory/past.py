@@ -38,11 +38,11 @@ class Past:
         folder, path = self._place(label)
         found = History(folder).changes(path, limit)
         if not found:
-            self._writer.view(self._writer.pin()).find(label)  # says which blocks there are
+            self._writer.reader.view().find(label)  # says which blocks there are
         return found
 
     def _place(self, label: str) -> tuple[Folder, str]:
-        view = self._writer.view(self._writer.pin())
+        view = self._writer.reader.view()
         block = view.get(label)
         if block is not None:
             return (self._writer.shared if block.scope == "shared" else self._writer.own), block.path
@@ -72,7 +72,7 @@ class Past:
         return tuple(found)
 
     def _block(self, folder: Folder, path: str, data: bytes | None) -> Block | None:
-        view = self._writer.view(self._writer.pin())
+        view = self._writer.reader.view()
         return None if data is None else view.block_of(path, data, shared=folder is self._writer.shared)
 
     def _folder_of(self, commit: str) -> Folder:
@@ -130,7 +130,7 @@ class Past:
 
     def since(self, pin: str) -> list[tuple[Change, tuple[str, ...]]]:
         """The changes after a pin, oldest first, with the paths that each changed; shared ones after the own."""
-        old, now = Pin.of(pin), self._writer.pin()
+        old, now = Pin.of(pin), self._writer.reader.pin()
         pairs = ((self._writer.own, old.own, now.own), (self._writer.shared, old.shared, now.shared))
         with _readable():
             return [entry for folder, start, end in pairs for entry in _between(folder, start, end)]

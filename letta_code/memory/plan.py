@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import msgspec
 
 from letta_code.core.messages import Value
-from letta_code.memory.block import DEFAULT_LIMIT, LARGEST_LIMIT, Block, BlockError, clean_value, one_line, path_for
+from letta_code.memory.block import (
+    DEFAULT_LIMIT,
+    FILE_LIMIT,
+    LARGEST_LIMIT,
+    Block,
+    BlockError,
+    clean_value,
+    one_line,
+    path_for,
+)
 from letta_code.memory.edits import (
     Append,
     ApplyPatch,
@@ -127,7 +136,7 @@ def _created(edit: Create, view: View) -> Planned:
         label=edit.label,
         value=clean_value(edit.value),
         description=one_line(edit.description, 500),
-        limit=_good_limit(edit.limit or DEFAULT_LIMIT),
+        limit=_good_limit(edit.limit or (DEFAULT_LIMIT if in_context else FILE_LIMIT)),
         scope=scope,
         path=path,
         in_context=in_context,

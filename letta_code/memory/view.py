@@ -12,6 +12,8 @@ from letta_code.host.git_objects import GitDamage
 from letta_code.memory.block import (
     ATTACHED,
     CONVERSATIONS,
+    DEFAULT_LIMIT,
+    FILE_LIMIT,
     PENDING,
     SUFFIX,
     Block,
@@ -118,7 +120,7 @@ class View:
             label=label,
             value=said.value,
             description=said.description,
-            limit=said.limit,
+            limit=said.limit or (DEFAULT_LIMIT if in_context else FILE_LIMIT),
             read_only=said.read_only,
             scope=scope,
             path=path,

@@ -7,7 +7,7 @@ from letta_code.core.messages import Value
 from letta_code.host.git_packs import GitDamage
 from letta_code.memory.block import PENDING, Block, BlockError
 from letta_code.memory.edits import Append, Create, Edit
-from letta_code.memory.front_matter import parsed
+from letta_code.memory.folder import held_reason
 from letta_code.memory.outcome import HeldBack, Written, diff_of
 from letta_code.memory.pending import PendingEdit, held_back, read_pending, written_pending
 from letta_code.memory.provenance import USER, Provenance
@@ -67,7 +67,7 @@ class Waiting:
         self._person_only(by)
         entry = self.get(pending_id)
         edit = entry.edit()
-        block = self._writer.view(self._writer.pin()).get(entry.label)
+        block = self._writer.reader.view().get(entry.label)
         if isinstance(edit, Create) and block is not None:  # made by somebody else meanwhile
             edit = Append(label=entry.label, text=entry.quoted)
         elif isinstance(edit, Append) and block is None:  # deleted meanwhile
@@ -111,7 +111,7 @@ class Waiting:
         return found
 
     def _block(self, path: str, data: bytes | None) -> Block | None:
-        return None if data is None else self._writer.view(self._writer.pin()).block_of(path, data)
+        return None if data is None else self._writer.reader.view().block_of(path, data)
 
     def adopt(self, path: str, by: Provenance) -> str:
         """Take a held hand edit in; returns its commit."""
@@ -132,15 +132,3 @@ class Waiting:
         paths = [edit.path for edit in self.held()]
         if path not in paths:
             raise BlockError(f"No hand edit of {path} waits. Waiting: {', '.join(paths) or 'none'}.")
-
-
-def held_reason(path: str, now: bytes | None, hand: bytes | None) -> str:
-    """Why a hand edit is not taken in by itself; "" when it is.
-
-    Whoever can write files can write this one, an agent's shell as well: a read-only block waits for a person.
-    """
-    if path.startswith(f"{PENDING}/"):
-        return "what waits for approval is decided with /memory, not by editing files" if now != hand else ""
-    if now is not None and now != hand and parsed(now).read_only:
-        return "the block is read-only"
-    return ""

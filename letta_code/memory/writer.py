@@ -10,7 +10,7 @@ import msgspec
 
 from letta_code.host.git_objects import GitDamage
 from letta_code.host.memory_git import RefMoved
-from letta_code.memory.block import ATTACHED, SUFFIX, BlockError, Place, given_label
+from letta_code.memory.block import ATTACHED, SUFFIX, Block, BlockError, given_label
 from letta_code.memory.edits import ApplyPatch, Create, Edit
 from letta_code.memory.folder import ATTEMPTS, Folder, Taken, conflict_name
 from letta_code.memory.front_matter import formatted
@@ -19,51 +19,28 @@ from letta_code.memory.history import History, renamed_trailer
 from letta_code.memory.outcome import BlockChange, NeedsApproval, Written, diff_of
 from letta_code.memory.plan import Planned, plan
 from letta_code.memory.provenance import PROGRAM, USER, Provenance, author_of, change_of, message
-from letta_code.memory.view import Pin, View
+from letta_code.memory.reader import Reader
+from letta_code.memory.view import Pin
 
 T = TypeVar("T")
 
 _VERBS = {"create": "create", "delete": "delete", "rename": "rename", "describe": "describe", "rethink": "rewrite"}
 _VERBS |= {"append": "add to", "insert": "add to", "set_read_only": "protect", "set_limit": "set limit of"}
-_KEPT_VIEWS = 4
 
 
 class Writer:
     """Reads and writes the agent's own and the shared repository for one place; see `Blocks` for what it promises."""
 
-    def __init__(self, own: Folder, shared: Folder, place: Place, agent: str) -> None:
-        self.own = own
-        self.shared = shared
-        self.place = place
+    def __init__(self, reader: Reader, agent: str) -> None:
+        self.reader = reader
+        self.own = reader.own
+        self.shared = reader.shared
+        self.place = reader.place
         self._agent = agent
-        self._views: dict[Pin, View] = {}
-
-    # ------------------------------------------------------------ reading
-
-    def pin(self) -> Pin:
-        """Both repositories as they are now."""
-        return Pin(own=self.own.head(), shared=self.shared.head())
-
-    def view(self, pin: Pin) -> View:
-        """The blocks at a pin."""
-        known = self._views.get(pin)
-        if known is None:
-            known = View(self.own, self.shared, self.place, pin)
-            if known.problems:  # they may be mended any moment
-                return known
-            self._views = {**dict(list(self._views.items())[1 - _KEPT_VIEWS :]), pin: known}
-        return known
-
-    def readable(self, pin: Pin) -> bool:
-        """Whether both commits are there."""
-        pairs = ((self.own, pin.own), (self.shared, pin.shared))
-        return all(not sha or folder.repository.objects.has(sha) for folder, sha in pairs)
 
     def author(self, by: Provenance) -> str:
         """The name that a commit carries."""
         return author_of(by, self._agent)
-
-    # ------------------------------------------------------------ edits
 
     def again(self, attempt: Callable[[], T]) -> T:
         """Do something that another git of the person's may get in the way of, up to three times."""
@@ -90,10 +67,10 @@ class Writer:
         """Do edits, all or none; `more` are further trailers of the commit, `also` other files of the agent's own."""
         folder = self._folder_of(edits)
         with self.writing(folder, edits) as taken:
-            pin = self.pin()
+            pin = self.reader.pin()
             old = pin if base is None else Pin.of(base)
-            seen = self.view(old) if old != pin and self.readable(old) else None
-            planned = plan(edits, self.view(pin), seen, by)
+            seen = self.reader.view(old) if old != pin and self.reader.readable(old) else None
+            planned = plan(edits, self.reader.view(pin), seen, by)
             _check_one_repository(planned)
             why = self._risks(planned, by, folder, pin)
             if why and not approved:
@@ -103,11 +80,11 @@ class Writer:
             written = self.write(folder, planned, by, _summary(edits), more=more, also=files)
         created = [edit.label for edit in edits if isinstance(edit, Create) and edit.scope == "shared"]
         if created:  # a shared block that nobody sees would be lost to the one who made it
-            self.set_attached([*self.view(self.pin()).attached, *created], by, f"attach {created[0]}")
-        return msgspec.structs.replace(written, pin=str(self.pin()), risks=why, notices=taken.notices)
+            self.set_attached([*self.reader.view().attached, *created], by, f"attach {created[0]}")
+        return msgspec.structs.replace(written, pin=str(self.reader.pin()), risks=why, notices=taken.notices)
 
     def _folder_of(self, edits: Sequence[Edit]) -> Folder:
-        view = self.view(self.pin())
+        view = self.reader.view()
         for edit in edits:
             if isinstance(edit, ApplyPatch):
                 continue
@@ -167,7 +144,7 @@ class Writer:
         changes = {path: data for path, data in changes.items() if data != folder.content(head, path)}
         changes |= also or {}
         if not changes:
-            return Written(commit="", pin=str(self.pin()))
+            return Written(commit="", pin=str(self.reader.pin()))
         renames = [(s.before.path, s.after.path) for s in planned if s.before and s.after]
         renames = [(old, new) for old, new in renames if old != new]
         labels = " ".join(path.removesuffix(SUFFIX) for path in changes)
@@ -177,7 +154,7 @@ class Writer:
         told = (s for s in planned if s.refused is None)
         return Written(
             commit=commit,
-            pin=str(self.pin()),
+            pin=str(self.reader.pin()),
             changes=tuple(BlockChange(before=s.before, after=s.after, diff=diff_of(s.before, s.after)) for s in told),
             merged=any(step.merged for step in planned),
             conflict=conflict,
@@ -195,13 +172,15 @@ class Writer:
 
     # ------------------------------------------------------------ what the program writes
 
-    def by_program(self, planned: Sequence[Planned], summary: str) -> Written:
-        """Blocks that the program itself keeps."""
+    def keep(self, blocks: Sequence[Block], summary: str) -> Written:
+        """Blocks that the program itself keeps, as they are to be."""
         by = Provenance(source=PROGRAM, conversation=self.place.conversation_id)
 
         def attempt() -> Written:
             with self.own.writing(self.place.folders):
-                return self.write(self.own, planned, by, summary)
+                view = self.reader.view()
+                found = ((view.get(block.path), msgspec.structs.replace(block, is_new=False)) for block in blocks)
+                return self.write(self.own, [Planned(before=old, after=new) for old, new in found], by, summary)
 
         return self.again(attempt)
 

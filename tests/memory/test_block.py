@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letta_code.memory.block import (
-    DEFAULT_LIMIT,
     Block,
     BlockError,
     Place,
@@ -161,7 +160,7 @@ def test_doubtful_protection_protects() -> None:
 
 def test_a_file_without_front_matter_is_a_block() -> None:
     said = parsed(b"just text\r\nmore")
-    assert (said.value, said.limit, said.problem) == ("just text\nmore", DEFAULT_LIMIT, "")
+    assert (said.value, said.limit, said.problem) == ("just text\nmore", 0, "")
 
 
 def test_broken_yaml_still_gives_the_fields_that_can_be_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -86,6 +87,7 @@ def test_files_are_listed_and_read_on_demand(blocks: Blocks) -> None:
     view = blocks.view()
     assert "notes/deploy" not in [block.label for block in view.blocks]
     [other] = view.others
+    assert other.limit == 20_000
     assert (other.label, other.description, other.value) == ("notes/deploy", "how we deploy", "push the button")
 
 
@@ -260,6 +262,20 @@ def test_an_unknown_base_is_no_obstacle(blocks: Blocks) -> None:
     write(blocks, Append(label="human", text="a"))
     write(blocks, Append(label="human", text="b"), base="0" * 40)
     assert value(blocks, "human") == "a\nb"
+
+
+def test_threads_share_one_memory(blocks: Blocks) -> None:
+    def work(name: str) -> None:
+        for number in range(20):
+            write(blocks, Append(label="human", text=f"{name}.{number}"))
+
+    threads = [Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = value(blocks, "human").split("\n")
+    assert sorted(lines) == sorted(f"{name}.{number}" for name in "abcd" for number in range(20))
 
 
 # ---------------------------------------------------------------- what is asked first
