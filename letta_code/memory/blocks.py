@@ -18,7 +18,7 @@ from letta_code.memory.view import Pin, View
 
 if TYPE_CHECKING:  # what only a write or a look at the past needs is loaded then: reading is on the start path
     from letta_code.memory.edits import Edit
-    from letta_code.memory.outcome import BlockChange, Outcome, Written
+    from letta_code.memory.outcome import BlockChange, NeedsApproval, Outcome, Written
     from letta_code.memory.past import Past
     from letta_code.memory.provenance import Provenance
     from letta_code.memory.waiting import Waiting
@@ -177,6 +177,18 @@ class Blocks:
         if isinstance(edit, Delete) and (block := self.view().get(edit.label)) and block.scope == "shared":
             return self._detached(edit.label, by)
         return self._writer.again(lambda: self._writer.applied(edits, by, base, approved))
+
+    def preview(self, edit: Edit, by: Provenance, *, base: str | None = None) -> NeedsApproval:
+        """What an edit would change and why a person would be asked (`why` may be empty); changes nothing.
+
+        Raises `BlockError` as `apply` would.  For approval cards, and for edits that are proposed and done later, with
+        the same `base`.
+        """
+        from letta_code.memory.plan import edits_of
+
+        edits = edits_of(edit)
+        self._screen(edits)
+        return self._writer.preview(edits, by, base)
 
     def _screen(self, edits: Sequence[Edit]) -> None:
         from letta_code.memory.edits import added_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -108,13 +108,13 @@ class Folder:
             return taken
 
     @contextlib.contextmanager
-    def writing(self, folders: Sequence[str]) -> Iterator[Taken]:
+    def writing(self, folders: Sequence[str]) -> Generator[Taken]:
         """Hold the lock, the repository made and hand edits below these folders taken in first.  Never nested."""
         with self._guard, self._locked(folders) as taken:
             yield taken
 
     @contextlib.contextmanager
-    def _locked(self, folders: Sequence[str]) -> Iterator[Taken]:
+    def _locked(self, folders: Sequence[str]) -> Generator[Taken]:
         missing = not self.repository.exists and self.repository.lock.path.exists()
         try:
             self.repository.lock.acquire(LOCK_SECONDS)

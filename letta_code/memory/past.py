@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from letta_code.core.display import DiffBlock
 from letta_code.core.messages import Value
@@ -137,7 +137,7 @@ class Past:
 
 
 @contextlib.contextmanager
-def _readable() -> Iterator[None]:
+def _readable() -> Generator[None]:
     try:
         yield
     except GitDamage as error:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from letta_code.core.display import DiffBlock
 from letta_code.host.git_objects import GitDamage
 from letta_code.host.memory_git import RefMoved
 from letta_code.memory.block import ATTACHED, SUFFIX, Block, BlockError, given_label
@@ -24,8 +25,17 @@ from letta_code.memory.view import Pin
 
 T = TypeVar("T")
 
-_VERBS = {"create": "create", "delete": "delete", "rename": "rename", "describe": "describe", "rethink": "rewrite"}
-_VERBS |= {"append": "add to", "insert": "add to", "set_read_only": "protect", "set_limit": "set limit of"}
+_VERBS = {
+    "append": "add to",
+    "create": "create",
+    "delete": "delete",
+    "describe": "describe",
+    "insert": "add to",
+    "rename": "rename",
+    "rethink": "rewrite",
+    "set_limit": "set limit of",
+    "set_read_only": "protect",
+}
 
 
 class Writer:
@@ -68,20 +78,30 @@ class Writer:
         folder = self._folder_of(edits)
         with self.writing(folder, edits) as taken:
             pin = self.reader.pin()
-            old = pin if base is None else Pin.of(base)
-            seen = self.reader.view(old) if old != pin and self.reader.readable(old) else None
-            planned = plan(edits, self.reader.view(pin), seen, by)
-            _check_one_repository(planned)
-            why = self._risks(planned, by, folder, pin)
+            planned, why = self._planned(edits, by, base, pin, folder)
             if why and not approved:
-                diffs = tuple(diff_of(step.before, step.after) for step in planned)
-                return NeedsApproval(why=why, diffs=diffs, pin=str(pin))
-            files = also if also and folder is self.own else {}
+                return NeedsApproval(why=why, diffs=_diffs(planned), pin=str(pin))
+            files = also if folder is self.own else None
             written = self.write(folder, planned, by, _summary(edits), more=more, also=files)
         created = [edit.label for edit in edits if isinstance(edit, Create) and edit.scope == "shared"]
         if created:  # a shared block that nobody sees would be lost to the one who made it
             self.set_attached([*self.reader.view().attached, *created], by, f"attach {created[0]}")
         return msgspec.structs.replace(written, pin=str(self.reader.pin()), risks=why, notices=taken.notices)
+
+    def preview(self, edits: Sequence[Edit], by: Provenance, base: str | None) -> NeedsApproval:
+        """What `applied` would do and ask, without doing it."""
+        pin = self.reader.pin()
+        planned, why = self._planned(edits, by, base, pin, self._folder_of(edits))
+        return NeedsApproval(why=why, diffs=_diffs(planned), pin=str(pin))
+
+    def _planned(
+        self, edits: Sequence[Edit], by: Provenance, base: str | None, pin: Pin, folder: Folder
+    ) -> tuple[list[Planned], tuple[str, ...]]:
+        old = pin if base is None else Pin.of(base)
+        seen = self.reader.view(old) if old != pin and self.reader.readable(old) else None
+        planned = plan(edits, self.reader.view(pin), seen, by)
+        _check_one_repository(planned)
+        return planned, self._risks(planned, by, folder, pin)
 
     def _folder_of(self, edits: Sequence[Edit]) -> Folder:
         view = self.reader.view()
@@ -205,6 +225,10 @@ class Writer:
                 return folder.commit(new, message(summary, by, more), self.author(by), head) if new else ""
 
         return self.again(attempt)
+
+
+def _diffs(planned: Sequence[Planned]) -> tuple[DiffBlock, ...]:
+    return tuple(diff_of(step.before, step.after) for step in planned)
 
 
 def _check_one_repository(planned: Sequence[Planned]) -> None:

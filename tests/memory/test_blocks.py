@@ -333,6 +333,27 @@ def test_what_may_never_be_kept_is_refused(home: Path) -> None:
     write(blocks, Append(label="human", text="fine"))
 
 
+def test_a_preview_shows_what_would_change_and_changes_nothing(blocks: Blocks, git: Git) -> None:
+    write(blocks, Append(label="human", text="call me Ann"), by=PERSON)
+    before = blocks.pin()
+    shown = blocks.preview(ApplyPatch(patch="*** Update Block: human\n@@\n-call me Ann\n*** Add Block: a\n+1\n"), AGENT)
+    assert [(diff.path, diff.status) for diff in shown.diffs] == [("human", "modified"), ("a", "added")]
+    assert "your own lines" in shown.text
+    assert blocks.preview(Append(label="human", text="x"), AGENT).why == ()
+    with pytest.raises(BlockError, match="no block `nothing`"):
+        blocks.preview(Append(label="nothing", text="x"), AGENT)
+    assert blocks.pin() == before
+    assert git("status", "--short") == ""
+
+
+def test_a_proposal_is_done_later_on_what_stands_then(blocks: Blocks, other: Blocks) -> None:
+    write(blocks, Append(label="human", text="a\nb\nstale"))
+    proposal, pin = "*** Update Block: human\n@@\n-stale\n", blocks.pin()
+    write(other, Append(label="human", text="new meanwhile"))
+    write(blocks, ApplyPatch(patch=proposal), base=pin)
+    assert value(blocks, "human") == "a\nb\nnew meanwhile"
+
+
 # ---------------------------------------------------------------- shared blocks
 
 
