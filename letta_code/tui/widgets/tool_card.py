@@ -10,8 +10,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from letta_code.core.display import DisplayBlock, ShellBlock
 from letta_code.tui.blocks import draw
-from letta_code.tui.blocks.shell import output_content
+from letta_code.tui.blocks.shell import output_content, shell_content
 from letta_code.tui.blocks.summary import ENOUGH, summary
 from letta_code.tui.blocks.text import text_content
 from letta_code.tui.cards import ToolCard
@@ -119,7 +120,7 @@ class ToolView(Vertical, can_focus=True):
             self._live = Static(output_content(card.output, self.full) or "", markup=False, classes="shell")
             return [self._live]
         blocks = [block for block in card.blocks if self.full or not isinstance(block, ENOUGH)]
-        body: list[Widget] = [draw(block, full=self.full) for block in blocks]
+        body: list[Widget] = [draw(block, full=self.full) for block in blocks if not _silent(block, self.full)]
         if card.text.strip() and ((card.status != "ok" and not body) or (self.full and not card.blocks)):
             body.append(Static(text_content(card.text, self.full, lines=4), markup=False, classes="text"))
         return body
@@ -148,3 +149,8 @@ class ToolView(Vertical, can_focus=True):
         if not card.open and not self.full and (card.blocks or card.text.strip()):
             parts.append(("  ▸", "$foreground 45%"))
         return Content.assemble(*parts)
+
+
+def _silent(block: DisplayBlock, full: bool) -> bool:
+    """Whether a command printed nothing and went well: its title says it all."""
+    return isinstance(block, ShellBlock) and not shell_content(block, full)
