@@ -40,7 +40,7 @@ _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
 _PLAN = "The mode is plan: only reading is allowed. Finish the plan and tell the person; they change the mode."
 # What letta-code itself keeps in its home: changed by its own commands only.
 _OWN_FILES = ("letta.db", "config.yaml", "credentials.yaml")
-_OWN_FOLDERS = ("conversations", "run", "projects", "checkpoints", "index")
+_OWN_FOLDERS = ("conversations", "run", "projects", "checkpoints", "index", "agents", "shared")
 
 
 def mode_of(name: str) -> Mode:
