@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol, TypeAlias
 
 from letta_code.agent.draft import Draft
-from letta_code.agent.repeats import STOP_AT, WARN_AT, Repeats
+from letta_code.agent.repeats import Repeats, is_stopped, is_warned
 from letta_code.core.errors import ProviderError
 from letta_code.core.events import (
     AssistantMessage,
@@ -34,8 +34,8 @@ Output: TypeAlias = "tuple[KnownEvent, ...] | LiveEvent"
 _EMPTY = "Your last message was empty. Go on with the task, or say that it is finished and what was done."
 _CUT = "Your last message was cut at the output limit. Go on from where it stopped; use smaller steps."
 _REPEATED = (
-    "\n[This exact call has now given this exact result {count} times. Repeating it will not help: "
-    "try another way, or say what blocks you. The run stops at {stop}.]"
+    "\n[This exact call was made {count} times. Repeating it will not help: try another way, "
+    "or say what blocks you. The run is stopped if this goes on.]"
 )
 NUDGES = 2
 
@@ -182,22 +182,24 @@ async def _run_calls(
     services: Services, calls: Sequence[ToolCall], repeats: Repeats, steps: Steps
 ) -> AsyncGenerator[tuple[KnownEvent, ...], None]:
     """Calls that only read run together and are stored together; the others one by one, in order."""
+    errors: list[str] = []
     all_invalid = True
     for group in _groups(services, calls):
         judged = [await services.judge(call) for call in group]
         all_invalid = all_invalid and not any(j.understood for j in judged)
         results = await _run_group(services, judged)
+        errors += [text_of(d.result.content) for j, d in zip(judged, results, strict=True) if not j.understood]
         counts = [_count(repeats, j, d) for j, d in zip(judged, results, strict=True)]
         yield tuple(e for d, n in zip(results, counts, strict=True) for e in (_warned(d, n), *d.also))
         if any(j.stop for j in judged):
             steps.ended = Ended(reason=StopReason.DENIED)
-        elif max(counts) >= STOP_AT:
+        elif any(is_stopped(*count) for count in counts):
             steps.ended = Ended(reason=StopReason.REPEATED_CALL)
         if steps.ended:
             if behind := _behind(calls, group):
                 yield behind
             return
-    if repeats.invalid(all_invalid):
+    if repeats.invalid("\n".join(errors) if all_invalid else ""):
         steps.ended = Ended(reason=StopReason.REPEATED_ERROR)
 
 
@@ -246,15 +248,15 @@ async def _run_one(services: Services, judged: Judged) -> Done:
     return await services.run(judged)
 
 
-def _count(repeats: Repeats, judged: Judged, done: Done) -> int:
+def _count(repeats: Repeats, judged: Judged, done: Done) -> tuple[int, int]:
     text = done.result.status + text_of(done.result.content)
     return repeats.count(judged.call.name, judged.call.arguments, text, reads_only=judged.reads_only)
 
 
-def _warned(done: Done, count: int) -> ToolResult:
-    if count < WARN_AT:
+def _warned(done: Done, count: tuple[int, int]) -> ToolResult:
+    if not is_warned(*count):
         return done.result
     from msgspec.structs import replace
 
-    warning = TextPart(text=_REPEATED.format(count=count, stop=STOP_AT))
+    warning = TextPart(text=_REPEATED.format(count=max(count)))
     return replace(done.result, content=(*done.result.content, warning))

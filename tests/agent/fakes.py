@@ -169,6 +169,14 @@ class Act(Tool[EchoArgs]):
         return ToolResult.text(f"did {args.text}", state={"last": args.text})
 
 
+class Counting(Act):
+    """Gives another result each time."""
+
+    async def run(self, args: EchoArgs, ctx: ToolContext) -> ToolResult:
+        self.ran.append(args.text)
+        return ToolResult.text(str(len(self.ran)))
+
+
 class Later(Tool[EchoArgs]):
     """A deferred tool."""
 

@@ -15,7 +15,7 @@ from letta_code.core.errors import BadKey, ConfigError, StoreFull
 from letta_code.core.messages import ToolText, text_of
 from letta_code.core.requests import Approve, Deny, Reply
 from letta_code.llm.model import CallPiece, Finish, TextPiece
-from tests.agent.fakes import FakeSurroundings, MemoryJournal, PlayedModel, call, say, session
+from tests.agent.fakes import Counting, FakeSurroundings, MemoryJournal, PlayedModel, call, say, session
 
 
 def balanced(journal: MemoryJournal) -> bool:
@@ -133,14 +133,36 @@ async def test_a_bad_call_is_answered_and_the_run_goes_on(turn: tuple[str, str],
     assert len(text) < 400
 
 
-async def test_three_steps_of_nothing_but_invalid_calls_end_the_run() -> None:
+@pytest.mark.parametrize(
+    ("calls", "steps"),
+    [
+        ([("Nope", f'{{"n":{n}}}') for n in range(9)], 3),  # the same error each time
+        ([(f"No{n}pe", "{}") for n in range(9)], 5),
+        ([("Nope", "{}"), ("Act", '{"text":'), ("Act", '{"text":3}'), ("Act", '{"text":"ok"}')], 0),
+    ],
+)
+async def test_steps_of_nothing_but_invalid_calls_end_the_run_but_are_answered_first(
+    calls: list[tuple[str, str]], steps: int
+) -> None:
     journal = MemoryJournal()
-    one = session(PlayedModel(*[call(("Nope", f'{{"n":{n}}}')) for n in range(9)]), journal)
+    one = session(PlayedModel(*[call(c) for c in calls], say("ok")), journal)
     await one.send("go")
     ended = await one.idle()
     assert ended is not None
-    assert (ended.reason, ended.steps) == ("repeated_error", 3)
+    assert (ended.reason, ended.steps) == (("repeated_error", steps) if steps else ("done", len(calls) + 1))
     assert balanced(journal)
+
+
+async def test_the_same_command_with_another_result_each_time_gets_more_patience_but_not_for_ever() -> None:
+    journal, around = MemoryJournal(), FakeSurroundings()
+    around.tools["Act"] = Counting()
+    one = session(PlayedModel(*[call(("Act", '{"text":"date"}')) for _ in range(20)]), journal, around)
+    await one.send("go")
+    ended = await one.idle()
+    assert ended is not None
+    assert (ended.reason, ended.steps) == ("repeated_call", 10)
+    warned = ["Repeating it will not help" in text for _, text in results(journal)]
+    assert warned == [False] * 4 + [True] * 6
 
 
 async def test_an_identical_call_is_warned_at_three_and_stopped_at_five() -> None:
