@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from letta_code.core.display import ShellBlock
 from letta_code.core.messages import Value
 from letta_code.core.requests import Answer, ApprovalRequest, Approve, Deny, QuestionRequest, Reply
 from letta_code.plain.render import block_lines
@@ -26,7 +27,10 @@ def approval_lines(request: ApprovalRequest) -> list[str]:
         lines.append("  Careful: it may destroy work that nothing brings back.")
     if request.reason:
         lines.append(f"  {visible(request.reason)}")
-    lines += [f"  {line}" for block in request.blocks for line in block_lines(block)]
+    for block in request.blocks:
+        if isinstance(block, ShellBlock):  # never cut: what is not seen cannot be allowed
+            lines += [f"  $ {line}" for line in visible(block.command).rstrip("\n").split("\n")]
+        lines += [f"  {line}" for line in block_lines(block)]
     return lines
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History
+    from prompt_toolkit.output import Output
 
 _HISTORY_LIMIT = 4_000_000
 
@@ -54,20 +55,23 @@ class TerminalReader:
 
     def __init__(self, history_folder: Path, cwd: str) -> None:
         from prompt_toolkit import PromptSession
+        from prompt_toolkit.application import create_app_session
         from prompt_toolkit.output import create_output
         from prompt_toolkit.output.vt100 import Vt100_Output
         from prompt_toolkit.utils import is_dumb_terminal
 
-        # Without an output of ours the library sees a dumb terminal by itself, and then writes no escape sequence.
-        output = None if is_dumb_terminal() else create_output()
+        dumb = is_dumb_terminal()
+        # Without an output of ours the library sees a dumb terminal by itself, and prompts without escape sequences.
+        output = None if dumb else create_output()
         if isinstance(output, Vt100_Output):
             output.enable_cpr = False  # asking where the cursor is confuses simple terminals, and one line needs it not
         self._history = _history(history_folder, cwd)
-        self._prompt: PromptSession[str] = PromptSession(
-            history=self._history, enable_history_search=True, output=output
-        )
-        # A second prompt for answers, so that `1` and `yes` do not fill the history.
-        self._question: PromptSession[str] = PromptSession(output=output)
+        with create_app_session(output=_dumb_output() if dumb else output):
+            self._prompt: PromptSession[str] = PromptSession(
+                history=self._history, enable_history_search=True, output=output
+            )
+            # A second prompt for answers, so that `1` and `yes` do not fill the history.
+            self._question: PromptSession[str] = PromptSession(output=output)
 
     async def line(self, prompt: str, *, remember: bool = False, secret: bool = False) -> str:
         """See `Reader`."""
@@ -78,7 +82,8 @@ class TerminalReader:
         session = self._prompt if remember else self._question
         if not remember:  # what was typed before the question was asked is no answer to it
             termios.tcflush(0, termios.TCIFLUSH)
-        return await session.prompt_async(prompt)
+        # An answer is asked for during a run, whose SIGINT handler the library would take away for good.
+        return await session.prompt_async(prompt, handle_sigint=remember)
 
 
 class PipeReader:
@@ -116,6 +121,17 @@ class PipeReader:
             if kept:
                 loop.call_soon_threadsafe(lines.put_nowait, kept.decode("utf-8", "replace"))
             loop.call_soon_threadsafe(lines.put_nowait, None)
+
+
+def _dumb_output() -> Output:
+    """An output that leaves the cursor alone: the library shows it as soon as a prompt is made, on any terminal."""
+    from prompt_toolkit.output.vt100 import Vt100_Output
+
+    class DumbOutput(Vt100_Output):
+        def show_cursor(self) -> None:
+            """Nothing: it was never hidden."""
+
+    return DumbOutput.from_pty(sys.stdout, term="dumb")
 
 
 class _Line(msgspec.Struct):

@@ -175,8 +175,10 @@ def _(block: ShellBlock) -> Iterable[str]:
     output = [block.output.rstrip("\n")] if block.output.strip() else []
     if block.background_id:
         return [*output, f"running in the background as {block.background_id}"]
-    end = "killed" if block.exit_code is None else f"exit code {block.exit_code}"
     whole = [f"whole output: {block.full_output}"] if block.full_output else []
+    if block.exit_code is None and not block.seconds:  # it has not run, or not by itself
+        return [*output, *whole]
+    end = "killed" if block.exit_code is None else f"exit code {block.exit_code}"
     return [*output, f"{end}, {block.seconds:.1f} s", *whole]
 
 

@@ -113,7 +113,7 @@ def test_tools_waiting_and_ends() -> None:
         (DiffBlock(path="b", diff="", status="renamed", old_path="a"), ["renamed b (was a), +0 -0", ""]),
         (ShellBlock(command="ls", output="x\n", exit_code=1, seconds=0.25, full_output="/tmp/o"),
          ["x", "exit code 1, 0.2 s", "whole output: /tmp/o"]),
-        (ShellBlock(command="ls", output=""), ["killed, 0.0 s"]),
+        (ShellBlock(command="ls", output="", seconds=2.0), ["killed, 2.0 s"]),
         (ShellBlock(command="serve", background_id="sh-1"), ["running in the background as sh-1"]),
         (FileBlock(path="a.py", text="x\ny", total_lines=9), ["a.py, 2 of 9 lines"]),
         (MatchesBlock(query="x", lines=("a:1",), total=4), ["a:1", "… 3 more"]),
@@ -176,6 +176,17 @@ def test_hidden_characters_of_a_call_are_shown() -> None:
     request = ApprovalRequest(request_id="r", call_id="c", tool="Bash", title="$ ls\u202e\x1b[2K", destructive=True)
     lines = dialog.approval_lines(request)
     assert "‹U+202E›" in lines[1] and "\x1b" not in "".join(lines) and "Careful" in lines[2]
+
+
+def test_an_approval_shows_every_line_of_a_command_and_no_end() -> None:
+    command = "\n".join(["echo start", *("true" for _ in range(MOST_LINES)), "rm -rf ~\u202e\x1b[8m\rls"])
+    request = ApprovalRequest(
+        request_id="r", call_id="c", tool="Bash", title="$ echo start", blocks=(ShellBlock(command=command),)
+    )
+    lines = dialog.approval_lines(request)
+    assert lines[2] == "  $ echo start" and len(lines) == MOST_LINES + 4
+    assert lines[-1].strip() and "$ rm -rf ~‹U+202E›‹U+001B›[8m‹U+000D›ls" in lines[-1]
+    assert not any("killed" in line for line in lines)
 
 
 @pytest.mark.parametrize(

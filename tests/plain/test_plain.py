@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -131,6 +132,7 @@ def terminal(path: Path, model: str, term: str) -> pexpect.spawn:  # type: ignor
         dimensions=(24, 80),
         timeout=15,
     )
+    child.logfile_read = io.StringIO()  # all that it wrote, from the first byte
     child.expect("Ctrl-C stops a run")
     prompt(child)
     return child
@@ -157,10 +159,10 @@ def test_a_dumb_terminal_gets_no_escape_sequences(tmp_path: Path) -> None:
     child = terminal(tmp_path, script(tmp_path, {"text": "Hello."}), "dumb")
     child.send("hi there\r")
     child.expect("Hello.")
-    seen = child.before
     child.send("/exit\r")
     child.expect(pexpect.EOF)
-    assert "\x1b" not in seen + child.before
+    seen = child.logfile_read.getvalue()
+    assert "Model: " in seen and "\x1b" not in seen
 
 
 @pytest.mark.parametrize("term", ["dumb", "xterm"])
@@ -180,6 +182,41 @@ def test_ctrl_c_stops_the_run_and_leaves_the_prompt(tmp_path: Path, term: str) -
     prompt(child)
     child.send("go on\r")
     child.expect("And again.")
+    child.send("/exit\r")
+    child.expect(pexpect.EOF)
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_ctrl_c_stops_a_run_after_an_approval_was_given(tmp_path: Path, term: str) -> None:
+    model = script(tmp_path, {"tools": [call("Bash", command="touch began\nsleep 60")]})
+    child = terminal(tmp_path, model, term)
+    child.send("wait\r")
+    child.expect(r"\$ sleep 60")
+    assert "killed" not in child.before
+    child.expect("or say what to do instead:")
+    time.sleep(0.3)  # what is typed before the question is dropped
+    child.send("1\r")
+    began = time.monotonic()
+    while not (tmp_path / "project" / "began").exists() and time.monotonic() < began + 10:
+        time.sleep(0.05)
+    began = time.monotonic()
+    child.sendintr()
+    child.expect("Interrupted")
+    assert time.monotonic() - began < 3
+    prompt(child)
+    child.send("/exit\r")
+    child.expect(pexpect.EOF)
+
+
+def test_ctrl_c_at_an_approval_stops_the_run(tmp_path: Path) -> None:
+    child = terminal(tmp_path, script(tmp_path, {"tools": [call("Bash", command="touch began")]}), "xterm")
+    child.send("wait\r")
+    child.expect("or say what to do instead:")
+    time.sleep(0.3)
+    child.sendintr()
+    child.expect("Stopped|Interrupted")
+    prompt(child)
+    assert not (tmp_path / "project" / "began").exists()
     child.send("/exit\r")
     child.expect(pexpect.EOF)
 
