@@ -11,10 +11,12 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.cli._flags import HELP, Flag, parse, verb_help
@@ -64,11 +66,13 @@ def run(argv: Sequence[str]) -> int:
     for program in ("git", "bash"):
         if shutil.which(program) is None:
             raise ConfigError(f"The demo needs {program}.", hint=f"Install {program} and try again.")
+    _signals(_ended)
     folder = Path(tempfile.mkdtemp(prefix="letta-code-demo-"))
     try:
         _surroundings(folder)
         code = _watched(folder) if parsed.on("tui") else asyncio.run(_played(folder))
     finally:
+        _signals(signal.SIG_IGN)  # what comes now must not leave half of the folder
         if parsed.on("keep"):
             print(f"The repository is {folder / 'repository'}")
         else:
@@ -76,11 +80,25 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
+def _signals(handler: Callable[[int, Any], None] | signal.Handlers) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, handler)
+
+
+def _ended(number: int, frame: Any) -> None:
+    """End by way of the `finally` above, which removes the folder."""
+    raise SystemExit(128 + number)
+
+
 def _surroundings(folder: Path) -> None:
     """A home of its own, so that no memory of the demo stays, and nothing of an outer git."""
     for name in [name for name in os.environ if name.startswith(("GIT_", "LETTA_")) and name != "LETTA_DEBUG_MODULES"]:
         del os.environ[name]
     os.environ["LETTA_HOME"] = str(folder / "home")
+    # Nor of the person's git: signing, hooks and templates would stop or change the commit.
+    os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+    os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
     # The Python that runs us, where there is no other.
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     for source in sorted((_FILES / "repository").rglob("*.txt")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,34 @@ def test_the_demo_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert play(path=tmp_path).returncode == 0
     assert [entry.name for entry in tmp_path.iterdir() if "demo" in entry.name] == []
+
+
+def test_the_persons_git_does_not_stop_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "person"
+    (home / "hooks").mkdir(parents=True)
+    (home / "hooks" / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (home / "hooks" / "pre-commit").chmod(0o755)
+    (home / ".gitconfig").write_text(
+        f"[commit]\n\tgpgsign = true\n[gpg]\n\tprogram = /bin/false\n[core]\n\thooksPath = {home / 'hooks'}\n"
+    )
+    monkeypatch.setenv("HOME", str(home))
+    done = play(path=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_folder(tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-I", "-m", "letta_code", "demo"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(b"> "):
+                break
+        assert list(tmp_path.glob("letta-code-demo-*"))
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(10) == 128 + number
+    assert not list(tmp_path.glob("letta-code-demo-*"))
 
 
 async def test_a_demo_whose_model_only_says_so_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
