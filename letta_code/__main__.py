@@ -9,8 +9,12 @@ def main() -> int:
     """Run the command line in `sys.argv` and return the process's exit code."""
     argv = sys.argv[1:]
     if argv and argv[0] in ("--version", "-V"):
-        sys.stdout.write(f"letta-code {__version__}\n")
-        return 0
+        try:
+            sys.stdout.write(f"letta-code {__version__}\n")
+            sys.stdout.flush()
+            return 0
+        except (OSError, AttributeError):
+            pass  # full, or closed (None): the command line below tells it
     from letta_code.cli import main as command_line
 
     return command_line(argv)

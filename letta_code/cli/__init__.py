@@ -6,6 +6,8 @@ help text.  Modules with an underscore are shared by the verbs.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from letta_code.core.errors import LettaError
+
+
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,20 +29,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     from letta_code.core.errors import LettaError
 
     argv = sys.argv[1:] if argv is None else list(argv)
+    _fill_descriptors()
     try:
         code = _dispatch(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed: `letta-code … >&-`
+            sys.stdout.flush()
         return code
     except LettaError as error:
         return tell(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output went away; Python would complain once more when it flushes at the end.
-        import os
+        _drop_output()
+        return 141  # whoever read our output went away
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
+            raise  # a bug of ours, to be seen as one
+        _drop_output()
+        return tell(LettaError(f"stdout: {error.strerror}", hint="What was asked for could not be written whole."))
 
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+
+def _fill_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed: else the next file that is opened would get what is printed."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The wrong way round on purpose: whoever uses it is still told that it does not work.
+            os.open(os.devnull, os.O_RDONLY if descriptor else os.O_WRONLY)
+
+
+def _drop_output() -> None:
+    """Python would complain once more when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def tell(error: LettaError) -> int:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from letta_code.core.errors import UsageError
 from letta_code.core.messages import Value
+
+
+def here() -> Path:
+    """The folder that we were started in; raises `UsageError` when it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("The folder that this shell is in was removed.", hint="cd to another one.") from error
 
 
 class Flag(Value):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from letta_code.agent.port import SessionOptions
-from letta_code.cli._flags import HELP, Flag, Parsed, help_lines, parse, seconds_of, whole_number
+from letta_code.cli._flags import HELP, Flag, Parsed, help_lines, here, parse, seconds_of, whole_number
 from letta_code.config.settings import MODES, load
 from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.events import Notice
@@ -169,10 +169,7 @@ def _folder(parsed: Parsed) -> Path:
             hint='A prompt is given in quotes: letta-code -p "fix the test"',
         )
     if not named:
-        try:
-            return Path.cwd()
-        except FileNotFoundError as error:
-            raise UsageError("The folder that this shell is in was removed.", hint="cd to another one.") from error
+        return here()
     folder = Path(named[0]).expanduser()
     if not folder.is_dir():
         raise UsageError(f"There is no folder {named[0]}{_verb_meant(named[0])}.", hint="letta-code --help")

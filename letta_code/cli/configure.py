@@ -11,11 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from letta_code.cli._connecting import Connecting, Extras, checked_url, full_name
-from letta_code.cli._flags import HELP, Flag, Parsed, parse, verb_help
+from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
 from letta_code.config.settings import DIALECTS
 from letta_code.core.errors import UsageError
 from letta_code.tui.ports import ConnectChoice
@@ -45,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
     if parsed.words:
         raise UsageError(f"configure takes flags only, and this is none: {parsed.words[0]}.")
     extras = Extras(key_env=parsed.text("key_env") if parsed.on("endpoint") else "", keyring=parsed.on("keyring"))
-    connecting = Connecting(Path.cwd(), extras=extras)
+    connecting = Connecting(here(), extras=extras)
     if parsed.on("model") or parsed.on("endpoint"):
         return asyncio.run(_by_flags(parsed, connecting))
     if not (os.isatty(0) and os.isatty(1)):

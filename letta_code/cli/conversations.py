@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from letta_code.cli._flags import HELP, Flag, parse, verb_help, whole_number
+from letta_code.cli._flags import HELP, Flag, here, parse, verb_help, whole_number
 from letta_code.cli._store import open_store
 from letta_code.commands.wording import ago, columns
 from letta_code.safety.terminal import visible
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
         print(verb_help("conversations [DIR] [flags]", __doc__ or "", FLAGS))
         return 0
     limit = whole_number(parsed.text("limit"), "--limit") if parsed.on("limit") else 30
-    folder = str((Path(parsed.words[0]) if parsed.words else Path.cwd()).expanduser().resolve())
+    folder = str((Path(parsed.words[0]) if parsed.words else here()).expanduser().resolve())
     with open_store() as store:
         found = store.conversations.list(cwd="" if parsed.on("all") else folder, limit=limit)
     if parsed.on("json"):

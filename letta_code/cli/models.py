@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
-from letta_code.cli._flags import HELP, Flag, parse, verb_help
+from letta_code.cli._flags import HELP, Flag, here, parse, verb_help
 from letta_code.commands.wording import columns, price, tokens
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
@@ -46,7 +45,7 @@ def run(argv: Sequence[str]) -> int:
     if parsed.on("help"):
         print(verb_help("models [WORD] [--json]", __doc__ or "", FLAGS))
         return 0
-    loaded = load(Path.cwd())
+    loaded = load(here())
     rows, problems = asyncio.run(_rows(loaded.settings))
     rows = [row for row in rows if all(word.lower() in row.name.lower() for word in parsed.words)]
     for problem in problems:

@@ -16,7 +16,7 @@ from letta_code.headless.lines import read_lines
 from letta_code.headless.output import Output
 from letta_code.headless.progress import Progress
 from letta_code.headless.protocol import InitLine, InputErrorLine, read_input
-from letta_code.headless.result import EXIT_READER_GONE, Failure, Result, result_of_error
+from letta_code.headless.result import EXIT_ERROR, EXIT_READER_GONE, Failure, Result, result_of_error
 from letta_code.headless.signals import Signals
 from letta_code.headless.writer import Writer
 
@@ -62,7 +62,11 @@ async def _main(options: SessionOptions, printing: Printing, open_session: OpenS
     code = await print_run.run(open_session)
     patience = 0.5 if stop.is_set() else _FLUSH_SECONDS
     out.flush(patience)
+    if out.error:
+        progress.failure(Failure(kind="output", message=f"stdout: {out.error}", hint="The answer is not whole there."))
     err.flush(patience)
+    if out.error and not signals.number:
+        return EXIT_ERROR
     if out.broken and stop.is_set() and not signals.number:
         return EXIT_READER_GONE
     return signals.exit_code or code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ class Writer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self.broken = False
+        self.error = ""  # why, unless the reader has merely gone away
 
     def write(self, data: bytes) -> None:
         """Queue bytes; dropped once the reader has gone."""
@@ -79,6 +81,8 @@ class Writer:
                     rest = rest[os.write(self._descriptor, rest) :]
                 except BlockingIOError:  # somebody made our stdout non-blocking
                     time.sleep(0.01)
-        except OSError:  # EPIPE, or the descriptor is closed: nobody reads
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                self.error = error.strerror or str(error)
             return False
         return True

@@ -108,7 +108,11 @@ class FileLock:
         """Take the lock if it is free; True when this object holds it now.  Raises `OSError` when it has no file."""
         if self.held:
             return True
-        ensure_private_dir(self.path.parent)
+        try:
+            ensure_private_dir(self.path.parent)
+        except FileExistsError as error:
+            words = "a file stands where its folder should be"
+            raise NotADirectoryError(errno.ENOTDIR, words, str(error.filename)) from error
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

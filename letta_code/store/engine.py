@@ -154,6 +154,11 @@ def _brought_up_to_date(run_dir: Path, database: Database, migrations: Sequence[
         raise StoreError(
             f"{database.path} is being made or migrated: {error.strerror}", hint="Try again later."
         ) from error
+    except OSError as error:
+        raise StoreReadOnly(
+            f"{lock.path} cannot be locked: {error.strerror}",
+            hint=f"Look at {run_dir}, or set LETTA_HOME to elsewhere.",
+        ) from error
     try:
         database.prepare_for_writing()
         copy = migrate(database, migrations)

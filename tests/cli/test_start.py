@@ -245,3 +245,55 @@ def test_output_to_a_reader_that_went_away_is_quiet(tmp_path: Path) -> None:
         ["bash", "-c", f"set -o pipefail; {' '.join(LETTA)} --help | true"], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+
+
+def shell(line: str, path: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command line of bash, in which `$LETTA` is the program."""
+    return subprocess.run(
+        ["bash", "-c", line],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=path,
+        env={**os.environ, "LETTA": " ".join(LETTA), **env},
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "models --json", "conversations"])
+def test_a_full_disk_or_a_closed_stdout_is_told_without_a_traceback(words: str, tmp_path: Path) -> None:
+    full = shell(f"$LETTA {words} >/dev/full", tmp_path)
+    assert full.returncode == 1 and "stdout: No space left on device" in full.stderr
+    assert "Traceback" not in full.stderr and "Exception ignored" not in full.stderr
+    closed = shell(f"$LETTA {words} >&-", tmp_path)
+    assert "Traceback" not in closed.stderr and closed.returncode in (0, 1)
+
+
+def test_an_answer_that_cannot_be_written_is_an_error(script: str, tmp_path: Path) -> None:
+    for form in ("text", "json", "stream-json"):
+        done = shell(f"$LETTA -p hi --output-format {form} >/dev/full", tmp_path, LETTA_MODEL=script)
+        assert done.returncode == 1 and "stdout: No space left on device" in done.stderr, form
+        assert "Traceback" not in done.stderr
+
+
+def test_a_closed_stdout_does_not_become_the_database(script: str, tmp_path: Path) -> None:
+    done = shell("$LETTA -p hi >&-", tmp_path, LETTA_MODEL=script)
+    assert done.returncode == 1 and "stdout: Bad file descriptor" in done.stderr
+    assert "hi" in shell("$LETTA conversations", tmp_path).stdout
+
+
+@pytest.mark.parametrize("words", ["models", "configure --model scripted:x --no-test", "conversations", "-p hi"])
+def test_a_removed_folder_is_a_sentence(words: str, tmp_path: Path) -> None:
+    done = shell(f"mkdir gone && cd gone && rmdir ../gone && $LETTA {words}", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "folder that this shell is in was removed" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_where_our_folder_should_be_is_no_bug(script: str, tmp_path: Path, letta_home: Path) -> None:
+    letta_home.mkdir()
+    (letta_home / "run").touch()
+    for words in ("-p hi", "conversations"):
+        done = shell(f"$LETTA {words}", tmp_path, LETTA_MODEL=script)
+        assert done.returncode == 1 and "a file stands where its folder should be" in done.stderr, done
+        assert "Traceback" not in done.stderr and "This is a bug" not in done.stderr
