@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +21,7 @@ BUSY_MILLISECONDS = 10_000
 # Older ones can lose a write when several connections reset the write-ahead log at the same time.
 OLDEST_SQLITE = (3, 51, 3)
 WAL_BYTES_KEPT = 16 << 20
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 class Database:
@@ -85,9 +87,13 @@ class Database:
 
     def is_foreign(self) -> bool:
         """Whether another program made this database."""
-        if int(self.query("PRAGMA application_id")[0][0]) == APPLICATION_ID:
-            return False
-        return self.schema_version() != 0 or bool(self.query("SELECT 1 FROM sqlite_master LIMIT 1"))
+        # One statement, so one state of the file: another process may be making it in this very moment.
+        sql = (
+            "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), "
+            "EXISTS (SELECT 1 FROM sqlite_master)"
+        )
+        application, version, filled = self.query(sql)[0]
+        return application != APPLICATION_ID and bool(version or filled)
 
     def prepare_for_writing(self) -> None:
         """Durable commits in a write-ahead log, references checked; for the writer's connection, once."""
@@ -149,6 +155,7 @@ def connect(path: Path, *, read_only: bool) -> Database:
         )
     if not read_only:
         _make_private(path)
+    _check_kind(path)
     try:
         connection = _opened(path, read_only)
         connection.set_busy_timeout(BUSY_MILLISECONDS)
@@ -161,6 +168,19 @@ def _make_private(path: Path) -> None:
     # SQLite would make it with the umask's bits; its log and index files take the bits of this one.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def _check_kind(path: Path) -> None:
+    """A pipe or a device would stop SQLite or make it speak of the disk, so it is named here."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # SQLite says what is wrong
+    if not stat.S_ISREG(mode):
+        raise StoreError(
+            f"{path} is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a database file",
+            hint=f"Move {path.name} away, or move letta-code's home elsewhere with LETTA_HOME.",
+        )
 
 
 def _opened(path: Path, read_only: bool) -> apsw.Connection:

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -96,6 +97,18 @@ def test_another_programs_database_of_that_name_is_not_touched(home: Path) -> No
     with pytest.raises(StoreError, match="another program"):
         open_store(home)
     assert (home / "letta.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a named pipe"), (os.mkdir, "a folder")])
+def test_what_is_no_file_is_called_what_it_is(
+    home: Path, make: Callable[[Path], None], kind: str, read_only: bool
+) -> None:
+    home.mkdir()
+    make(home / "letta.db")
+    with pytest.raises(StoreError, match=rf"letta\.db is {kind}, not a database file") as caught:
+        open_store(home, read_only=read_only)
+    assert "away" in caught.value.hint
 
 
 # What Letta Code itself keeps in ~/.letta, and what looks like ours.

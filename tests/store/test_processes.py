@@ -87,6 +87,24 @@ async def test_processes_that_open_a_new_store_together_make_one(home: Path) -> 
         assert [agent.id for agent in store.agents.list()] == [told.pop().strip()]
 
 
+def test_a_store_that_is_just_being_made_is_never_taken_for_another_programs(tmp_path: Path) -> None:
+    processes = [worker("opens") for _ in range(4)]
+    pipes = [(process.stdin, process.stdout) for process in processes]
+    told: list[str] = []
+    for number in range(-1, 60):  # the first round waits until all are ready
+        for into, _ in pipes if number >= 0 else ():
+            assert into
+            into.write(f"{tmp_path / str(number)}\n")
+            into.flush()
+        for _, out in pipes:
+            assert out
+            told.append(out.readline().strip())
+    for process in processes:
+        process.communicate(timeout=30)
+    assert told[:4] == ["ready"] * 4
+    assert set(told[4:]) == {"open"}
+
+
 @pytest.mark.slow
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(home: Path) -> None:
     rng = random.Random(20261121)

@@ -74,6 +74,18 @@ async def _open(home: str) -> None:
         _say(agent.id)
 
 
+async def _opens() -> None:
+    """Open and close the store of every home that is named on stdin, telling "open" or why not."""
+    _say("ready")
+    for line in sys.stdin:
+        try:
+            open_store(Path(line.strip())).close()
+        except StoreError as error:
+            _say(str(error))
+        else:
+            _say("open")
+
+
 async def _locked(home: str, conversation_id: str) -> None:
     """As somebody who may only read the home: what opening says, how many events there are, what writing says."""
     if os.geteuid() == 0:
@@ -92,5 +104,13 @@ async def _locked(home: str, conversation_id: str) -> None:
 
 
 if __name__ == "__main__":
-    verbs = {"append": _append, "answer": _answer, "hold": _hold, "cramped": _cramped, "locked": _locked, "open": _open}
+    verbs = {
+        "append": _append,
+        "answer": _answer,
+        "hold": _hold,
+        "cramped": _cramped,
+        "locked": _locked,
+        "open": _open,
+        "opens": _opens,
+    }
     asyncio.run(verbs[sys.argv[1]](*sys.argv[2:]))
