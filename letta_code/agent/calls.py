@@ -116,7 +116,7 @@ class Calls:
         history: History,
         toolset: Toolset,
         workspace: Workspace,
-        policy: Judge,
+        policy: Callable[[], Judge],
         info: Callable[[], ModelInfo],
         ask: Callable[[Request], Awaitable[Answer]],
         emit: Callable[[LiveEvent], None],
@@ -157,7 +157,7 @@ class Calls:
         state = self.history.tool_state.get(call.name, {})
         wanted = await tool.operations(args, self.workspace, state)
         operations = [w.operation for w in wanted]
-        decision = self.policy.decide_all(tool.name, operations)
+        decision = self.policy().decide_all(tool.name, operations)
         ready = _Ready(tool, args, CallContext(self, call, wanted), tool.title(args))
         if decision.verdict == "allow":
             return self._allowed(call, ready)
@@ -182,7 +182,7 @@ class Calls:
                 title=ready.title,
                 reason=decision.reason,
                 blocks=blocks,
-                offers=self.policy.offers(ready.tool.name, operations),
+                offers=self.policy().offers(ready.tool.name, operations),
                 destructive=decision.destructive,
             )
         )

@@ -37,6 +37,10 @@ class Counter(Protocol):
         """Load the vocabulary behind the scenes; harmless when done twice."""
         ...
 
+    def use(self, encoding: str) -> None:
+        """Count as a model's `ModelInfo.encoding` says."""
+        ...
+
 
 IMAGE_TOKENS = 1_500  # a rough figure for one picture; providers count by its size
 MESSAGE_TOKENS = 4  # what a message's frame costs

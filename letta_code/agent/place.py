@@ -9,16 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from letta_code.agent.facts import Fact, Terms, gather, project_root
+from letta_code.agent.given_rules import GivenRules, remembered_in
 from letta_code.agent.port import SessionOptions
 from letta_code.config.paths import Paths
-from letta_code.config.settings import save_setting
+from letta_code.config.settings import person_settings, save_setting
+from letta_code.core.events import Notice
 from letta_code.core.requests import Approve
 from letta_code.host.files import atomic_write
+from letta_code.host.locks import FileLock
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.policy import Policy, mode_of
-from letta_code.safety.remembered import ProjectRules, project_file, remember
-from letta_code.safety.rules import Rule, Rules, parse_rules
+from letta_code.safety.remembered import project_file, remember
 from letta_code.tools.base import Situation, Tool, load_tools
 from letta_code.workspace.local import LocalWorkspace
 
@@ -35,34 +39,19 @@ class Place:
         self._cwd = options.cwd
         self._tools: Mapping[str, Tool[Any]] = {}
         self._root = project_root(options.cwd)
+        self._project_file = paths.home / project_file(os.path.realpath(options.cwd))
+        self._given = GivenRules(options, self._project_file)
         self.policy = Policy(
             mode_of(options.mode or options.settings.mode),
-            self._rules(),
+            self._given.rules,
             root=options.cwd,
             letta_home=str(paths.home),
         )
 
-    def _rules(self) -> Rules:
-        settings, options = self._options.settings, self._options
-        found: list[Rule] = [
-            *parse_rules(settings.deny, "deny"),
-            *parse_rules(settings.ask, "ask"),
-            *parse_rules(settings.allow, "allow"),
-            *parse_rules(options.deny, "deny", "flag"),
-            *parse_rules(options.allow, "allow", "flag"),
-            *self._project_rules().rules(),
-        ]
-        return Rules.of(found)
-
     @property
-    def _project_file(self) -> Path:
-        return self._paths.home / project_file(os.path.realpath(self._cwd))
-
-    def _project_rules(self) -> ProjectRules:
-        path = self._project_file
-        if not path.exists():
-            return ProjectRules(root=os.path.realpath(self._cwd))
-        return ProjectRules.decode(path.read_bytes(), str(path))
+    def notices(self) -> tuple[Notice, ...]:
+        """What was wrong with the rules."""
+        return tuple(self._given.notices)
 
     @property
     def tools(self) -> Mapping[str, Tool[Any]]:
@@ -101,10 +90,12 @@ class Place:
             path = self._project_file
             self._paths.folder(path.parent.parent)
             self._paths.folder(path.parent)
-            atomic_write(path, self._project_rules().plus(answer.pattern).encode(), mode=0o600)
+            known = replace(remembered_in(path), root=os.path.realpath(self._cwd))
+            atomic_write(path, known.plus(answer.pattern).encode(), mode=0o600)
         elif kept.scope == "always":
-            allow = self._options.settings.allow
-            save_setting(self._paths, "allow", [*dict.fromkeys([*allow, answer.pattern])])
+            with FileLock(self._paths.folder(self._paths.run) / "config.lock", what="remembering a rule"):
+                allow = person_settings(self._paths).allow  # as it is now: another session may have added to it
+                save_setting(self._paths, "allow", [*dict.fromkeys([*allow, answer.pattern])])
 
     def warm(self) -> None:
         """Start the launcher of commands while the model thinks."""

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec.structs import replace
+
 from letta_code import __version__
-from letta_code.agent.calls import Calls
+from letta_code.agent.calls import Calls, Judge
 from letta_code.agent.draft import Draft
 from letta_code.agent.facts import Fact
 from letta_code.agent.head import Toolset, pin
@@ -33,8 +35,7 @@ log = logging.getLogger(__name__)
 
 WARM_SECONDS = 0.03  # after the first request: the bytes are out, the model thinks
 
-_INTERRUPTED = "Interrupted by the person while this call ran; its effect may be partial. Look before you repeat it."
-_NOT_STARTED = "Not run: the person interrupted the run before this call."
+_INTERRUPTED = "Interrupted while this call ran; its effect may be partial. Look before you repeat it."
 _OUT_OF_TIME = "Stopped: the run's time limit was reached while this call ran."
 
 
@@ -52,8 +53,8 @@ class Surroundings(Protocol):
         ...
 
     @property
-    def policy(self) -> Any:
-        """The policy (agent/calls.py `Judge`)."""
+    def policy(self) -> Judge:
+        """The policy as it is now."""
         ...
 
     def situation(self, info: ModelInfo) -> Situation:
@@ -150,7 +151,7 @@ class Run:
             history=self.session.history,
             toolset=Toolset(around.tools, around.situation(model.info)),
             workspace=around.workspace,
-            policy=around.policy,
+            policy=lambda: around.policy,  # it changes with the mode and with every remembered yes
             info=lambda: model.info,
             ask=self.session.ask,
             emit=self.session.publish,
@@ -187,6 +188,7 @@ class Run:
         if self._model is None:
             self._model = await self.session.model()
             self._calls = self._make_calls(self._model)
+        self.session.counter.use(self._model.info.encoding)
         opening = () if self._started else self.opening()  # it may have been stored with the message
         await self.session.commit(*opening, *self._messages, *self.started())
 
@@ -213,11 +215,20 @@ class Run:
         async with aclosing(run_loop(self, self._steps)) as outputs:
             async for output in outputs:
                 if isinstance(output, tuple):
-                    await self.session.commit(*output)
+                    await self.session.commit(*(self._counted(event) for event in output))
                     if any(isinstance(e, ev.AssistantMessage) for e in output):
                         self._tell_meter()
                 else:
                     self.session.publish(output)
+
+    def _counted(self, event: ev.KnownEvent) -> ev.KnownEvent:
+        """An answer whose provider counted nothing gets our own count."""
+        if not isinstance(event, ev.AssistantMessage) or event.usage_exact or self._model is None:
+            return event
+        before, _ = self.session.context.tokens()
+        said = event.text + "".join(f"{call.name} {call.arguments}" for call in event.tool_calls)
+        usage = Usage(input=before, output=self.session.counter.count(said))
+        return replace(event, usage=usage, cost=self._model.info.cost(usage))
 
     def _tell_meter(self) -> None:
         tokens, exact = self.session.context.tokens()

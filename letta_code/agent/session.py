@@ -69,7 +69,7 @@ class Session:
         open_model: OpenModel,
         counter: Counter,
         store: object = None,
-        notices: Sequence[str] = (),
+        notices: Sequence[ev.Notice] = (),
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
@@ -324,8 +324,8 @@ class Session:
         partial = self._run.partial() if self._run else ()
         self._listeners.append(queue)
         try:
-            for text in self._notices:  # what was found while opening; not part of the conversation
-                yield ev.Notice(level="warning", text=text, code="store")
+            for notice in self._notices:  # what was found while opening; not part of the conversation
+                yield notice
             for event in await self._journal.read(after, until):
                 yield event
             for live in partial:

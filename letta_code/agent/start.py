@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from letta_code.agent.history import History
+from letta_code.agent.logfile import log_to
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.session import OpenModel, Session
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
+from letta_code.config.settings import with_saved_endpoints
 from letta_code.core import events as ev
 from letta_code.core.errors import UsageError
 from letta_code.core.ids import new_id
@@ -60,6 +62,7 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
     `StoreError` when the store cannot be opened.
     """
     paths = (paths or Paths.find()).ensure()
+    log_to(paths.logs)
     store = Store.open(
         paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
     )
@@ -88,17 +91,22 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
 async def _session(
     journal: StoredConversation, history: History, agent_id: str, options: SessionOptions, paths: Paths
 ) -> Session:
+    place = _place(options, paths, history)
+    credentials = Credentials(paths)
+    if paths.credentials.exists():
+        credentials.names()  # reads the file, so that what is wrong with it can be told
+    stored = [ev.Notice(level="warning", text=text, code="store") for text in journal.store.notices]
     session = Session(
         conversation_id=journal.conversation_id,
         agent_id=agent_id,
         options=options,
         journal=journal,
         history=history,
-        surroundings=_place(options, paths, history),
-        open_model=_opener(options, paths),
+        surroundings=place,
+        open_model=_opener(options, paths, credentials),
         counter=TokenCounter(),
         store=journal.store,
-        notices=journal.store.notices,
+        notices=(*stored, *place.notices, *credentials.notices),
     )
     await session.recover()
     return session
@@ -127,10 +135,12 @@ def _place(options: SessionOptions, paths: Paths, history: History) -> Place:
     return place
 
 
-def _opener(options: SessionOptions, paths: Paths) -> OpenModel:
-    credentials = Credentials(paths)
+def _opener(options: SessionOptions, paths: Paths, credentials: Credentials) -> OpenModel:
+    first = [credentials]  # it was read already; later ones read what was saved meanwhile
 
     async def open_named(name: str) -> ChatModel:
-        return await asyncio.to_thread(open_model, name, options.settings, credentials.get)
+        settings = with_saved_endpoints(options.settings, paths)
+        keys = first.pop() if first else Credentials(paths)
+        return await asyncio.to_thread(open_model, name, settings, keys.get)
 
     return open_named

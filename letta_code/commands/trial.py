@@ -6,7 +6,7 @@ import asyncio
 
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
-from letta_code.config.settings import Settings
+from letta_code.config.settings import Settings, with_saved_endpoints
 from letta_code.llm.connect import open_model
 
 
@@ -15,8 +15,9 @@ async def call(name: str, settings: Settings) -> float:
 
     Raises `ConfigError` for a name, endpoint or key that cannot be used and `ProviderError` when the call failed.
     """
-    credentials = Credentials(Paths.find())
-    model = await asyncio.to_thread(open_model, name, settings, credentials.get)
+    paths = Paths.find()
+    known = with_saved_endpoints(settings, paths)
+    model = await asyncio.to_thread(open_model, name, known, Credentials(paths).get)
     try:
         if name.startswith(("scripted:", "local/")):
             return 0.0  # a script's turns are for the conversation; a local model takes minutes to load

@@ -70,7 +70,6 @@ class Settings(Value):
     max_turns: Annotated[int, TIGHTEN, POSITIVE] = 0  # 0: no limit
     time_limit: Annotated[float, TIGHTEN, POSITIVE] = 0.0  # seconds, 0: no limit
     retry_seconds: Annotated[float, ANY, POSITIVE] = 600.0
-    shell_timeout: Annotated[float, ANY, POSITIVE] = 120.0
     context: Annotated[ContextSettings, ANY] = ContextSettings()
     face: Annotated[FaceSettings, ANY] = FaceSettings()
 
@@ -123,6 +122,21 @@ def load(
         settings, found = _environment(settings, named)
         notices += found
     return Loaded(settings=_flags(settings, flags or {}), notices=tuple(notices))
+
+
+def person_settings(paths: Paths) -> Settings:
+    """The defaults and the person's own file as it is now, without project, environment and flags."""
+    if not os.path.lexists(paths.config):
+        return Settings()
+    from letta_code.config import files
+
+    return files.person_layer(Settings(), paths.config)[0]
+
+
+def with_saved_endpoints(settings: Settings, paths: Paths) -> Settings:
+    """The settings with the endpoints that stand in the person's file now: one may have been connected meanwhile."""
+    saved = person_settings(paths).endpoints
+    return msgspec.structs.replace(settings, endpoints={**settings.endpoints, **saved})
 
 
 def _environment(settings: Settings, env: Mapping[str, str]) -> tuple[Settings, list[Notice]]:

@@ -63,20 +63,6 @@ class ToolError(LettaError):
     kind = "tool"
 
 
-class PermissionRefused(LettaError):
-    """The policy or the person said no."""
-
-    kind = "permission"
-    exit_code = 3
-
-
-class LimitReached(LettaError):
-    """A limit that the person set was reached."""
-
-    kind = "limit"
-    exit_code = 4
-
-
 class ProviderError(LettaError):
     """A model's provider failed.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, dataclass_transform
+from typing import TypeAlias, dataclass_transform
 
 import msgspec
 
@@ -111,8 +111,6 @@ class Summary(Value, tag_field="role", tag="summary"):
 
 
 Message: TypeAlias = UserText | Reminder | AssistantText | ToolText | Summary
-
-Role: TypeAlias = Literal["user", "system-reminder", "assistant", "tool", "summary"]
 
 
 def text_of(content: tuple[ContentPart, ...]) -> str:

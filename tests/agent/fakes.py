@@ -73,6 +73,9 @@ class Quarter:
     def warm(self) -> None:
         pass
 
+    def use(self, encoding: str) -> None:
+        pass
+
 
 Turn = list[Any]  # stream parts, errors to raise, callables to await
 
@@ -217,8 +220,11 @@ for _kind in (Echo, Act, Later, Finder):  # these are no tools of the program
 class FakePolicy:
     """Says what `verdicts` says of a tool, else allow."""
 
-    def __init__(self) -> None:
-        self.verdicts: dict[str, str] = {}
+    def __init__(self, verdicts: dict[str, str] | None = None) -> None:
+        self.verdicts: dict[str, str] = dict(verdicts or {})
+
+    def copied(self) -> FakePolicy:
+        return FakePolicy(self.verdicts)
 
     def decide_all(self, tool: str, operations: Sequence[Operation]) -> Decision:
         return Decision(verdict=self.verdicts.get(tool, "allow"), reason="the test says so")
@@ -246,9 +252,15 @@ class FakeSurroundings:
 
     def set_mode(self, mode: str) -> None:
         self.mode = mode
+        self.policy = self.policy.copied()  # as the real one: another object each time
+        if mode == "plan":
+            self.policy.verdicts["Act"] = "deny"
 
     def remember(self, answer: Approve) -> None:
         self.remembered.append(answer)
+        if answer.pattern:
+            self.policy = self.policy.copied()
+            self.policy.verdicts["Act"] = "allow"
 
     def warm(self) -> None:
         pass

@@ -14,7 +14,7 @@ from letta_code.core import events as ev
 from letta_code.core.errors import BadKey, ConfigError, StoreFull
 from letta_code.core.messages import ToolText, text_of
 from letta_code.core.requests import Approve, Deny, Reply
-from letta_code.llm.model import CallPiece, Finish, TextPiece
+from letta_code.llm.model import CallPiece, Finish, ModelInfo, TextPiece
 from tests.agent.fakes import Counting, FakeSurroundings, MemoryJournal, PlayedModel, call, say, session
 
 
@@ -531,3 +531,45 @@ async def test_whatever_is_said_while_a_run_ends_is_answered() -> None:
         await one.send("two")
         await asyncio.wait_for(one.idle(), 3)
         assert [m.text for m in journal.of(ev.AssistantMessage)] == ["first", "second"]
+
+
+async def test_a_mode_that_is_set_during_a_run_holds_for_its_next_call() -> None:
+    journal, around = MemoryJournal(), FakeSurroundings()
+    gate = asyncio.Event()
+    model = PlayedModel(call(("Act", '{"text":"a"}')), [gate.wait, *call(("Act", '{"text":"b"}'))], say("ok"))
+    one = session(model, journal, around)
+    await one.send("go")
+    await until(lambda: around.tools["Act"].ran == ["a"])  # type: ignore[attr-defined]
+    await one.set_mode("plan")
+    gate.set()
+    await one.idle()
+    assert around.tools["Act"].ran == ["a"]  # type: ignore[attr-defined]
+    assert [status for status, _ in results(journal)] == ["ok", "denied"]
+
+
+async def test_a_remembered_yes_holds_for_the_next_call_of_the_same_run() -> None:
+    journal, around = MemoryJournal(), FakeSurroundings()
+    around.policy.verdicts["Act"] = "ask"
+    model = PlayedModel(call(("Act", '{"text":"a"}')), call(("Act", '{"text":"b"}')), say("ok"))
+    one = session(model, journal, around)
+    await one.send("go")
+    await until(lambda: one.history.open_requests)
+    await one.answer(
+        next(iter(one.history.open_requests)), Approve(remember="conversation", pattern="Act(x)"), by="test"
+    )
+    await asyncio.wait_for(one.idle(), 3)
+    assert around.tools["Act"].ran == ["a", "b"]  # type: ignore[attr-defined]
+    assert len(journal.of(ev.RequestMade)) == 1
+
+
+async def test_an_answer_that_the_provider_did_not_count_gets_our_own_count() -> None:
+    journal = MemoryJournal()
+    info = ModelInfo(name="fake/model", window=1000, input_price=0.001, output_price=0.002)
+    one = session(PlayedModel(say("x" * 400), info=info), journal)
+    await one.send("y" * 4000)
+    await one.idle()
+    (message,) = journal.of(ev.AssistantMessage)
+    assert message.usage.output == 100
+    assert message.usage.input > 1000
+    assert not message.usage_exact
+    assert message.cost == pytest.approx(message.usage.input * 0.001 + 0.2)

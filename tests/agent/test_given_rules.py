@@ -1,0 +1,107 @@
+"""Rules that cannot be read, and the log."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from letta_code.agent.given_rules import GivenRules
+from letta_code.agent.logfile import LogFile, log_to
+from letta_code.agent.place import Place
+from letta_code.agent.port import SessionOptions
+from letta_code.config.paths import Paths
+from letta_code.config.settings import Settings, person_settings
+from letta_code.core.errors import ConfigError
+from letta_code.core.requests import Approve
+from letta_code.safety.operations import ExecOperation, WriteOperation
+from letta_code.safety.policy import Policy
+from letta_code.workspace.local import LocalWorkspace
+
+
+def given(tmp_path: Path, **rules: tuple[str, ...]) -> GivenRules:
+    options = SessionOptions(cwd=str(tmp_path), settings=Settings(**rules))
+    return GivenRules(options, tmp_path / "rules.json")
+
+
+def verdict(rules: GivenRules, command: str) -> str:
+    policy = Policy("full", rules.rules, root="/w", home="/home/me")
+    return policy.decide("Bash", ExecOperation(command=command, cwd="/w")).verdict
+
+
+def test_an_allow_rule_that_cannot_be_read_allows_nothing_and_is_named(tmp_path: Path) -> None:
+    rules = given(tmp_path, allow=("Bash(a|b)", "Bash(make test)"))
+    assert [rule.text for rule in rules.rules] == ["Bash(make test)"]
+    (notice,) = rules.notices
+    assert "Bash(a|b)" in notice.text
+
+
+def test_a_deny_rule_that_cannot_be_read_asks_about_its_tool_even_in_mode_full(tmp_path: Path) -> None:
+    rules = given(tmp_path, deny=("Bash(rm | x)",))
+    assert verdict(rules, "ls") == "ask"
+    assert "Bash is asked about instead" in rules.notices[0].text
+
+
+def test_a_deny_rule_that_is_no_rule_at_all_asks_about_every_effect(tmp_path: Path) -> None:
+    rules = given(tmp_path, deny=("$$$",))
+    assert verdict(rules, "ls") == "ask"
+    policy = Policy("full", rules.rules, root="/w", home="/home/me")
+    assert policy.decide("Edit", WriteOperation(path="/w/a", inside=True)).verdict == "ask"
+
+
+@pytest.mark.parametrize("content", [b"{torn", b"[]", b'{"root":"/w","allow":["Bash(a|b)"]}'])
+def test_damaged_remembered_rules_allow_nothing_and_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rules.json").write_bytes(content)
+    rules = given(tmp_path)
+    assert not list(rules.rules)
+    assert str(tmp_path / "rules.json") in rules.notices[0].hint
+
+
+def test_a_wrong_flag_stops_the_start(tmp_path: Path) -> None:
+    options = SessionOptions(cwd=str(tmp_path), settings=Settings(), allow=("Bash(a|b)",))
+    with pytest.raises(ConfigError, match="Bash"):
+        GivenRules(options, tmp_path / "rules.json")
+
+
+def test_the_log_is_made_at_the_first_record_and_never_stops_the_program(tmp_path: Path) -> None:
+    log = logging.getLogger("letta_code.test")
+    parent = logging.getLogger("letta_code")
+    before = list(parent.handlers)
+    parent.handlers.clear()
+    try:
+        log_to(tmp_path / "logs")
+        log_to(tmp_path / "logs")
+        assert len([h for h in parent.handlers if isinstance(h, LogFile)]) == 1
+        assert not (tmp_path / "logs").exists()
+        try:
+            raise ValueError("the cause")
+        except ValueError:
+            log.exception("it broke")
+        text = (tmp_path / "logs" / "letta-code.log").read_text()
+        assert "it broke" in text
+        assert "ValueError: the cause" in text
+        assert (tmp_path / "logs" / "letta-code.log").stat().st_mode & 0o077 == 0
+        parent.handlers.clear()
+        (tmp_path / "file").write_text("")
+        log_to(tmp_path / "file" / "logs")
+        log.error("nowhere to go")
+    finally:
+        parent.handlers[:] = before
+
+
+async def test_two_yes_for_always_are_both_kept(tmp_path: Path) -> None:
+    paths = Paths(home=tmp_path / "home").ensure()
+    options = SessionOptions(cwd=str(tmp_path), settings=Settings())
+    workspace = LocalWorkspace(str(tmp_path))
+    try:
+        place = Place(options, paths, workspace)
+        for pattern in ("Bash(make test)", "Bash(make lint)"):
+            place.remember(Approve(remember="always", pattern=pattern))
+        place.remember(Approve(remember="project", pattern="Bash(make a)"))
+        place.remember(Approve(remember="project", pattern="Bash(make b)"))
+        again = Place(SessionOptions(cwd=str(tmp_path), settings=person_settings(paths)), paths, workspace)
+    finally:
+        await workspace.close()
+    texts = [rule.text for rule in again.policy.rules]
+    assert texts == ["Bash(make test)", "Bash(make lint)", "Bash(make a)", "Bash(make b)"]
