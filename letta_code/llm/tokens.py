@@ -30,12 +30,29 @@ class TokenCounter:
     def __init__(self, encoding: str = "") -> None:
         self._name = encoding or _DEFAULT
         self._encoding: tiktoken.Encoding | None = _loaded.get(self._name)
+        self._warmed = False
         self._thread: threading.Thread | None = None
+        self._choosing = threading.Lock()  # over name, encoding and thread together
 
     @property
     def exact(self) -> bool:
         """Whether the vocabulary is loaded; characters / 4 are counted as long as it is not."""
         return self._encoding is not None
+
+    def use(self, encoding: str) -> None:
+        """Count by another encoding ("" for the default) from now on; may be called from any thread.
+
+        `exact` is False until it is loaded, which a counter that was warmed before does by itself, in a thread.
+        """
+        name = encoding or _DEFAULT
+        with self._choosing:
+            if name == self._name:
+                return
+            self._name = name
+            self._encoding = _loaded.get(name)
+            self._thread = None
+            if self._warmed:
+                self._begin()
 
     def count(self, text: str) -> int:
         """The tokens of a text, 0 for an empty one."""
@@ -52,19 +69,26 @@ class TokenCounter:
 
         Costs memory (see above): not for a one-shot run, which ends before it would pay.
         """
+        with self._choosing:
+            self._warmed = True
+            self._begin()
+
+    def _begin(self) -> None:
         if self._encoding is None and self._thread is None:
             self._thread = threading.Thread(target=self.load, name="tokens", daemon=True)
             self._thread.start()
 
     def load(self) -> bool:
         """Load the vocabulary now; False when it cannot be had (then counts stay characters / 4)."""
+        name = self._name
         with _loading:
-            if self._name not in _loaded:
-                encoding = _load(self._name)
-                if encoding is None:
-                    return False
-                _loaded[self._name] = encoding
-        self._encoding = _loaded[self._name]
+            encoding = _loaded.get(name) or _load(name)
+            if encoding is None:
+                return False
+            _loaded[name] = encoding
+        with self._choosing:
+            if name == self._name:  # else another one was chosen meanwhile, and is loaded by its own thread
+                self._encoding = encoding
         return True
 
 

@@ -68,6 +68,43 @@ def test_warm_returns_at_once_and_counts_become_exact() -> None:
     assert counter.count("hello world") == 2
 
 
+def test_another_encoding_can_be_told_later() -> None:
+    text = "Übergrößenträger " * 3
+    one, other = TokenCounter("cl100k_base"), TokenCounter("o200k_base")
+    assert one.load()
+    assert other.load()
+    assert one.count(text) != other.count(text)
+    one.use("o200k_base")
+    assert one.exact  # it was loaded already, by somebody else
+    assert one.count(text) == other.count(text)
+    one.use("no_such_encoding")
+    assert not one.exact
+    assert one.count("abcd" * 10) == 10
+    one.use("")
+    assert one.exact
+
+
+def test_a_warmed_counter_loads_the_encoding_that_it_is_told() -> None:
+    counter = TokenCounter("p50k_base")
+    counter.warm()
+    counter.use("o200k_base")  # while the first is still being loaded: that one must not come back over it
+    began = time.monotonic()
+    while not counter.exact or "p50k_base" not in tokens._loaded:
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
+    expected = TokenCounter("o200k_base")
+    assert counter.count("Übergrößenträger") == expected.count("Übergrößenträger")
+    assert counter.count("Übergrößenträger") != TokenCounter("p50k_base").count("Übergrößenträger")
+
+
+def test_a_counter_that_was_not_warmed_loads_nothing_for_another_encoding() -> None:
+    counter = TokenCounter()
+    counter.use("o200k_base")
+    time.sleep(0.05)
+    assert not counter.exact
+    assert not tokens._loaded
+
+
 def test_an_encoding_that_is_not_bundled_stays_estimated() -> None:
     counter = TokenCounter("no_such_encoding")
     assert not counter.load()
