@@ -50,7 +50,11 @@ QUIET: Mapping[str, str] = {"GIT_OPTIONAL_LOCKS": "0"}  # for reads: never in th
 
 # What a repository's own configuration may define and only `-c` by name can undo.
 DRIVERS = r"^(filter|merge)\..*\.(clean|smudge|process|required|driver)$|^core\.(worktree|hookspath)$"
+# What the configuration of a submodule may run when git looks whether it is dirty: git starts itself there without our
+# switches, so this can only be found and refused.  Hooks are not in it: with QUIET no index is written there.
+SUBMODULE_PROGRAMS = r"^filter\..*\.(clean|smudge|process)$|^core\.fsmonitor$"
 _REPOSITORY_SCOPES = ("local", "worktree")
+_BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 _ENV_DROPPED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_CONFIG_COUNT")
 _TIMEOUT = 10.0  # seconds
 _OUTPUT_LIMIT = 20_000_000  # bytes of one read
@@ -67,6 +71,34 @@ def hardened(*arguments: str, git: str = "git", without: Iterable[str] = ()) -> 
 def ask_drivers(git: str = "git") -> list[str]:
     """The argv that lists drivers by the scope that defines them; reading configuration runs nothing."""
     return hardened("config", "--includes", "--show-scope", "-z", "--get-regexp", DRIVERS, git=git)
+
+
+def ask_gitlinks(git: str = "git") -> list[str]:
+    """The argv that lists the index of the whole repository, for `parse_gitlinks`."""
+    return hardened("ls-files", "--stage", "-z", "--", ":/", git=git)
+
+
+def parse_gitlinks(output: bytes) -> list[str]:
+    """Paths of submodules, relative to where `ask_gitlinks` ran: MODE SPACE id SPACE stage TAB path NUL …"""
+    entries = [entry.partition(b"\t") for entry in output.split(b"\0") if entry.startswith(b"160000 ")]
+    return list(dict.fromkeys(os.fsdecode(path) for _, _, path in entries))
+
+
+def ask_submodule_programs(git: str = "git") -> list[str]:
+    """The argv that, run in a submodule, lists the programs its own configuration names."""
+    return hardened("config", "--includes", "--show-scope", "-z", "--get-regexp", SUBMODULE_PROGRAMS, git=git)
+
+
+def parse_submodule_programs(output: bytes) -> list[str]:
+    """Keys that run something; git's own file monitor (`core.fsmonitor=true`) does not count."""
+    fields = output.decode("utf-8", "surrogateescape").split("\0")
+    found: dict[str, None] = {}
+    for scope, entry in zip(fields[::2], fields[1::2], strict=False):
+        key, _, value = entry.partition("\n")
+        own_monitor = key == "core.fsmonitor" and value.lower() in _BOOLEANS
+        if scope in _REPOSITORY_SCOPES and value and not own_monitor:
+            found[key] = None
+    return list(found)
 
 
 class Drivers(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from shlex import join
 from typing import Annotated, Literal
@@ -18,8 +19,12 @@ from letta_code.host.git import (
     QUIET,
     Drivers,
     ask_drivers,
+    ask_gitlinks,
+    ask_submodule_programs,
     hardened,
     parse_drivers,
+    parse_gitlinks,
+    parse_submodule_programs,
 )
 from letta_code.safety.operations import GitOperation
 from letta_code.safety.terminal import visible
@@ -31,7 +36,10 @@ from letta_code.workspace.workspace import ExecSpec, Workspace
 
 LOG_LENGTH = 50  # commits that `log` shows when no number is asked
 TIMEOUT = 60.0  # seconds
+INDEX_LIMIT = 50_000_000  # bytes of an index's listing
+SUBMODULES_LIMIT = 100  # that are looked into before a call
 _HOOKS = {"commit": ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")}
+_ENTER_SUBMODULES = ("add", "commit", "stash")  # reads are told not to; restore does not
 _HOOKS_FOLDER = ".git/hooks"
 
 
@@ -82,7 +90,8 @@ class Git(Tool[GitArgs]):
         everything = bool({"-a", "--all", "-am"} & set(words.options)) or bool(words.paths)
         against = ["HEAD"] if everything else ["--cached"]
         _, drivers = await _repository(ctx.workspace)
-        stat = hardened("diff", *NO_DRIVERS, "--stat", *against, "--", *words.paths, without=drivers.without)
+        options = [*NO_DRIVERS, OUTSIDE_SUBMODULES, "--stat"]
+        stat = hardened("diff", *options, *against, "--", *words.paths, without=drivers.without)
         shown = await ctx.workspace.exec(ExecSpec(argv=tuple(stat), env={**ENVIRONMENT, **QUIET}, timeout=TIMEOUT))
         return (ShellBlock(command=command, output=shortened(shown, terminal=False).strip("\n")),)
 
@@ -96,10 +105,12 @@ class Git(Tool[GitArgs]):
             raise ToolError(
                 "This repository's configuration puts its work tree elsewhere; the Git tool stays out of it."
             )
+        if changes and args.subcommand in _ENTER_SUBMODULES:
+            await _refuse_submodules(args, ctx.workspace)
         arguments = _arguments(args, words)
         spec = ExecSpec(
             argv=tuple(hardened(*arguments, without=drivers.without)),
-            env=ENVIRONMENT if changes else {**ENVIRONMENT, **QUIET},
+            env={**ENVIRONMENT, **QUIET},
             timeout=TIMEOUT,
             keep_head=SHOWN - HEAD,
             keep_tail=HEAD,
@@ -206,12 +217,43 @@ def _refuse(args: GitArgs, words: Words, drivers: Drivers, changes: bool) -> Non
     if changes and programs and args.subcommand != "branch":
         raise ToolError(f"This repository's own configuration runs programs ({', '.join(programs)}). {by_bash}")
     named = args.message or any(o.startswith(("-m", "--message")) for o in words.options)
-    if args.subcommand == "commit" and changes and not named and "--no-edit" not in words.options:
+    if args.subcommand == "commit" and not named and {"--no-edit", "--dry-run"}.isdisjoint(words.options):
         raise ToolError("A commit needs a message (or --amend with --no-edit).")
     if args.subcommand == "restore" and not words.paths:
         raise ToolError("restore needs paths.")
     if args.subcommand == "blame" and len(words.paths) != 1:
         raise ToolError("blame needs exactly one path in `paths`.")
+
+
+async def _refuse_submodules(args: GitArgs, workspace: Workspace) -> None:
+    """Git would look into every submodule, and run there what the submodule's configuration names."""
+    by_bash = f"If the person wants it all the same, run `git {args.subcommand}` by Bash."
+    folders = [workspace.capabilities.root]
+    for count, folder in enumerate(folders):  # grows while it is walked: submodules have submodules
+        index = await _asked(ask_gitlinks(), folder, workspace)
+        if index is None or count > SUBMODULES_LIMIT:
+            raise ToolError(f"What the submodules of this repository run cannot be listed. {by_bash}")
+        for path in parse_gitlinks(index):
+            inner = os.path.join(folder, path)
+            if (await workspace.resolve(os.path.join(inner, ".git"), "list")).kind == "missing":
+                continue  # not checked out
+            programs = parse_submodule_programs(await _asked(ask_submodule_programs(), inner, workspace) or b"")
+            if programs:
+                name = visible(os.path.relpath(inner, workspace.capabilities.root))
+                raise ToolError(
+                    f"The configuration of the submodule {name} runs programs ({visible(', '.join(programs))}), and "
+                    f"git {args.subcommand} would look into it. {by_bash}"
+                )
+            folders.append(inner)
+
+
+async def _asked(argv: Sequence[str], folder: str, workspace: Workspace) -> bytes | None:
+    """The whole output of one of our own questions; None when it failed."""
+    env = {**ENVIRONMENT, **QUIET}
+    result = await workspace.exec(
+        ExecSpec(argv=tuple(argv), cwd=folder, env=env, timeout=TIMEOUT, keep_head=INDEX_LIMIT)
+    )
+    return result.head if result.exit_code == 0 and not result.dropped else None
 
 
 async def _notes(args: GitArgs, drivers: Drivers, ctx: ToolContext) -> list[str]:

@@ -100,11 +100,12 @@ def _parts(word: str, known: Mapping[str, str], subcommand: str) -> tuple[list[s
 
 
 def writes(subcommand: str, words: Words) -> bool:
-    """Whether a call changes the repository or the work tree."""
+    """Whether a call changes the repository or the work tree.
+
+    A dry run of add or commit counts too: git looks into submodules for it as for the real one.
+    """
     match subcommand:
-        case "add" | "commit":
-            return "--dry-run" not in words.options and not (subcommand == "add" and "-n" in words.options)
-        case "restore":
+        case "add" | "commit" | "restore":
             return True
         case "stash":
             return stash_action(words) not in ("list", "show")

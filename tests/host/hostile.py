@@ -96,3 +96,18 @@ class Hostile:
     def attributes(self, text: str) -> None:
         with (self.root / ".gitattributes").open("a") as file:
             file.write(text)
+
+
+def submodule_with(folder: Path, key: str) -> tuple[Path, Hostile]:
+    """A repository with a submodule `sub`, whose configuration names a trap by `key`; and the traps.
+
+    The submodule's file has changed but not its size, so git must look into it.
+    """
+    hostile = Hostile(folder / "inner")
+    outer = repository(folder / "outer")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(hostile.root), "sub")
+    git(outer, "config", "submodule.sub.ignore", "none")
+    (outer / "sub/.gitattributes").write_text("*.txt filter=evil\n")
+    (outer / "sub/f.txt").write_text("eno\n")
+    git(outer / "sub", "config", key, hostile.script(key.replace(".", "-")))
+    return outer, hostile

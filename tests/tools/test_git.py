@@ -18,7 +18,7 @@ from letta_code.tools.git import Git
 from letta_code.tools.gitwords import SUBCOMMANDS, checked, writes
 from letta_code.workspace.local import LocalWorkspace
 from letta_code.workspace.workspace import Capabilities
-from tests.host.hostile import Hostile, git, repository
+from tests.host.hostile import Hostile, git, repository, submodule_with
 from tests.tools.context import FakeContext
 
 tool = Git()
@@ -157,9 +157,9 @@ WRITES = [
     ("show", [], False),
     ("blame", [], False),
     ("add", ["-A"], True),
-    ("add", ["-n", "."], False),
+    ("add", ["-n", "."], True),
     ("commit", [], True),
-    ("commit", ["--dry-run"], False),
+    ("commit", ["--dry-run"], True),
     ("restore", ["-S"], True),
     ("stash", [], True),
     ("stash", ["pop"], True),
@@ -405,6 +405,65 @@ async def test_a_submodule_as_work_tree_is_fine(tmp_path: Path) -> None:
     workspace = LocalWorkspace(str(outer / "sub"))
     assert "clean" in await FakeContext(workspace).text(tool, subcommand="status")
     await workspace.close()
+
+
+ENTERING = [
+    {"subcommand": "add", "args": ["-n", "."]},
+    {"subcommand": "add", "args": ["-A"]},
+    {"subcommand": "add", "paths": ["sub"]},
+    {"subcommand": "commit", "args": ["--dry-run"]},
+    {"subcommand": "commit", "args": ["-a"], "message": "m"},
+    {"subcommand": "commit", "message": "m"},
+    {"subcommand": "stash"},
+]
+
+
+@pytest.mark.parametrize("key", ["filter.evil.clean", "filter.evil.process", "core.fsmonitor"])
+async def test_programs_of_a_submodule_are_not_run(tmp_path: Path, key: str) -> None:
+    outer, hostile = submodule_with(tmp_path, key)
+    context = FakeContext(LocalWorkspace(str(outer)))
+    for arguments in ENTERING:
+        with pytest.raises(ToolError, match="submodule sub runs programs"):
+            await context.call(tool, **arguments)
+    for arguments in [*READS, {"subcommand": "restore", "paths": ["f.txt"]}]:
+        await context.call(tool, **arguments)
+    await tool.preview(await context.prepare(tool, subcommand="commit", args=["-a"], message="m"), context)
+    await context.workspace.close()
+    assert hostile.sprung == []
+    if not key.endswith("process"):  # the script does not speak the protocol, so plain git fails with it
+        git(outer, "add", "-n", ".")
+        assert hostile.sprung, "plain git does run it: else the above would show nothing"
+
+
+async def test_a_submodule_of_a_submodule_and_one_beside_the_work_tree_are_seen(tmp_path: Path) -> None:
+    middle, hostile = submodule_with(tmp_path, "filter.evil.clean")
+    git(middle, "commit", "-qm", "sub")
+    top = repository(tmp_path / "top")
+    allowed = ("-c", "protocol.file.allow=always", "submodule")
+    git(top, *allowed, "add", "-q", str(middle), "mid")
+    git(top / "mid", *allowed, "update", "-q", "--init")
+    git(top / "mid/sub", "config", "filter.evil.clean", hostile.script("clean"))
+    (top / "folder").mkdir()
+    workspace = LocalWorkspace(str(top / "folder"))
+    with pytest.raises(ToolError, match=r"submodule \.\./mid/sub runs programs"):
+        await FakeContext(workspace).call(tool, subcommand="add", args=["-A"])
+    await workspace.close()
+    assert hostile.sprung == []
+
+
+async def test_with_a_harmless_submodule_everything_works_and_its_hooks_are_not_run(tmp_path: Path) -> None:
+    outer, hostile = submodule_with(tmp_path, "core.editor")
+    hooks = Path(git(outer / "sub", "rev-parse", "--absolute-git-dir").strip()) / "hooks"
+    hooks.mkdir(exist_ok=True)
+    (hooks / "post-index-change").symlink_to(hostile.script("hook"))
+    git(outer, "config", "submodule.sub.ignore", "none")
+    context = FakeContext(LocalWorkspace(str(outer)))
+    (outer / "f.txt").write_text("two\n")
+    assert "add 'f.txt'" in await context.text(tool, subcommand="add", args=["-n", "."])
+    assert "f.txt" in await context.text(tool, subcommand="commit", args=["--dry-run", "-a"])
+    assert "1 file changed" in await context.text(tool, subcommand="commit", message="m", paths=["f.txt"])
+    await context.workspace.close()
+    assert hostile.sprung == []
 
 
 async def test_reads_do_not_touch_the_index(context: FakeContext) -> None:
