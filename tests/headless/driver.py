@@ -98,7 +98,6 @@ SCRIPTS = {
     "quota": ending("error", error_kind="quota", error="No money left.", hint="Pay."),
     "bad_key": ending("error", error_kind="bad_key", error="The key is wrong.", hint="letta-code configure"),
     "unreachable": ending("error", error_kind="unreachable", error="http://127.0.0.1:1 refused.", hint="Start it."),
-    "permission": ending("error", error_kind="permission", error="No."),
 }
 
 

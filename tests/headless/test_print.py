@@ -100,7 +100,6 @@ def test_stream_json_is_init_then_every_event_then_the_result() -> None:
     ("scenario", "code", "subtype"),
     [
         ("denied", 3, "denied"),
-        ("permission", 3, "denied"),
         ("max_turns", 4, "limit"),
         ("time_limit", 4, "limit"),
         ("repeated_call", 4, "limit"),
