@@ -19,7 +19,8 @@ _SPLIT = re.compile(r"-\d{5}-of-\d{5}$")
 class ListedFile(Value):
     """A model that can be pulled by its name.
 
-    `sha256` is only there when we computed it ourselves; `size` is in bytes (0: not known), `memory` what it takes to
+    `sha256` is only there when we computed it ourselves from what this very address sent (else
+    what the server announces is compared with and kept); `size` is in bytes (0: not known), `memory` what it takes to
     run; `tried` says whether anybody of us has loaded this very address.
     """
 

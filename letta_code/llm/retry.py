@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -150,7 +151,7 @@ async def stream_with_retries(
         attempt += 1
         delay = delay_before(fault, attempt, clock.now() - first_fault, limits, share)
         if delay is None or (began and restarts >= limits.restarts):
-            raise _tired(fault, attempt - 1)
+            raise _tired(fault, attempt - 1, limits)
         if began:
             restarts += 1
             yield Restarted(reason=str(fault), error_kind=fault.kind)
@@ -197,10 +198,26 @@ def _closable(parts: AsyncIterator[StreamPart]) -> AsyncGenerator[StreamPart, No
     return cast("AsyncGenerator[StreamPart, None]", parts)
 
 
-def _tired(error: ProviderError, tries: int) -> ProviderError:
-    if tries > 1 and error.retryable:
+def _tired(error: ProviderError, tries: int, limits: RetryLimits) -> ProviderError:
+    if not error.retryable:
+        return error
+    if error.retry_after:
+        asked, kept = _for_people(error.retry_after), _for_people(limits.retry_seconds)
+        said = f"It asks to wait {asked} before the next try; letta-code waits {kept} at most in all."
+        error.hint = f"{error.hint} {said}".strip()
+    if tries > 1:
         error.hint = f"{error.hint} It was tried {tries} times.".strip()
     return error
+
+
+def _for_people(seconds: float) -> str:
+    """86400 as `1 day`, 5400 as `1 h 30 min`, 90 as `1 min 30 s`: the two largest units that are not 0."""
+    left = math.ceil(seconds)
+    days, left = divmod(left, 86400)
+    hours, left = divmod(left, 3600)
+    minutes, left = divmod(left, 60)
+    named = ((days, "day" if days == 1 else "days"), (hours, "h"), (minutes, "min"), (left, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in [one for one in named if one[0]][:2]) or "0 s"
 
 
 def _silent(phase: str, seconds: float, attempt: int = 1, reason: str = "") -> None:

@@ -272,7 +272,7 @@ def test_the_list_is_honest() -> None:
     for entry in entries:
         assert entry.url.startswith("https://") and entry.url.endswith(".gguf")
         assert not entry.tried  # this machine reaches none of the addresses
-        assert entry.sha256 == "" or len(entry.sha256) == 64
+        assert entry.sha256 == ""  # so we hashed no file that came from one of them
 
 
 def test_the_window_is_the_models_but_not_boundless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

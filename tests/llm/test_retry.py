@@ -241,6 +241,19 @@ async def test_a_broken_answer_with_hopeless_cause_is_not_asked_again() -> None:
     assert model.asked == 1
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(86_400.0, "1 day"), (172_800.0, "2 days"), (5400.0, "1 h 30 min"), (3600.4, "1 h 1 s"), (661.0, "11 min 1 s")],
+)
+async def test_a_wait_that_is_too_long_is_named(seconds: float, words: str) -> None:
+    model, ear = PlayedModel([RateLimited("slow", hint="Limited.", retry_after=seconds)]), Ear()
+    with pytest.raises(RateLimited) as caught:
+        await run(model, ear)
+    said = f"It asks to wait {words} before the next try; letta-code waits 10 min at most in all."
+    assert caught.value.hint == f"Limited. {said}"
+    assert ear.phases() == ["sent"]  # given up at once
+
+
 async def test_waiting_for_the_first_part_is_told() -> None:
     model, ear = PlayedModel([0.2, *DONE, 0.2]), Ear()
     stream = stream_with_retries(model, HI, limits=RetryLimits(tick_seconds=0.05), on_wait=ear)
