@@ -17,7 +17,6 @@ from letta_code.workspace.workspace import ExecResult, ExecSpec, OnOutput, Proce
 
 SPOOLS_LIMIT = 1_000_000_000  # bytes of all spool files of a workspace; the oldest go first
 BACKGROUND_LIMIT = 32  # running at the same time
-FINISHED_KEPT = 64  # ended background commands that can still be read
 LONGEST_ARGUMENT = 120_000  # bytes; Linux takes 131,071 for one argument, a longer script goes through a file
 
 # Dropped: files that a shell would run before the command, what makes output colourful, the mark of an outer
