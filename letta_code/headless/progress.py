@@ -11,6 +11,8 @@ from letta_code.safety.terminal import visible
 
 Say = Callable[[str], None]
 
+_SILENT_SECONDS = 10
+
 
 class Progress:
     """Turns events into lines; with `quiet` only errors are said."""
@@ -20,6 +22,7 @@ class Progress:
         self._quiet = quiet
         self._attempt = 0
         self._storage = False
+        self._waited = 0  # times ten seconds of this call that were told
 
     def event(self, event: Event | LiveEvent) -> None:
         """Say what one event means, if anything."""
@@ -33,6 +36,10 @@ class Progress:
             case Waiting(phase="retry") if event.attempt != self._attempt:
                 self._attempt = event.attempt
                 self._say(f"  waiting {event.seconds:.0f} s, then try {event.attempt}: {one_line(event.reason)}")
+            case Waiting(phase="sent"):
+                self._waited = 0
+            case Waiting(phase="first_part" | "loading" as phase, seconds=seconds):
+                self._silent(phase, seconds)
             case Waiting(phase="storage") if not self._storage:
                 self._storage = True
                 self._say(f"  waiting for the disk: {one_line(event.reason)}")
@@ -40,6 +47,14 @@ class Progress:
                 self.notice(event)
             case _:
                 pass
+
+    def _silent(self, phase: str, seconds: float) -> None:
+        """A server that says nothing: a line every ten seconds."""
+        if seconds // _SILENT_SECONDS <= self._waited:
+            return
+        self._waited = int(seconds // _SILENT_SECONDS)
+        what = "the model to be loaded" if phase == "loading" else "the model's first words"
+        self._say(f"  waiting for {what}, {seconds:.0f} s so far")
 
     def notice(self, notice: Notice) -> None:
         """Say a warning; errors are said even when quiet."""

@@ -35,6 +35,7 @@ from letta_code.safety.terminal import strip_controls, visible
 
 Say = Callable[[str], None]
 
+_SILENT_SECONDS = 10
 MOST_LINES = 60  # of one block; the whole is in the file or in `/diff`
 _MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]"}
 _ENDS = {
@@ -58,6 +59,7 @@ class Lines:
         self._said: dict[str, int] = {}  # message id: characters of it that were said
         self._attempt = 0
         self._storage = False
+        self._waited = 0  # times ten seconds of this call that were told
 
     def event(self, event: Event | LiveEvent) -> None:
         """Say what one event means, if anything."""
@@ -84,6 +86,10 @@ class Lines:
             case Waiting(phase="retry") if event.attempt != self._attempt:
                 self._attempt = event.attempt
                 self._say(f"Waiting {event.seconds:.0f} s before try {event.attempt}: {_one_line(event.reason)}")
+            case Waiting(phase="sent"):
+                self._waited = 0
+            case Waiting(phase="first_part" | "loading" as phase, seconds=seconds):
+                self._silent(phase, seconds)
             case Waiting(phase="storage") if not self._storage:
                 self._storage = True
                 self._say(f"Waiting for the disk: {_one_line(event.reason)}")
@@ -91,6 +97,14 @@ class Lines:
                 self._say(f"{level}: {_one_line(text)}" + (f" {_one_line(hint)}" if hint else ""))
             case _:
                 pass
+
+    def _silent(self, phase: str, seconds: float) -> None:
+        """A server that says nothing: a line every ten seconds."""
+        if seconds // _SILENT_SECONDS <= self._waited:
+            return
+        self._waited = int(seconds // _SILENT_SECONDS)
+        what = "the model to be loaded" if phase == "loading" else "the model's first words"
+        self._say(f"Waiting for {what}: {seconds:.0f} s so far.")
 
     def _delta(self, event: TextDelta) -> None:
         known = self._drafts.get(event.message_id, "")

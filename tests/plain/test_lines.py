@@ -104,6 +104,14 @@ def test_tools_waiting_and_ends() -> None:
     assert ended == ["error: No money.", "  Pay."]
 
 
+def test_a_silent_server_is_named_every_ten_seconds_of_each_call() -> None:
+    call = [Waiting(phase="sent"), *(Waiting(phase="first_part", seconds=s + 0.1) for s in range(1, 25))]
+    said = [f"Waiting for the model's first words: {seconds} s so far." for seconds in (10, 20)]
+    assert told(*call, *call) == said + said
+    assert told(Waiting(phase="loading", seconds=9.0)) == []
+    assert told(Waiting(phase="loading", seconds=31.0)) == ["Waiting for the model to be loaded: 31 s so far."]
+
+
 @pytest.mark.parametrize(
     ("block", "lines"),
     [

@@ -1,0 +1,22 @@
+"""Progress on stderr, from events."""
+
+from __future__ import annotations
+
+from letta_code.core.events import Waiting
+from letta_code.headless.progress import Progress
+
+
+def told(*events: Waiting, quiet: bool = False) -> list[str]:
+    lines: list[str] = []
+    progress = Progress(lines.append, quiet=quiet)
+    for event in events:
+        progress.event(event)
+    return lines
+
+
+def test_a_silent_server_is_named_every_ten_seconds_of_each_call() -> None:
+    call = [Waiting(phase="sent"), *(Waiting(phase="first_part", seconds=s + 0.1) for s in range(1, 25))]
+    said = [f"  waiting for the model's first words, {seconds} s so far" for seconds in (10, 20)]
+    assert told(*call, *call) == said + said
+    assert told(*call, quiet=True) == []
+    assert told(Waiting(phase="loading", seconds=31.0)) == ["  waiting for the model to be loaded, 31 s so far"]
