@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _fill_descriptors()
     try:
         code = _dispatch(argv)
-        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed: `letta-code … >&-`
+        if sys.stdout is not None:  # None when closed: `letta-code … >&-`
             sys.stdout.flush()
         return code
     except LettaError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,19 @@ from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Endpoint, Settings, load, save_setting
 from letta_code.core.errors import ConfigError, LettaError
+from letta_code.core.events import Notice
 from letta_code.core.messages import Value
+from letta_code.llm.address import public_url
 from letta_code.llm.model import ModelInfo
 from letta_code.tui.ports import ConnectChoice, ModelRow
 
 if TYPE_CHECKING:
     from letta_code.llm.redact import Secret
+
+_SPECIAL = re.compile(r"audio|search|research|realtime|computer-use|transcribe|image|tts|preview")
+_DATED = re.compile(r"-(\d{8}|\d{4}-\d\d-\d\d|\d{4})(?!\d)")
+# `gpt-5.1`, `claude-opus-4-5`, `o3`: not the size in `20b`, not a date.
+_VERSION = re.compile(r"(?<!\d)(\d{1,2})(?:[.-](\d{1,2})(?![\db]))?(?![\db])")
 
 
 class Extras(Value):
@@ -40,6 +48,7 @@ class Connecting:
         self._paths = paths or Paths.find()
         self._cwd = cwd
         self._extras = extras or Extras()
+        self.notices: list[Notice] = []  # of what was saved: a file that could not be read was kept aside, and where
 
     def _settings(self) -> Settings:
         return load(self._cwd, paths=self._paths).settings
@@ -61,7 +70,7 @@ class Connecting:
             if name not in named and name not in settings.endpoints
         ]
         choices += [
-            ConnectChoice(model="", endpoint=name, label=name, note=one.base_url, dialect=one.dialect)
+            ConnectChoice(model="", endpoint=name, label=name, note=public_url(one.base_url), dialect=one.dialect)
             for name, one in settings.endpoints.items()
         ]
         known = {one.base_url.rstrip("/") for one in settings.endpoints.values()}
@@ -80,7 +89,8 @@ class Connecting:
             names = await list_models(base_url, self._secret(choice, known), dialect=choice.dialect)
             return [ModelRow(name=f"{choice.endpoint}/{name}") for name in names]
         rows = await asyncio.to_thread(lambda: list(listed(settings, self._credential(choice))))
-        return [ModelRow(name=row.name, note=note(row.info)) for row in rows if row.provider == choice.endpoint]
+        rows = [row for row in rows if row.provider == choice.endpoint]
+        return sorted((ModelRow(name=row.name, note=note(row.info)) for row in rows if not _tuned(row.name)), key=_rank)
 
     async def test(self, choice: ConnectChoice) -> str:
         """One small call; what the model answered and how long it took.  Raises `LettaError`."""
@@ -108,11 +118,13 @@ class Connecting:
             fields = {"base_url": choice.base_url, "dialect": choice.dialect, "key_env": self._extras.key_env}
             defaults = msgspec.to_builtins(Endpoint(), order=None)
             kept = {name: value for name, value in fields.items() if value and value != defaults.get(name)}
-            save_setting(self._paths, ("endpoints", choice.endpoint), kept)
+            self.notices += save_setting(self._paths, ("endpoints", choice.endpoint), kept)
         if choice.key:
-            Credentials(self._paths).set(choice.endpoint, choice.key, keyring=self._extras.keyring)
+            credentials = Credentials(self._paths)
+            credentials.set(choice.endpoint, choice.key, keyring=self._extras.keyring)
+            self.notices += credentials.notices
         name = full_name(choice)
-        save_setting(self._paths, "model", name)
+        self.notices += save_setting(self._paths, "model", name)
         return name
 
     def _with_endpoint(self, settings: Settings, choice: ConnectChoice) -> Settings:
@@ -154,6 +166,19 @@ def full_name(choice: ConnectChoice) -> str:
     return f"{choice.endpoint}/{choice.model}"
 
 
+def _tuned(name: str) -> bool:
+    """Fine-tunes of the price table are bases of somebody's own models, which have longer names."""
+    return name.partition("/")[2].startswith("ft:")
+
+
+def _rank(row: ModelRow) -> tuple[bool, bool, float, str]:
+    """For general use before special use, standing names before dated ones, then the highest version first."""
+    name = row.name.partition("/")[2]
+    version = _VERSION.search(name)
+    number = float(version[1]) + float(version[2] or 0) / 100 if version else 0.0
+    return bool(_SPECIAL.search(name)), bool(_DATED.search(name)), -number, name
+
+
 def note(info: ModelInfo) -> str:
     """Window and prices, for people."""
     return about(info).strip(" ()")
@@ -170,7 +195,7 @@ def checked_url(text: str) -> str:
     """An address as it is kept; raises `ConfigError`."""
     url = text.strip().rstrip("/")
     if not url.startswith(("http://", "https://")) or len(url.split("//", 1)[1]) == 0:
-        raise ConfigError(f"{text.strip()!r} is no address.", hint="Give one such as http://127.0.0.1:8000/v1.")
+        raise ConfigError(f"{public_url(text.strip())!r} is no address.", hint="Give one such as http://127.0.0.1:8000/v1.")
     return url
 
 
@@ -178,7 +203,8 @@ def _server(title: str, base_url: str, models: int) -> ConnectChoice:
     from letta_code.llm.providers import PROVIDERS
 
     provider = next((one for one in PROVIDERS.values() if one.base_url == base_url), None)
-    said = f"{base_url}, {models} models" if models else base_url
+    shown = public_url(base_url)
+    said = f"{shown}, {models} models" if models else shown
     if provider is not None:  # its usual place needs no endpoint of its own
         return ConnectChoice(model="", endpoint=provider.name, label=title, note=said)
     return ConnectChoice(model="", endpoint=endpoint_name(title), base_url=base_url, label=title, note=said)
@@ -192,6 +218,11 @@ def _usual_place(provider: str, settings: Settings) -> str:
     if provider not in PROVIDERS or not PROVIDERS[provider].server:
         return ""
     return resolve(f"{provider}/any", settings, lambda _name: "").base_url
+
+
+def said_of(notices: Sequence[Notice]) -> list[str]:
+    """What saving has to tell, as lines for a person."""
+    return [f"{one.level}: {one.text} {one.hint}".rstrip() for one in notices]
 
 
 def explain(error: LettaError) -> list[str]:

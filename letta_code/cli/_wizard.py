@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from letta_code.cli._connecting import Connecting, checked_url, endpoint_name, explain, full_name
+from letta_code.cli._connecting import Connecting, checked_url, endpoint_name, explain, full_name, said_of
 from letta_code.core.errors import LettaError
 from letta_code.llm.providers import PROVIDERS
 from letta_code.tui.ports import ConnectChoice, ModelRow
@@ -44,6 +44,8 @@ async def play(connecting: Connecting, ask: Ask, say: Say, *, test: bool = True)
             if answer.strip().lower() not in ("y", "yes"):
                 continue
         name = await connecting.save(choice)
+        for line in said_of(connecting.notices):
+            say(line)
         say(f"Saved: {name}")
         return name
 

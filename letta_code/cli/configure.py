@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from letta_code.cli._connecting import Connecting, Extras, checked_url, full_name
+from letta_code.cli._connecting import Connecting, Extras, checked_url, full_name, said_of
 from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
 from letta_code.config.settings import DIALECTS
 from letta_code.core.errors import UsageError
@@ -37,18 +37,23 @@ FLAGS = (
 
 def run(argv: Sequence[str]) -> int:
     """Play the wizard, or do what the flags say; 0 when a model was saved, 1 when not."""
+    return choose_model(argv, "configure", __doc__ or "")
+
+
+def choose_model(argv: Sequence[str], verb: str, about: str) -> int:
+    """The model step, under the verb that was typed; `about` is what its help says."""
     parsed = parse(argv, FLAGS)
     if parsed.on("help"):
-        print(verb_help("configure [flags]", __doc__ or "", FLAGS))
+        print(verb_help(f"{verb} [flags]", about, FLAGS))
         return 0
     if parsed.words:
-        raise UsageError(f"configure takes flags only, and this is none: {parsed.words[0]}.")
+        raise UsageError(f"{verb} takes flags only, and this is none: {parsed.words[0]}.")
     extras = Extras(key_env=parsed.text("key_env") if parsed.on("endpoint") else "", keyring=parsed.on("keyring"))
     connecting = Connecting(here(), extras=extras)
     if parsed.on("model") or parsed.on("endpoint"):
         return asyncio.run(_by_flags(parsed, connecting))
     if not (os.isatty(0) and os.isatty(1)):
-        raise UsageError("configure asks questions, and there is no terminal.", hint="Use --model; see --help.")
+        raise UsageError(f"{verb} asks questions, and there is no terminal.", hint="Use --model; see --help.")
     # asyncio's own handler would let a blocking input() go on after Ctrl-C.
     signal.signal(signal.SIGINT, _interrupted)
     from letta_code.cli._wizard import play
@@ -77,7 +82,8 @@ async def _by_flags(parsed: Parsed, connecting: Connecting) -> int:
     )
     if not parsed.on("no_test"):
         print(f"{full_name(choice)}: {await connecting.test(choice)}")
-    print(f"Saved: {await connecting.save(choice)}")
+    saved = await connecting.save(choice)
+    print(*said_of(connecting.notices), f"Saved: {saved}", sep="\n")
     return 0
 
 

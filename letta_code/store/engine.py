@@ -14,7 +14,7 @@ from letta_code.core.errors import StoreError, StoreFull, StoreReadOnly
 from letta_code.host.files import ensure_private_dir
 from letta_code.host.locks import FileLock, LockTimeout
 from letta_code.store.dialect import Database, connect
-from letta_code.store.migrations import MIGRATIONS, Migration, migrate, newest
+from letta_code.store.migrations import MIGRATIONS, Migration, is_restoring, migrate, newest
 from letta_code.store.writer import Writer
 
 T = TypeVar("T")
@@ -29,16 +29,15 @@ URGENT_PAGES = 4096
 class Engine:
     """Gives every thread its reading connection and hands writing work to the writer.
 
-    `notices` are sentences for the person: what was found while opening; `is_new` says that the file was just made.
+    `notices` are sentences for the person: what was found while opening; `is_restoring` says that conversations are still to be put
+    back from their mirrors.
     """
 
-    def __init__(
-        self, path: Path, run_dir: Path, database: Database, notices: Sequence[str] = (), *, is_new: bool = False
-    ) -> None:
+    def __init__(self, path: Path, run_dir: Path, database: Database, notices: Sequence[str] = ()) -> None:
         self.path = path
         self.run_dir = run_dir
         self.read_only = database.read_only
-        self.is_new = is_new
+        self.is_restoring = is_restoring(database)
         self.notices: tuple[str, ...] = tuple(notices)
         self.closed = False
         self._checkpoint_lock = FileLock(run_dir / "checkpoint.lock")
@@ -93,12 +92,17 @@ class Engine:
 
 
 def open_engine(
-    path: Path, run_dir: Path, *, read_only: bool = False, migrations: Sequence[Migration] = MIGRATIONS
+    path: Path,
+    run_dir: Path,
+    *,
+    read_only: bool = False,
+    migrations: Sequence[Migration] = MIGRATIONS,
+    was_lost: Callable[[], bool] = lambda: False,
 ) -> Engine:
     """Open the store's database, making or migrating it first where needed.
 
-    A file of a newer version, or one that may not be written, is opened for reading only, with a notice.  Raises
-    `StoreError` when the file is damaged, another program's, or out of reach.
+    A file of a newer version, or one that may not be written, is opened for reading only, with a notice.
+    `was_lost` is asked when the file is made: whether there are conversations to be put back.  Raises `StoreError` when the file is damaged, another program's, or out of reach.
     """
     if read_only:
         return Engine(path, run_dir, _own(connect(path, read_only=True)))
@@ -111,7 +115,7 @@ def open_engine(
             raise StoreFull(what, hint=f"Make room on the disk of {path.parent}.") from error
         raise StoreReadOnly(what, hint="Check the rights of the file and its folder.") from error
     try:
-        return _opened(path, run_dir, database, migrations)
+        return _opened(path, run_dir, database, migrations, was_lost)
     except StoreReadOnly as error:
         database.close()
         return Engine(path, run_dir, _own(connect(path, read_only=True)), [f"{error}. Nothing will be saved."])
@@ -120,7 +124,9 @@ def open_engine(
         raise
 
 
-def _opened(path: Path, run_dir: Path, database: Database, migrations: Sequence[Migration]) -> Engine:
+def _opened(
+    path: Path, run_dir: Path, database: Database, migrations: Sequence[Migration], was_lost: Callable[[], bool]
+) -> Engine:
     notices: list[str] = []
     version = _own(database).schema_version()
     if version > newest(migrations):
@@ -133,8 +139,8 @@ def _opened(path: Path, run_dir: Path, database: Database, migrations: Sequence[
     if version == newest(migrations):
         database.prepare_for_writing()
     else:
-        notices.extend(_brought_up_to_date(run_dir, database, migrations))
-    return Engine(path, run_dir, database, notices, is_new=version == 0)
+        notices.extend(_brought_up_to_date(run_dir, database, migrations, was_lost))
+    return Engine(path, run_dir, database, notices)
 
 
 def _own(database: Database) -> Database:
@@ -146,7 +152,9 @@ def _own(database: Database) -> Database:
     )
 
 
-def _brought_up_to_date(run_dir: Path, database: Database, migrations: Sequence[Migration]) -> list[str]:
+def _brought_up_to_date(
+    run_dir: Path, database: Database, migrations: Sequence[Migration], was_lost: Callable[[], bool]
+) -> list[str]:
     lock = FileLock(run_dir / "store.lock", what="making the store")
     try:
         lock.acquire(OPEN_SECONDS)
@@ -157,11 +165,11 @@ def _brought_up_to_date(run_dir: Path, database: Database, migrations: Sequence[
     except OSError as error:
         raise StoreReadOnly(
             f"{lock.path} cannot be locked: {error.strerror}",
-            hint=f"Look at {run_dir}, or set LETTA_HOME to elsewhere.",
+            hint=f"Look at {run_dir}, or set LETTA_HOME.",
         ) from error
     try:
         database.prepare_for_writing()
-        copy = migrate(database, migrations)
+        copy = migrate(database, migrations, was_lost)
     finally:
         lock.release()
     return [f"The store was brought up to date; a copy from before is at {copy}."] if copy else []

@@ -161,9 +161,9 @@ def test_names() -> None:
 # ---------------------------------------------------------------- by flags
 
 
-def configure(*argv: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+def run_verb(verb: str, *argv: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-I", "-m", "letta_code", "configure", *argv],
+        [sys.executable, "-I", "-m", "letta_code", verb, *argv],
         input=stdin,
         capture_output=True,
         text=True,
@@ -171,6 +171,10 @@ def configure(*argv: str, stdin: str = "", **env: str) -> subprocess.CompletedPr
         timeout=30,
         check=False,
     )
+
+
+def configure(*argv: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    return run_verb("configure", *argv, stdin=stdin, **env)
 
 
 def test_flags_add_an_endpoint_with_the_keys_variable(server: ModelServer) -> None:
@@ -197,6 +201,33 @@ def test_a_model_that_does_not_answer_is_not_saved() -> None:
     assert done.returncode == 75 and "127.0.0.1:9" in done.stderr and not Paths.find().config.exists()
     assert configure("--model", "x", "--endpoint", "lan", "http://127.0.0.1:9/v1", "--no-test").returncode == 0
     assert config()["model"] == "lan/x"
+
+
+def test_connect_is_the_model_step_of_configure(server: ModelServer) -> None:
+    done = run_verb("connect", "--model", "tiny", "--endpoint", "lan", f"{server.url}/v1")
+    assert done.returncode == 0 and "Saved: lan/tiny" in done.stdout, done
+    assert config()["model"] == "lan/tiny"
+    asked = run_verb("connect")
+    assert asked.returncode == 2 and "connect asks questions" in asked.stderr
+
+
+def test_a_credentials_file_that_cannot_be_read_is_named_when_it_is_kept_aside(letta_home: Path) -> None:
+    letta_home.mkdir()
+    (letta_home / "credentials.yaml").write_text("a: [b\n")
+    done = configure("--model", "openai/x", "--key-stdin", "--no-test", stdin="sk-new\n")
+    (aside,) = letta_home.glob("credentials.yaml.corrupt-*")
+    assert done.returncode == 0 and str(aside) in done.stdout + done.stderr, done
+
+
+async def test_the_newest_models_come_first_and_fine_tunes_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    rows = await Connecting(tmp_path).models(ConnectChoice(model="", endpoint="openai"))
+    names = [row.name.removeprefix("openai/") for row in rows]
+    assert not [name for name in names if name.startswith("ft:")]
+    order = ["gpt-5.1", "gpt-5", "gpt-4.1", "gpt-3.5-turbo", "gpt-5-2025-08-07", "gpt-4o-audio-preview"]
+    assert sorted(order, key=names.index) == order
 
 
 @pytest.mark.parametrize(
