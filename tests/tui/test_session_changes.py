@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from textual.geometry import Offset
+from textual.widgets import Static
 
 from letta_code.agent.port import SessionOptions
 from letta_code.core import events as ev
 from letta_code.core.display import DiffBlock, ShellBlock
 from letta_code.core.errors import ConversationBusy, StoreFull
 from letta_code.core.messages import TextPart
+from letta_code.tui.cards import ToolCard
+from letta_code.tui.panes.transcript import Transcript
 from letta_code.tui.ports import ConversationRow, Ports
+from letta_code.tui.widgets.messages import NoticeView
+from letta_code.tui.widgets.tool_card import ToolView
 from tests.fakes.session import FakeSession
 from tests.tui.screen import Stage, cards, ready, text_of, until
 
@@ -59,6 +64,26 @@ async def test_a_resumed_conversation_shows_its_last_twenty_messages_and_more_on
         await until(pilot, lambda: transcript.scroll_y > 10)  # the place that was read stays in sight
         assert stage.chat.state.cost is not None
         assert round(stage.chat.state.cost, 6) == 1.0
+
+
+async def test_a_card_that_grows_while_another_layout_runs_is_drawn_whole() -> None:
+    stage = Stage(FakeSession(stored=talk(3)))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        card = ToolCard(key="grown", name="Bash", title="Bash ls", status="running", output="one")
+        stage.chat.state.add(card)
+        stage.chat.state.notice("info", "below")
+        stage.chat.redraw()
+        await until(pilot, lambda: cards(stage, "tool") and cards(stage, "notice"))
+        view = stage.chat.query_one(ToolView)
+        await until(pilot, lambda: view.region.height == 2)
+        output = view.query_one(".shell", Static)
+        output.update("one\ntwo\nthree")
+        output._check_refresh()  # the card is known to have changed, its message is still on its way …
+        transcript = stage.chat.query_one("#transcript", Transcript)
+        stage.chat._layout_widgets[transcript] = {stage.chat.query_one(NoticeView)}
+        stage.chat._refresh_layout()  # … when a layout runs for another card
+        assert view.region.height == 4
 
 
 async def test_a_returned_prompt_of_long_ago_does_not_come_back_on_resume() -> None:

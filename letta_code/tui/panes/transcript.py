@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.events import Click
+from textual.layout import Layout
+from textual.layouts.stream import StreamLayout
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
@@ -56,6 +58,13 @@ class Transcript(VerticalScroll, can_focus=False):
     def on_mount(self) -> None:
         """Follow the end from the start."""
         self.anchor()
+
+    def pre_layout(self, layout: Layout) -> None:
+        """Measure every card: textual's stream layout keeps the height of a card that changed, when another layout
+        runs between the change and the message that tells of it, and that card then stays too short.
+        """
+        if isinstance(layout, StreamLayout):
+            layout._cached_placements = None
 
     def on_resize(self) -> None:
         """Draw the scroll bar again: textual leaves it as it was when a resize moves the end."""

@@ -7,7 +7,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Click, Key
 from textual.message import Message
-from textual.widget import Widget
+from textual.widget import AwaitMount, Widget
 from textual.widgets import Static
 
 from letta_code.core.display import DisplayBlock, ShellBlock
@@ -63,14 +63,15 @@ class ToolView(Vertical, can_focus=True):
         self._drawn = self._look()
         yield from self._body()
 
-    def show(self, card: ToolCard) -> None:
-        """Draw the card's new state."""
+    def show(self, card: ToolCard) -> AwaitMount | None:
+        """Draw the card's new state; what is given back ends when its new parts have their style."""
         self._card = card
         self._title.update(self._head())
         if self._live is not None and card.open and self._drawn == self._look():
             self._live.update(output_content(card.output, full=False) or "")
         elif self._drawn != self._look():
-            self._redraw()
+            return self._redraw()
+        return None
 
     def fold(self, full: bool | None = None) -> None:
         """Unfold or fold; the other way round without a wish."""
@@ -104,13 +105,13 @@ class ToolView(Vertical, can_focus=True):
             bool(card.output),
         )
 
-    def _redraw(self) -> None:
+    def _redraw(self) -> AwaitMount:
         self._drawn = self._look()
         self._live = None
         with self.app.batch_update():
             for child in list(self.children)[1:]:
                 child.remove()
-            self.mount(*self._body())
+            return self.mount(*self._body())
 
     def _body(self) -> list[Widget]:
         card = self._card
