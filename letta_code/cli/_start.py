@@ -12,6 +12,7 @@ from typing import Any
 
 from letta_code.agent.port import SessionOptions
 from letta_code.cli._flags import HELP, Flag, Parsed, help_lines, here, parse, seconds_of, whole_number
+from letta_code.cli._stdin import with_stdin
 from letta_code.config.settings import MODES, load
 from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.events import Notice
@@ -39,7 +40,8 @@ PRINT = (
         names=("-p", "--print"),
         metavar="PROMPT",
         optional=True,
-        help="Headless: do what the prompt says, print the answer and end. Without PROMPT it is read from stdin.",
+        help="Headless: do what the prompt says, print the answer and end. Without PROMPT it is read from stdin; "
+        "with it, a file or pipe on stdin is put after the prompt (a pipe that is silent at the start is not).",
     ),
     Flag(names=("--prompt-file",), metavar="FILE", help="Headless, with the prompt from a file."),
     Flag(
@@ -205,11 +207,18 @@ def _prompt(parsed: Parsed) -> str:
         text = _prompt_file(Path(parsed.text("prompt_file")).expanduser())
     elif parsed.flags.get("print") not in (None, "-"):
         text = parsed.text("print")  # an empty one too: a shell variable that is not set must not wait for stdin
+        if text.strip():
+            text = with_stdin(text, lambda words: _warn(words, quiet=parsed.on("quiet")))
     else:
         text = _stdin_text()
     if not text.strip():
         raise UsageError("There is no prompt.", hint='Give one: letta-code -p "fix the failing test"')
     return text
+
+
+def _warn(words: str, *, quiet: bool) -> None:
+    if not quiet:
+        print(f"letta-code: {words}", file=sys.stderr, flush=True)
 
 
 def _prompt_file(path: Path) -> str:
