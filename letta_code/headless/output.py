@@ -6,7 +6,7 @@ import os
 
 import msgspec
 
-from letta_code.core.events import Event, LiveEvent, encode
+from letta_code.core.events import Event, LiveEvent, RunStarted, encode
 from letta_code.core.messages import Value
 from letta_code.headless.progress import Progress
 from letta_code.headless.result import EXIT_DONE, Result
@@ -21,6 +21,7 @@ class Output:
         self._form = form
         self._out = out
         self._json = msgspec.json.Encoder()
+        self._owed = True  # a result of the run that is under way, or of the first
         self.progress = progress
 
     def line(self, value: Value) -> None:
@@ -31,18 +32,27 @@ class Output:
     async def event(self, event: Event | LiveEvent) -> None:
         """One event, as it happens; waits while the reader is far behind."""
         self.progress.event(event)
+        if isinstance(event, RunStarted):
+            self._owed = True
         if self._form == "stream-json":
             self._out.write(encode(event) + b"\n")
             await self._out.room()
 
     def result(self, result: Result) -> None:
         """How it ended.  As text only an answer goes to stdout; what went wrong goes to stderr in every form."""
+        self._owed = False
         if self._form != "text":
             self._out.write(self._json.encode(result) + b"\n")
         elif result.exit_code == EXIT_DONE or result.stop_reason in ("length", "refusal"):
             self._out.write(_printable(result.result).encode("utf-8", "replace") + b"\n")
         if result.error is not None and not self._out.broken:  # when the reader has gone there is nobody to tell
             self.progress.failure(result.error)
+
+    def last_words(self, result: Result, seconds: float) -> None:
+        """The result of a run that is ended in the middle, unless it has one; waits at most so long for stdout."""
+        if self._owed and self._form != "text":
+            self.result(result)
+        self._out.flush(seconds)
 
 
 def _printable(text: str) -> str:

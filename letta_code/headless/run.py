@@ -23,6 +23,7 @@ from letta_code.headless.writer import Writer
 OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
 
 _FLUSH_SECONDS = 10.0
+_LAST_SECONDS = 0.2  # for the result of a run that is cut off
 
 
 class Printing(Value):
@@ -51,7 +52,7 @@ def run(options: SessionOptions, printing: Printing, open_session: OpenSession |
 async def _main(options: SessionOptions, printing: Printing, open_session: OpenSession) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    signals = Signals(stop.set)
+    signals = Signals(stop.set, lambda: print_run.cut_off())  # noqa: PLW0108 - it is made below
     out = Writer(1, on_broken=lambda: _from_thread(loop, stop.set))
     err = Writer(2)
     progress = Progress(lambda line: err.write(line.encode("utf-8", "replace") + b"\n"), quiet=printing.quiet)
@@ -93,12 +94,18 @@ class _PrintRun:
         self._output = output
         self._stop = stop
         self._stop_code = stop_code
+        self._session: SessionPort | None = None
+
+    def cut_off(self) -> None:
+        """The process ends now, in the middle: a program that reads JSON still gets its result."""
+        words = "Ended by a signal before the run could stop; --continue goes on with it."
+        self._output.last_words(self._interrupted(words), _LAST_SECONDS)
 
     async def run(self, open_session: OpenSession) -> int:
         """The exit code; every error has been told when it returns."""
         session: SessionPort | None = None
         try:
-            session = await self._or_stop(open_session(self._options))
+            self._session = session = await self._or_stop(open_session(self._options))
             return self._stopped() if session is None else await self._with(session)
         except LettaError as error:
             return self._failed(error, session)
@@ -194,10 +201,18 @@ class _PrintRun:
         return self._failed(LettaError(words, hint="What was said is kept: letta-code --continue"), session)
 
     def _stopped(self) -> int:
-        failure = Failure(kind="interrupted", message="Stopped before anything was sent.")
-        code = self._stop_code() or EXIT_READER_GONE
-        reason = StopReason.INTERRUPTED
-        self._output.result(
-            Result(subtype="interrupted", is_error=True, stop_reason=reason, exit_code=code, error=failure)
+        result = self._interrupted("Stopped before anything was sent.")
+        self._output.result(result)
+        return result.exit_code
+
+    def _interrupted(self, words: str) -> Result:
+        status = self._session.status if self._session else None
+        return Result(
+            subtype="interrupted",
+            is_error=True,
+            conversation_id=status.conversation_id if status else "",
+            model=status.model if status else "",
+            stop_reason=StopReason.INTERRUPTED,
+            exit_code=self._stop_code() or EXIT_READER_GONE,
+            error=Failure(kind="interrupted", message=words),
         )
-        return code

@@ -17,9 +17,14 @@ PATIENCE = 1.9
 class Signals:
     """SIGHUP, SIGINT and SIGTERM.  One that was ignored when we started (nohup, `&`) stays ignored."""
 
-    def __init__(self, on_first: Callable[[], None]) -> None:
-        """`on_first` is called on the event loop, once.  Must be made on a running event loop."""
+    def __init__(self, on_first: Callable[[], None], on_last: Callable[[], None] = lambda: None) -> None:
+        """`on_first` is called on the event loop, once.  Must be made on a running event loop.
+
+        `on_last` is called right before the process is ended in the middle, perhaps on another thread; it must be
+        short and not raise.
+        """
         self.number = 0
+        self._on_last = on_last
         self._on_first = on_first
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -33,11 +38,17 @@ class Signals:
 
     def _came(self, number: int) -> None:
         if self.number:
-            os._exit(128 + self.number)
+            self._end()
         self.number = number
         threading.Thread(target=self._watch, name="signal-watch", daemon=True).start()
         self._on_first()
 
     def _watch(self) -> NoReturn:
         time.sleep(PATIENCE)
-        os._exit(128 + self.number)
+        self._end()
+
+    def _end(self) -> NoReturn:
+        try:
+            self._on_last()
+        finally:
+            os._exit(128 + self.number)

@@ -186,6 +186,26 @@ def test_a_second_signal_ends_at_once() -> None:
         assert time.monotonic() - begin < 0.5
 
 
+@pytest.mark.parametrize("form", ["json", "stream-json"])
+@pytest.mark.parametrize("again", [True, False])
+def test_a_run_that_is_cut_off_still_has_its_result(form: str, again: bool) -> None:
+    with started("stubborn", form) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        begin = time.monotonic()
+        if again:
+            process.send_signal(signal.SIGINT)
+        told = lines(process.stdout.read())
+        assert process.wait(5) == 130
+        assert time.monotonic() - begin < (0.6 if again else 2.5)
+    assert [line["type"] for line in told].count("result") == 1
+    result = told[-1]
+    assert (result["type"], result["subtype"], result["exit_code"]) == ("result", "interrupted", 130)
+    assert result["conversation_id"] and result["is_error"]
+
+
 def test_a_reader_that_goes_away_ends_the_run_quietly() -> None:
     with started("flood", "stream-json") as process:
         assert process.stdout is not None and process.stderr is not None
