@@ -195,7 +195,9 @@ def checked_url(text: str) -> str:
     """An address as it is kept; raises `ConfigError`."""
     url = text.strip().rstrip("/")
     if not url.startswith(("http://", "https://")) or len(url.split("//", 1)[1]) == 0:
-        raise ConfigError(f"{public_url(text.strip())!r} is no address.", hint="Give one such as http://127.0.0.1:8000/v1.")
+        raise ConfigError(
+            f"{public_url(text.strip())!r} is no address.", hint="Give one such as http://127.0.0.1:8000/v1."
+        )
     return url
 
 

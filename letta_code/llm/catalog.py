@@ -12,7 +12,7 @@ from letta_code.config.settings import Endpoint, Settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.messages import Value
 from letta_code.llm import prices
-from letta_code.llm.address import is_loopback
+from letta_code.llm.address import is_loopback, public_url
 from letta_code.llm.model import ModelInfo
 from letta_code.llm.providers import ALIASES, PROVIDERS, Provider
 from letta_code.llm.redact import Secret
@@ -152,7 +152,7 @@ def _at_endpoint(name: str, endpoint: Endpoint, credentials: Credentials, enviro
     base_url = endpoint.base_url.rstrip("/")
     if not base_url.startswith(("http://", "https://")) and (base_url or endpoint.dialect != "litellm"):
         raise ConfigError(
-            f"The endpoint {endpoint_name} has no http(s) base_url ({endpoint.base_url!r}).",
+            f"The endpoint {endpoint_name} has no http(s) base_url ({public_url(endpoint.base_url)!r}).",
             hint=f"Set endpoints.{endpoint_name}.base_url in ~/.letta/config.yaml, e.g. http://127.0.0.1:8000/v1.",
         )
     if endpoint.dialect not in ("openai", "anthropic", "litellm"):

@@ -12,6 +12,7 @@ import msgspec
 
 from letta_code.core.errors import BadKey, BadRequest, EndpointUnreachable, ProviderError
 from letta_code.core.messages import TextPart, UserText, Value
+from letta_code.llm.address import public_url
 from letta_code.llm.faults import Asked, fault_of
 from letta_code.llm.model import CallPiece, ChatModel, ChatRequest, ReasoningPiece, TextPiece
 from letta_code.llm.providers import PROVIDERS
@@ -140,17 +141,20 @@ async def _models_at(url: str, headers: dict[str, str], seconds: float, secret: 
     load_httpx()
     import httpx
 
-    asked = Asked(url=url, provider=url)
+    asked = Asked(url=url, provider=public_url(url))
     try:
         async with asyncio.timeout(seconds), new_client(url, StreamLimits(connect=seconds)) as client:
             response = await client.get(url, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         words = redact(str(error), secret) or f"no answer within {seconds:g} s"
-        said = f"{url} could not be reached: {words}"
-        raise EndpointUnreachable(said, hint="Is the server running, and is the address right?", url=url) from error
+        if isinstance(error, httpx.InvalidURL) and asked.shown != url:
+            words = "it is no address"  # httpx' words quote the address, perhaps with the password
+        said = f"{asked.shown} could not be reached: {words}"
+        hint = "Is the server running, and is the address right?"
+        raise EndpointUnreachable(said, hint=hint, url=asked.shown) from error
     if response.status_code != 200:
         raise fault_of(response.status_code, response.headers, response.content, asked, secret)
-    return _names(response.content, url)
+    return _names(response.content, asked.shown)
 
 
 def _names(body: bytes, url: str) -> list[str]:

@@ -19,6 +19,7 @@ from letta_code.core.errors import (
     RateLimited,
 )
 from letta_code.core.messages import Value
+from letta_code.llm.address import public_url
 from letta_code.llm.redact import Secret, redact
 
 _SHOWN = 600  # characters of a provider's own words
@@ -72,6 +73,11 @@ class Asked(Value):
     url: str = ""
     key_env: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The address as an error names it (see `public_url`), "" where there is none."""
+        return public_url(self.url)
+
 
 class _Told(msgspec.Struct):
     message: str = ""
@@ -92,7 +98,7 @@ def fault_of(
     """
     told = _told(body)
     words = redact(told.message, secret)[:_SHOWN].strip()
-    where = asked.url or asked.provider
+    where = asked.shown or asked.provider
     said = f"{where} answered {status}" + (f": {words}" if words else "")
     after = retry_after(headers)
     return _classified(status, f"{told.codes} {told.message}".lower(), said, after, asked)
@@ -106,7 +112,7 @@ def fault_in_stream(raw: bytes, asked: Asked, secret: Secret | None = None) -> P
     told = _told(raw)
     words = redact(told.message, secret)[:_SHOWN].strip() or "an error without words"
     status = _status_in(told.codes)
-    said = f"{asked.url or asked.provider} broke off its answer: {words}"
+    said = f"{asked.shown or asked.provider} broke off its answer: {words}"
     return _classified(status or 500, f"{told.codes} {told.message}".lower(), said, None, asked)
 
 
@@ -132,7 +138,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 def _classified(status: int, words: str, said: str, after: float | None, asked: Asked) -> ProviderError:
     kind, hint = _kind(status, words, asked)
-    return kind(said, hint=hint, status=status, retry_after=after, url=asked.url)
+    return kind(said, hint=hint, status=status, retry_after=after, url=asked.shown)
 
 
 def _kind(status: int, words: str, asked: Asked) -> tuple[type[ProviderError], str]:
@@ -159,7 +165,7 @@ def _request_hint(status: int, words: str, asked: Asked) -> str:
     if "model" in words and _holds(words, _UNKNOWN_MODEL):
         return f"The provider does not know the model {asked.model!r}: `letta-code models` lists what can be used."
     if status in (404, 405):
-        return f"Nothing is served at {asked.url}: is the base URL right (most end with /v1)?"
+        return f"Nothing is served at {asked.shown}: is the base URL right (most end with /v1)?"
     if 300 <= status < 400:
         return "The address redirects: give the final address as the base URL."
     return "The provider refused the request as it is; sending it again does not help."

@@ -122,10 +122,10 @@ class Gateway:
         thinking = _Thinking()
         began = False
         try:
-            answer = await within(watch, self._asked.url, litellm.acompletion(**options))
+            answer = await within(watch, self._asked.shown, litellm.acompletion(**options))
             async with aclosing(_Closing(answer)) as chunks:
                 while True:
-                    chunk = await within(watch, self._asked.url, anext(chunks, None))
+                    chunk = await within(watch, self._asked.shown, anext(chunks, None))
                     if chunk is None:
                         break
                     thinking.take(chunk)
@@ -146,8 +146,8 @@ class Gateway:
 
     def _finish(self, reader: ChunkReader) -> Finish:
         if not reader.reason():
-            said = f"{self._asked.url} ended its answer in the middle"
-            raise StreamBroken(said, hint="What had come is kept.", url=self._asked.url)
+            said = f"{self._asked.shown} ended its answer in the middle"
+            raise StreamBroken(said, hint="What had come is kept.", url=self._asked.shown)
         return Finish(reason=reader.reason())
 
     def _options(self, request: ChatRequest) -> dict[str, Any]:
@@ -198,10 +198,10 @@ class Gateway:
             )
         status = int(getattr(error, "status_code", 0) or 0)
         if kind == "Timeout" or status == 408:
-            return Overloaded(f"{asked.url} timed out: {words[:300]}", status=408, url=asked.url)
+            return Overloaded(f"{asked.shown} timed out: {words[:300]}", status=408, url=asked.shown)
         if began or kind == "MidStreamFallbackError":
-            said = f"{asked.url} broke off its answer: {words[:300]}"
-            return StreamBroken(said, hint="What had come is kept.", url=asked.url)
+            said = f"{asked.shown} broke off its answer: {words[:300]}"
+            return StreamBroken(said, hint="What had come is kept.", url=asked.shown)
         if status >= 500 or not status:
             unreachable = await self._probe(words)
             if unreachable is not None:
@@ -212,12 +212,12 @@ class Gateway:
         """Whether nothing answers at the address, by a TCP connection of our own."""
         from urllib.parse import urlsplit
 
-        url = self._target.base_url
+        url, shown = self._target.base_url, self._asked.shown
         if not url:
             if "connection error" not in words.lower() and "cannot connect" not in words.lower():
                 return None
             return EndpointUnreachable(
-                f"{self._asked.url} could not be reached: {words[:300]}", hint="Check the network.", url=self._asked.url
+                f"{shown} could not be reached: {words[:300]}", hint="Check the network.", url=shown
             )
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -226,7 +226,7 @@ class Gateway:
                 _, writer = await asyncio.open_connection(parts.hostname or "", port)
         except (OSError, TimeoutError) as error:
             hint = "Nothing listens there: is the server running, and is the address right?"
-            return EndpointUnreachable(f"{url} could not be reached: {error or 'no answer'}", hint=hint, url=url)
+            return EndpointUnreachable(f"{shown} could not be reached: {error or 'no answer'}", hint=hint, url=shown)
         writer.close()
         return None
 

@@ -26,6 +26,7 @@ from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
+from letta_code.llm.address import public_url
 from letta_code.llm.local_gguf import is_gguf
 from letta_code.llm.local_list import ListedFile, Pulled, record_of
 from letta_code.llm.transport import load_httpx
@@ -316,11 +317,6 @@ def announced_hash(responses: list[httpx.Response]) -> tuple[str, str]:
         if found := _as_hex(headers.get("etag", "")):
             return found, "the server (etag)"
     return "", ""
-
-
-def public_url(url: str) -> str:
-    """An address without a user's name and password and without its query: both may hold keys."""
-    return re.sub(r"^(https?://)[^/?#]*@", r"\1", re.sub(r"[?#].*", "", url))
 
 
 def _as_hex(value: str) -> str:

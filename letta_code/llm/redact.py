@@ -12,6 +12,8 @@ _KEY_LIKE = r"""(?ix)
     | \b bearer \s+ [A-Za-z0-9_\-.=+/]{8,}
     """
 
+_USER_INFO = r"(?<=://)[^\s/?#@]+@"  # of an address: a name and a password
+
 _MARK = "[key]"
 
 
@@ -35,11 +37,11 @@ class Secret:
 
 
 def redact(text: str, secret: Secret | None = None) -> str:
-    """The text without the given key and without anything that looks like a key."""
+    """The text without the given key, without anything that looks like a key, and without passwords in addresses."""
     value = secret.reveal() if secret is not None else ""
     if len(value) >= 4:
         text = text.replace(value, _MARK)
-    return _key_like().sub(_MARK, text)
+    return re.sub(_USER_INFO, "", _key_like().sub(_MARK, text))
 
 
 @functools.cache

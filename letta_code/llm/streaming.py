@@ -86,10 +86,10 @@ class _Parts:
         """An answer that is no stream: a server that cannot stream sends one JSON object, a wrong address a page."""
         if "html" in content_type:
             raise BadRequest(
-                f"{self._asked.url} answered with a web page instead of a model's words.",
+                f"{self._asked.shown} answered with a web page instead of a model's words.",
                 hint="Is the base URL right (most end with /v1), and is there a login page in between?",
                 status=200,
-                url=self._asked.url,
+                url=self._asked.shown,
             )
         events = [body]
         if body.lstrip().startswith((b"data:", b"event:", b":")):  # a stream after all, under a wrong name
@@ -105,7 +105,7 @@ class _Parts:
         reason = self._reader.reason()
         if not reason:
             raise StreamBroken(
-                f"{self._asked.url} ended its answer in the middle", hint=_TRIED_AGAIN, url=self._asked.url
+                f"{self._asked.shown} ended its answer in the middle", hint=_TRIED_AGAIN, url=self._asked.shown
             )
         return Finish(reason=reason)
 
@@ -113,7 +113,7 @@ class _Parts:
         try:
             events = parser.feed(chunk)
         except ValueError as error:
-            raise StreamBroken(f"{self._asked.url} sent {error}", url=self._asked.url) from error
+            raise StreamBroken(f"{self._asked.shown} sent {error}", url=self._asked.shown) from error
         return (data for _, data in events)
 
     def _read(self, data: bytes) -> Iterator[StreamPart]:
@@ -123,7 +123,7 @@ class _Parts:
             yield from self._reader.read(data)
         except msgspec.DecodeError as error:
             sent = data[:120].decode("utf-8", "replace")
-            said = f"{self._asked.url} sent what is no part of an answer ({error}): {sent}"
-            raise StreamBroken(said, hint=_TRIED_AGAIN, url=self._asked.url) from error
+            said = f"{self._asked.shown} sent what is no part of an answer ({error}): {sent}"
+            raise StreamBroken(said, hint=_TRIED_AGAIN, url=self._asked.shown) from error
         if self._reader.error:
             raise fault_in_stream(self._reader.error, self._asked, self._secret)

@@ -155,12 +155,13 @@ class HttpPost:
         client = self._open()
         import httpx
 
-        url = self.asked.url
+        url = self.asked.shown
         try:
-            request = client.build_request("POST", url, content=body, headers=self._headers)
+            request = client.build_request("POST", self.asked.url, content=body, headers=self._headers)
             response = await within(watch, url, client.send(request, stream=True))
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            said = f"{url!r} is no address to ask: {error}"
+            why = f": {error}" if url == self.asked.url else ""  # it quotes the address, perhaps with the password
+            said = f"{url!r} is no address to ask{why}"
             raise ConfigError(said, hint="Correct the endpoint's base_url.") from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
@@ -187,7 +188,7 @@ class HttpPost:
     async def _chunks(self, response: httpx.Response, watch: Watch) -> AsyncGenerator[bytes, None]:
         import httpx
 
-        url = self.asked.url
+        url = self.asked.shown
         async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks:
             try:
                 while True:
@@ -201,7 +202,7 @@ class HttpPost:
     def _unreachable(self, error: httpx.HTTPError) -> ProviderError:
         import httpx
 
-        url = self.asked.url
+        url = self.asked.shown
         words = redact(_words(error), self.secret)
         if isinstance(error, httpx.ProxyError):
             return EndpointUnreachable(
