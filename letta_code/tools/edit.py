@@ -21,6 +21,7 @@ from letta_code.tools.text.files import (
     bytes_for,
     current,
     judged,
+    led,
     off_loop,
     seen_as,
     sha_of,
@@ -85,7 +86,7 @@ class Edit(Tool[EditArgs]):
     async def preview(self, args: EditArgs, ctx: ToolContext) -> tuple[DisplayBlock, ...]:
         """The diff; raises `ToolError` where the edit would fail."""
         try:
-            change = await self._change(args, await self._now(args, ctx))
+            change = await self._change(args, await self._now(args, ctx), ctx)
         except Stale as stale:
             raise ToolError(stale.again) from stale
         return (change.block,)
@@ -96,7 +97,7 @@ class Edit(Tool[EditArgs]):
             now = await self._now(args, ctx)
         except Stale as stale:
             return ToolResult.text(stale.message, files=stale.seen, is_error=True)
-        change = await self._change(args, now)
+        change = await self._change(args, now, ctx)
         handle = judged(ctx, args.path)
         await ctx.workspace.replace(handle, change.data)
         sha = await off_loop(len(change.data), sha_of, change.data)
@@ -108,13 +109,15 @@ class Edit(Tool[EditArgs]):
             raise ToolError(f"{shown(args.path)} does not exist. Use Write to make it, or Glob to find the right path.")
         return await current(ctx, args.path, "Edit")
 
-    async def _change(self, args: EditArgs, now: Current) -> Change:
-        return await off_loop(len(now.data), change_of, args, now.data)
+    async def _change(self, args: EditArgs, now: Current, ctx: ToolContext) -> Change:
+        return await off_loop(len(now.data), change_of, args, now.data, led(ctx, args.path))
 
 
-def change_of(args: EditArgs, data: bytes) -> Change:
-    """What the edit makes of a file's bytes.  Raises `ToolError` when `old` is not there, or not once."""
-    path = shown(args.path)
+def change_of(args: EditArgs, data: bytes, path: str) -> Change:
+    """What the edit makes of a file's bytes; `path` is its name as people are shown it.
+
+    Raises `ToolError` when `old` is not there, or not once.
+    """
     text = text_in(data, args.path)
     content = text.content
     places = find(content, args.old, args.new, every=args.replace_all)
@@ -131,7 +134,7 @@ def change_of(args: EditArgs, data: bytes) -> Change:
         raise ToolError(f"The edit would change nothing in {path}: line endings are kept as the file has them.")
     return Change(
         data=bytes_for(text, changed, args.path),
-        block=diff_block(args.path, content, spans),
+        block=diff_block(path, content, spans),
         told=_told(path, content, changed, spans),
     )
 

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import msgspec
 
-from letta_code.core.display import FileBlock, ImageBlock
+from letta_code.core.display import DisplayBlock, FileBlock, ImageBlock, NoteBlock
 from letta_code.core.errors import ToolError, WorkspaceError
 from letta_code.core.events import FileSeen
 from letta_code.core.messages import ImagePart, TextPart
 from letta_code.safety.operations import ReadOperation
 from letta_code.tools.base import Args, Tool, ToolContext, ToolResult, Wanted
 from letta_code.tools.text.coding import NotText, decode, shown, visible
-from letta_code.tools.text.files import EDIT_LIMIT, VERSIONS, judged, off_loop, seen_as, sha_of
+from letta_code.tools.text.files import EDIT_LIMIT, VERSIONS, judged, led, off_loop, seen_as, sha_of
 from letta_code.tools.text.lines import numbered
 from letta_code.tools.text.notebooks import rendered
 from letta_code.tools.text.paging import CHUNK, PAGE_LINES, NotPlain, Page, page_of, streamed
@@ -63,8 +63,24 @@ class Read(Tool[ReadArgs]):
             return wanted
         return [*wanted, _read(folder, "directory")] if folder.kind == "directory" else wanted
 
+    async def preview(self, args: ReadArgs, ctx: ToolContext) -> tuple[DisplayBlock, ...]:
+        """Where links lead, if they do."""
+        place = led(ctx, args.path)
+        return (NoteBlock(text=place),) if place != shown(args.path) else ()
+
     async def run(self, args: ReadArgs, ctx: ToolContext) -> ToolResult:
-        """The page, the picture or the cells."""
+        """The page, the picture or the cells; with where they really are if that is another place."""
+        result = await self._found(args, ctx)
+        place = led(ctx, args.path)
+        if place == shown(args.path):
+            return result
+        return msgspec.structs.replace(
+            result,
+            content=(*result.content, TextPart(text=f"[{place}]")),
+            blocks=(NoteBlock(text=place), *result.blocks),
+        )
+
+    async def _found(self, args: ReadArgs, ctx: ToolContext) -> ToolResult:
         handle = judged(ctx, args.path)
         path = shown(args.path)
         if handle.kind == "missing":

@@ -20,6 +20,7 @@ from letta_code.tools.text.files import (
     Stale,
     current,
     judged,
+    led,
     off_loop,
     refuse_other_kinds,
     seen_as,
@@ -68,7 +69,7 @@ class Write(Tool[WriteArgs]):
             now = await _now(args, ctx)
         except Stale as stale:
             raise ToolError(stale.again) from stale
-        return ((await off_loop(len(args.content), written_of, args, now)).block,)
+        return ((await off_loop(len(args.content), written_of, args, now, led(ctx, args.path))).block,)
 
     async def run(self, args: WriteArgs, ctx: ToolContext) -> ToolResult:
         """Write and tell how many lines."""
@@ -76,7 +77,7 @@ class Write(Tool[WriteArgs]):
             now = await _now(args, ctx)
         except Stale as stale:
             return ToolResult.text(stale.message, files=stale.seen, is_error=True)
-        written = await off_loop(len(args.content), written_of, args, now)
+        written = await off_loop(len(args.content), written_of, args, now, led(ctx, args.path))
         handle = judged(ctx, args.path)
         if now is None or now.data != written.data:
             await ctx.workspace.replace(handle, written.data, make_parents=True)
@@ -96,21 +97,24 @@ async def _now(args: WriteArgs, ctx: ToolContext) -> Current | None:
     return await current(ctx, args.path, "Write")
 
 
-def written_of(args: WriteArgs, now: Current | None) -> Written:
-    """The bytes to write: a new file's are the content as UTF-8, an old one keeps its encoding and line endings."""
+def written_of(args: WriteArgs, now: Current | None, path: str) -> Written:
+    """The bytes to write: a new file's are the content as UTF-8, an old one keeps its encoding and line endings.
+
+    `path` is the file's name as people are shown it.
+    """
     if now is None:
-        return Written(data=_utf8(args.content), block=added_block(args.path, args.content))
+        return Written(data=_utf8(args.content), block=added_block(path, args.content))
     try:
         text = decode(now.data)
     except NotText:
-        return Written(data=_utf8(args.content), block=added_block(args.path, args.content), notes=("UTF-8",))
+        return Written(data=_utf8(args.content), block=added_block(path, args.content), notes=("UTF-8",))
     content, notes = _like(args.content, text.content)
     data, coding = _encoded(content, text.coding)
     if coding != text.coding:
         notes = [f"now {coding.label}, since not all of it exists in {text.coding.label}", *notes]
     elif not coding.plain:
         notes = [f"{coding.label} kept", *notes]
-    return Written(data=data, block=whole_diff(args.path, text.content, content), notes=tuple(notes))
+    return Written(data=data, block=whole_diff(path, text.content, content), notes=tuple(notes))
 
 
 def _like(content: str, before: str) -> tuple[str, list[str]]:
@@ -141,10 +145,11 @@ def _utf8(content: str) -> bytes:
 
 def _told(args: WriteArgs, now: Current | None, written: Written) -> str:
     count = len(lines_of(args.content))
+    path = written.block.path
     size = f"{count} line{'' if count == 1 else 's'}"
     notes = "".join(f"; {note}" for note in written.notes)
     if now is None:
-        return f"Created {shown(args.path)}: {size}."
+        return f"Created {path}: {size}."
     if now.data == written.data:
-        return f"{shown(args.path)} already has exactly this content{notes}."
-    return f"Wrote {shown(args.path)}: {size}, +{written.block.added} -{written.block.removed}{notes}."
+        return f"{path} already has exactly this content{notes}."
+    return f"Wrote {path}: {size}, +{written.block.added} -{written.block.removed}{notes}."

@@ -353,3 +353,20 @@ def test_only_for_models_trained_on_it():
 
     assert PATCH.applies(situation("apply_patch"))
     assert not PATCH.applies(situation("edit"))
+
+
+async def test_where_links_lead_is_said_before_and_after(ctx: FakeContext, tmp_path: Path):
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "a").write_text("one\n")
+    (outside / "gone").write_text("x\n")
+    (tmp_path / "out").symlink_to(outside)
+    await ctx.call(READ, path="out/a")
+    patch = (
+        "*** Begin Patch\n*** Update File: out/a\n*** Move to: out/b\n@@\n-one\n+two\n*** Delete File: out/gone\n"
+        "*** Add File: out/new\n+x\n*** End Patch"
+    )
+    blocks = await PATCH.preview(await ctx.prepare(PATCH, patch=patch), ctx)
+    assert [block.path for block in blocks] == [f"out/{name} -> {outside}/{name}" for name in ("b", "gone", "new")]
+    assert blocks[0].old_path == f"out/a -> {outside}/a"
+    assert f"Created out/new -> {outside}/new (+1)." in await ctx.text(PATCH, patch=patch)

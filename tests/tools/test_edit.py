@@ -225,3 +225,17 @@ def test_one_edit_family_per_model():
 
 def test_the_lean_tools():
     assert all(tool.lean for tool in (Read, Edit, Bash))
+
+
+async def test_where_a_link_leads_is_said_before_and_after(ctx: FakeContext, tmp_path: Path):
+    outside = tmp_path.parent / f"{tmp_path.name}-outside.txt"
+    outside.write_text("one\n")
+    (tmp_path / "lnk").symlink_to(outside)
+    (note,) = await READ.preview(await ctx.prepare(READ, path="lnk"), ctx)
+    assert note.text == f"lnk -> {outside}"
+    assert (await ctx.text(READ, path="lnk")).endswith(f"\n[lnk -> {outside}]")
+    arguments = {"path": "lnk", "old": "one", "new": "two"}
+    (block,) = await EDIT.preview(await ctx.prepare(EDIT, **arguments), ctx)
+    assert block.path == f"lnk -> {outside}"
+    assert (await ctx.text(EDIT, **arguments)).startswith(f"Edited lnk -> {outside}.\n")
+    assert outside.read_text() == "two\n"

@@ -135,3 +135,21 @@ async def test_a_link_is_followed_and_stays_a_link(ctx: FakeContext, tmp_path: P
     await ctx.call(WRITE, path="link", content="two\n")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_text() == "two\n"
+
+
+async def test_where_a_link_leads_is_said_before_and_after(ctx: FakeContext, tmp_path: Path):
+    outside = tmp_path.parent / f"{tmp_path.name}-outside.txt"
+    outside.write_text("")
+    (tmp_path / "lnk").symlink_to(outside)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "folder").symlink_to("real")
+    arguments = {"path": "lnk", "content": "x\n"}
+    (block,) = await WRITE.preview(await ctx.prepare(WRITE, **arguments), ctx)
+    assert isinstance(block, DiffBlock)
+    assert block.path == f"lnk -> {outside}"
+    result = await ctx.call(WRITE, **arguments)
+    assert result.content[0].text == f"Wrote lnk -> {outside}: 1 line, +1 -0."
+    assert result.blocks[0].path == f"lnk -> {outside}"
+    assert await ctx.text(WRITE, path="folder/new", content="x\n") == "Created folder/new -> real/new: 1 line."
+    for same in ("./real/../plain", str(tmp_path / "absolute")):
+        assert await ctx.text(WRITE, path=same, content="x\n") == f"Created {same}: 1 line."

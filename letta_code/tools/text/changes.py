@@ -18,6 +18,7 @@ from letta_code.tools.text.files import (
     current,
     judged,
     known_sha,
+    led,
     off_loop,
     refuse_other_kinds,
     text_in,
@@ -107,13 +108,13 @@ def _planned_addition(section: AddFile, ctx: ToolContext) -> Change:
         raise ToolError(f"{shown(section.path)} exists already: use `*** Update File:`, or Write to replace it.")
     content = "".join(line + "\n" for line in section.lines)
     return Change(
-        handle=handle, before=None, data=content.encode("utf-8"), block=added_block(shown(section.path), content)
+        handle=handle, before=None, data=content.encode("utf-8"), block=added_block(led(ctx, section.path), content)
     )
 
 
 async def _planned_deletion(section: DeleteFile, ctx: ToolContext) -> Change:
     handle = judged(ctx, section.path)
-    path = shown(section.path)
+    path = led(ctx, section.path)
     if handle.kind == "missing":
         raise ToolError(f"{path} does not exist.")
     refuse_other_kinds(handle, section.path, "Delete File")
@@ -141,13 +142,18 @@ async def _planned_update(section: UpdateFile, ctx: ToolContext) -> Change:
     if target is not None and target.kind != "missing":
         raise ToolError(f"{shown(section.move_to)} exists already; a move does not overwrite.")
     now = await current(ctx, section.path, "Update File")
-    return await off_loop(len(now.data), _updated, section, handle, target, now.data)
+    names = (led(ctx, section.path), led(ctx, section.move_to) if section.move_to else "")
+    return await off_loop(len(now.data), _updated, section, (handle, target), names, now.data)
 
 
-def _updated(section: UpdateFile, handle: Handle, target: Handle | None, before: bytes) -> Change:
-    path = shown(section.path)
+def _updated(
+    section: UpdateFile, handles: tuple[Handle, Handle | None], names: tuple[str, str], before: bytes
+) -> Change:
+    """`handles` and `names` (as people are shown them) are of the file and of the place it moves to."""
+    handle, target = handles
+    path, moved_to = names
     if not section.hunks:
-        moved = DiffBlock(path=shown(section.move_to), diff="", status="renamed", old_path=path)
+        moved = DiffBlock(path=moved_to, diff="", status="renamed", old_path=path)
         return Change(handle=handle, before=before, data=before, block=moved, target=target)
     text = text_in(before, section.path)
     try:
@@ -159,7 +165,7 @@ def _updated(section: UpdateFile, handle: Handle, target: Handle | None, before:
         raise ToolError(f"{path}: the hunks change nothing; line endings are kept as the file has them.")
     block = diff_block(path, text.content, fitted.spans)
     if target is not None:
-        block = msgspec.structs.replace(block, path=shown(section.move_to), old_path=path, status="renamed")
+        block = msgspec.structs.replace(block, path=moved_to, old_path=path, status="renamed")
     return Change(
         handle=handle,
         before=before,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from letta_code.core.errors import ToolError
 from letta_code.core.events import FileSeen
 from letta_code.core.messages import Value
 from letta_code.tools.base import ToolContext
+from letta_code.tools.places import named
 from letta_code.tools.text.coding import NotRepresentable, NotText, Text, decode, shown, visible
 from letta_code.tools.text.diff import whole_diff
 from letta_code.workspace.workspace import Handle
@@ -99,6 +101,16 @@ def judged(ctx: ToolContext, path: str) -> Handle:
     if handle is None:
         raise ToolError(f"{shown(path)} was not resolved before the call; send the call again.")
     return handle
+
+
+def led(ctx: ToolContext, path: str) -> str:
+    """The path for people and models; `link -> real path` where links lead to another place than it says."""
+    handle = judged(ctx, path)
+    root = ctx.workspace.capabilities.root
+    plain = os.path.normpath(os.path.join(root, os.path.expanduser(path) if path.startswith("~/") else path))
+    if shown(plain) == handle.path:
+        return shown(path)
+    return f"{shown(path)} -> {shown(named(handle, ctx.workspace))}"
 
 
 async def off_loop(size: int, work: Callable[..., T], *arguments: Any) -> T:
