@@ -2,8 +2,8 @@
 
 `git status` in a hostile repository runs its fsmonitor and hooks, `git diff` its filters and external diff, `git log
 -p` its textconv (facts/reliability.md 1.5, rows D01 to D10).  The switches below stop all of that; the Git tool puts
-the same ones before its own commands.  Reads here are for the status bar and the changes pane: plain `git`, no library,
-called from a worker thread (`asyncio.to_thread`); without git, or outside a repository, they say None.
+the same ones before its own commands.  Reads here are for the status bar: plain `git`, no library, called from a
+worker thread (`asyncio.to_thread`); without git, or outside a repository, they say None.
 """
 
 from __future__ import annotations
@@ -174,16 +174,6 @@ class GitStatus(NamedTuple):
         return self.staged + self.modified + self.untracked + self.conflicts
 
 
-class ChangedFile(NamedTuple):
-    """A file of the changes pane: `diff` holds its hunks; `status` is modified, added, deleted or renamed."""
-
-    path: str
-    diff: str = ""
-    status: str = "modified"
-    old_path: str = ""
-    binary: bool = False
-
-
 class GitReader:
     """Reads one work tree's repository.  Every method blocks (a few ms): call it in a worker thread."""
 
@@ -199,15 +189,6 @@ class GitReader:
         output = self._run("status", OUTSIDE_SUBMODULES, "--porcelain=v2", "--branch", "-z", without=drivers.without)
         return None if output is None else parse_status(output, drivers.filters)
 
-    def diff(self, against: str = "HEAD", paths: Sequence[str] = ()) -> tuple[ChangedFile, ...] | None:
-        """What differs from a commit, file by file; untracked files are not in it."""
-        drivers = self.drivers()
-        if against.startswith("-") or not drivers.known or self._moved(drivers):
-            return None
-        arguments = ["diff", *NO_DRIVERS, OUTSIDE_SUBMODULES, "--no-prefix", "--find-renames", against, "--", *paths]
-        output = self._run(*arguments, without=[*drivers.without, "diff.noprefix=true", "core.quotePath=false"])
-        return None if output is None else parse_diff(output.decode("utf-8", "replace"))
-
     def drivers(self) -> Drivers:
         """What the repository's own configuration would have run."""
         return parse_drivers(self._capture(ask_drivers()) or b"")
@@ -217,11 +198,6 @@ class GitReader:
             return False
         folder = self._run("rev-parse", "--absolute-git-dir")
         return folder is None or drivers.moved(os.fsdecode(folder.strip()), os.path.realpath(self.root))
-
-    def top(self) -> str | None:
-        """The work tree's top folder; None outside a repository."""
-        output = self._run("rev-parse", "--show-toplevel")
-        return os.fsdecode(output.removesuffix(b"\n")) if output else None
 
     def _run(self, *arguments: str, without: Iterable[str] = ()) -> bytes | None:
         return self._capture(hardened(*arguments, without=without))
@@ -284,33 +260,3 @@ def parse_status(output: bytes, filters: tuple[str, ...] = ()) -> GitStatus:
         elif words[0] == "?":
             untracked += 1
     return GitStatus(branch, commit, ahead, behind, staged, modified, untracked, conflicts, filters)
-
-
-def parse_diff(text: str) -> tuple[ChangedFile, ...]:
-    """A `--no-prefix` diff, file by file, with hunks only."""
-    files: list[ChangedFile] = []
-    for part in ("\n" + text).split("\ndiff --git ")[1:]:
-        head, at, hunks = part.partition("\n@@ ")
-        lines = head.split("\n")
-        values = {key: line[len(key) :] for line in lines for key in _HEADERS if line.startswith(key)}
-        new, old = values.get("+++ ", "").rstrip("\t"), values.get("--- ", "").rstrip("\t")
-        status, old_path = "modified", ""
-        if "rename from " in values:
-            status, old_path = "renamed", values["rename from "]
-            new = values.get("rename to ", new)
-        elif "new file mode " in values:
-            status = "added"
-        elif "deleted file mode " in values:
-            status, new = "deleted", old
-        path = new if new and new != os.devnull else _half(lines[0])
-        diff = f"@@ {hunks}" if at else ""
-        files.append(ChangedFile(path, diff, status, old_path, binary="Binary files " in head))
-    return tuple(files)
-
-
-_HEADERS = ("+++ ", "--- ", "rename from ", "rename to ", "new file mode ", "deleted file mode ")
-
-
-def _half(names: str) -> str:
-    """`a b a b` names one path twice: a change without hunks (mode, binary, empty file)."""
-    return names[: (len(names) - 1) // 2]

@@ -119,7 +119,10 @@ class Policy:
         return tuple(offer for rule, offer in found if self._would_allow(rule, tool, asked[0]))
 
     def explain(self, tool: str, operation: Operation) -> tuple[str, ...]:
-        """The decision and everything that was weighed, a line each, for `permissions why`."""
+        """The decision and everything that was weighed, a line each.
+
+        Nothing calls it yet: it is for the command `permissions why` of issue 5.
+        """
         decision = self.decide(tool, operation)
         reading = reading_of(operation)
         lines = [f"{decision.verdict}: {decision.reason or decision.rule}", f"decided by: {decision.rule}"]

@@ -20,9 +20,9 @@ _SOURCES: dict[Scope, Source] = {"conversation": "conversation", "project": "pro
 class Remembered(Value):
     """What to keep after a yes: `rule` for the policy at once, and where it goes.
 
-    `scope` conversation: an event `SettingChanged(name="allow", value=rule.text)`; project: the list `allow` of
-    `file` (see `ProjectRules`); always: the setting `allow` of the person's config.yaml.  `file` is relative to
-    letta-code's home, "" where nothing is written there.
+    `scope` conversation: nothing more is written, since the rule is found again in the event `RequestAnswered` that
+    holds the yes; project: the list `allow` of `file` (see `ProjectRules`); always: the setting `allow` of the person's
+    config.yaml.  `file` is relative to letta-code's home, "" where nothing is written there.
     """
 
     scope: Scope

@@ -125,14 +125,7 @@ def _put(handle: LocalHandle, folder: int, temporary: str, name: str) -> bool:
         except FileExistsError as error:
             raise WorkspaceError(f"{handle.given} came into being meanwhile; read it first.") from error
         except OSError as error:  # a file system without hard links
-            if error.errno not in (
-                errno.EPERM,
-                errno.EOPNOTSUPP,
-                errno.EMLINK,
-                errno.ENOSYS,
-                errno.EINVAL,
-                errno.EACCES,
-            ):
+            if error.errno not in _NO_LINKS:
                 raise
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             return True

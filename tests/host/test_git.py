@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from letta_code.host.git import Drivers, GitReader, hardened, parse_diff, parse_drivers
+from letta_code.host.git import Drivers, GitReader, hardened, parse_drivers
 from tests.host.hostile import Hostile, git, repository
 
 
@@ -61,55 +61,14 @@ def test_ahead_behind_renames_and_conflicts(tmp_path: Path, repo: Path) -> None:
     assert conflicted.conflicts == 1
 
 
-def test_diff_file_by_file(repo: Path) -> None:
-    (repo / "gone.txt").write_text("gone\n")
-    (repo / "old name.txt").write_text("".join(f"{n}\n" for n in range(30)))
-    (repo / "picture.bin").write_bytes(b"\0\1\2")
-    (repo / "run.sh").write_text("x")
-    git(repo, "add", "-A")
-    git(repo, "commit", "-qm", "second")
-    (repo / "gone.txt").unlink()
-    git(repo, "mv", "old name.txt", "new name.txt")
-    (repo / "f.txt").write_text("one\n@@ not a hunk\ndiff --git a b\n")
-    (repo / "picture.bin").write_bytes(b"\0\1\3")
-    (repo / "run.sh").chmod(0o755)
-    (repo / "ü.txt").write_text("ü\n")
-    git(repo, "add", "-A")
-    files = GitReader(str(repo)).diff()
-    assert files is not None
-    found = {file.path: file for file in files}
-    assert {path: file.status for path, file in found.items()} == {
-        "f.txt": "modified",
-        "gone.txt": "deleted",
-        "new name.txt": "renamed",
-        "picture.bin": "modified",
-        "run.sh": "modified",
-        "ü.txt": "added",
-    }
-    assert found["new name.txt"].old_path == "old name.txt"
-    assert found["f.txt"].diff.splitlines() == ["@@ -1 +1,3 @@", " one", "+@@ not a hunk", "+diff --git a b"]
-    assert found["picture.bin"].binary
-    assert found["run.sh"].diff == ""
-    assert GitReader(str(repo)).diff("--output=/tmp/x") is None
-
-
 def test_outside_a_repository_and_without_git(tmp_path: Path) -> None:
     assert GitReader(str(tmp_path)).status() is None
-    assert GitReader(str(tmp_path)).diff() is None
     assert GitReader(str(tmp_path / "missing")).status() is None
     assert GitReader(str(tmp_path), {"PATH": str(tmp_path)}).status() is None
 
 
-def test_top(repo: Path) -> None:
-    (repo / "sub").mkdir()
-    assert GitReader(str(repo / "sub")).top() == str(repo)
-
-
 def read_all(root: Path) -> None:
-    reader = GitReader(str(root))
-    assert reader.status() is not None
-    assert reader.diff() is not None
-    assert reader.top() == str(root)
+    assert GitReader(str(root)).status() is not None
 
 
 def test_the_traps_work(tmp_path: Path) -> None:
@@ -137,7 +96,6 @@ def test_a_filter_that_no_switch_can_name_stops_the_read(tmp_path: Path) -> None
     hostile.attributes("*.txt filter=a=b\n")
     os.utime(hostile.root / "f.txt", (1, 1))
     assert GitReader(str(hostile.root)).status() is None
-    assert GitReader(str(hostile.root)).diff() is None
     assert hostile.sprung == []
 
 
@@ -183,7 +141,6 @@ def test_a_work_tree_elsewhere_is_not_read(tmp_path: Path, repo: Path) -> None:
     elsewhere.mkdir()
     (elsewhere / "f.txt").write_text("private\n")
     git(repo, "config", "core.worktree", str(elsewhere))
-    assert GitReader(str(repo)).diff() is None
     assert GitReader(str(repo)).status() is None
 
 
@@ -197,8 +154,11 @@ def test_reads_take_no_lock(repo: Path) -> None:
 
 def test_the_environment_of_a_hook_does_not_mislead(tmp_path: Path, repo: Path) -> None:
     other = repository(tmp_path / "other")
+    git(other, "checkout", "-qb", "elsewhere")
     environment = {**os.environ, "GIT_DIR": str(other / ".git"), "GIT_INDEX_FILE": "/nowhere"}
-    assert GitReader(str(repo), environment).top() == str(repo)
+    status = GitReader(str(repo), environment).status()
+    assert status is not None
+    assert status.branch == "main"
 
 
 def test_drivers_are_of_the_repository_only() -> None:
@@ -211,10 +171,6 @@ def test_drivers_are_of_the_repository_only() -> None:
         known=True, filters=("Evil Name", "two"), merges=("m",), hooks_path=".husky"
     )
     assert not parse_drivers(b"").known
-
-
-def test_a_diff_of_nothing() -> None:
-    assert parse_diff("") == ()
 
 
 def test_the_prefix_comes_before_the_subcommand() -> None:
