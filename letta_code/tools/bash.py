@@ -141,6 +141,13 @@ def _told(args: BashArgs, result: ExecResult, shown: str, cwd: str, note: str) -
     return head + "\n".join([body, *tail])
 
 
+_KEEP_HINT = " (keep=true would let it run on)"
+
+
+def _keeps(ctx: ToolContext) -> bool:
+    return ctx.workspace.capabilities.keep_processes
+
+
 async def _start(args: BashArgs, ctx: ToolContext, cwd: str, note: str) -> ToolResult:
     spec = ExecSpec(shell=args.command, cwd=cwd, timeout=None)
     process = await ctx.workspace.spawn(spec, keep=args.keep)
@@ -152,6 +159,8 @@ async def _start(args: BashArgs, ctx: ToolContext, cwd: str, note: str) -> ToolR
     printed = clean(process.output).strip("\n")
     if process.running:
         text = f"Started in the background as {process.id} (pid {process.pid}); Shells reads its output and stops it."
+        if not args.keep:
+            text += f" It is stopped when the session ends{_KEEP_HINT if _keeps(ctx) else ''}."
         text += f"\nSo far:\n{printed}" if printed else ""
     else:
         text = f"Ended at once with exit code {process.exit_code}.\n{printed or '(no output)'}"

@@ -326,8 +326,9 @@ class Commands:
             )
         return record
 
-    async def close(self) -> None:
-        """Stop everything that is not kept."""
+    async def close(self) -> tuple[str, ...]:
+        """Stop everything that is not kept; says the background commands that still ran, oldest first."""
+        stopped = tuple(record.command for record in self._background.values() if record.running and not record.keep)
         await self.launcher.close()
         for task in list(self._tasks):
             task.cancel()
@@ -336,6 +337,7 @@ class Commands:
                 record.pipe.close()
             if record.spool is not None:
                 record.spool.close()
+        return stopped
 
 
 def _in_double_quotes(path: str) -> str:

@@ -58,6 +58,7 @@ class LocalWorkspace:
         self._ripgrep = ripgrep.program(self._environment.get("PATH") or os.defpath) if use_ripgrep else None
         self._commands_made: Commands | None = None
         self._capabilities: Capabilities | None = None
+        self.stopped: tuple[str, ...] = ()  # background commands that `close` had to stop, for the person to be told
 
     @property
     def capabilities(self) -> Capabilities:
@@ -141,9 +142,9 @@ class LocalWorkspace:
         return self._commands_made.all() if self._commands_made else ()
 
     async def close(self) -> None:
-        """Stop what runs; a temporary folder of our own goes."""
+        """Stop what runs (`stopped` then says what); a temporary folder of our own goes."""
         if self._commands_made is not None:
-            await self._commands_made.close()
+            self.stopped += await self._commands_made.close()
             self._commands_made = None
             if self._own_temp:
                 import shutil

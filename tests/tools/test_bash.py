@@ -193,10 +193,26 @@ async def test_refusals_say_what_to_do(context: FakeContext) -> None:
 async def test_background(context: FakeContext) -> None:
     text = await context.text(bash, command="echo listening; sleep 30", background=True)
     assert text.startswith("Started in the background as sh-1 (pid ")
+    assert "Shells reads its output and stops it. It is stopped when the session ends.\n" in text
     assert text.endswith("So far:\nlistening")
     (wanted,) = context.wanted
     assert isinstance(wanted.operation, ExecOperation)
     assert wanted.operation.background
+
+
+async def test_background_says_what_keep_does(tmp_path: Path) -> None:
+    workspace = LocalWorkspace(str(tmp_path), keep_processes=True)
+    context = FakeContext(workspace)
+    text = await context.text(bash, command="sleep 30", background=True)
+    assert text.endswith("It is stopped when the session ends (keep=true would let it run on).")
+    text = await context.text(bash, command="sleep 2", background=True, keep=True)
+    assert text.endswith("stops it.")
+    await context.text(bash, command="true", background=True)
+    assert workspace.stopped == ()
+    await workspace.close()
+    assert workspace.stopped == ("sleep 30",), "neither what is kept nor what had ended"
+    await workspace.close()
+    assert workspace.stopped == ("sleep 30",)
 
 
 async def test_background_that_ends_at_once_says_so(context: FakeContext) -> None:
