@@ -85,4 +85,8 @@ def test_a_region_far_down_a_large_file_is_found_by_one_line_of_it():
 
 def test_binary_looking_and_odd_content_does_no_harm():
     for content in ("", "\n", "\r", "\u2028", "\udcff\n"):
-        explain_miss(content, "x\ny").encode("utf-8")
+        told = explain_miss(content, "x\ny")
+        assert told == "Nothing in the file is like it: search for it with Grep, or Read the file again."
+    told = explain_miss("\udcff one word here\n", "\udcff one word there\n")
+    assert told.startswith("Nearest: line 1.")
+    assert told.encode("utf-8"), "what is no character is escaped"
