@@ -6,6 +6,7 @@ spool; the launcher never sees output.  Limits: 64 MB over the start, a spool of
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
@@ -18,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from letta_code.core.display import ShellBlock  # noqa: E402 - the checkout, not an installed copy
 from letta_code.core.messages import text_of  # noqa: E402
+from letta_code.host.output import Output  # noqa: E402
 from letta_code.tools.bash import Bash  # noqa: E402
 from letta_code.workspace.local import LocalWorkspace  # noqa: E402
 from tests.tools.context import FakeContext  # noqa: E402
@@ -81,5 +83,24 @@ async def main(gigabytes: float) -> int:
     return 0 if all(results) else 1
 
 
+def _hoard() -> None:
+    """All output is kept in memory."""
+    add, hoard = Output.add, list[bytes]()
+
+    def hoarding(self: Output, data: bytes) -> None:
+        hoard.append(bytes(data))
+        add(self, data)
+
+    Output.add = hoarding
+
+
+PLANTS = {"hoard": _hoard}
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 3.0)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("gigabytes", nargs="?", type=float, default=3.0, help="printed by each of the commands (3)")
+    parser.add_argument("--plant", choices=sorted(PLANTS), help="run with a fault, to see that it is found")
+    options = parser.parse_args()
+    if options.plant:
+        PLANTS[options.plant]()
+    sys.exit(asyncio.run(main(options.gigabytes)))

@@ -71,8 +71,23 @@ def _same(args: Any, value: Any) -> bool:
     return bool(args == value) and type(args) is type(value)
 
 
-def work(count: int, seed: int) -> tuple[dict[str, Counter[str]], list[str]]:
+def _repair() -> None:
+    """The parser closes what a torn text left open, as some harnesses do."""
+    parse = Tool[Any].parse
+
+    def repairing(self: Tool[Any], arguments: str) -> Any:
+        return parse(self, arguments if arguments.endswith("}") else arguments + '"}')
+
+    Tool.parse = repairing
+
+
+PLANTS = {"repair": _repair}
+
+
+def work(count: int, seed: int, plant: str = "") -> tuple[dict[str, Counter[str]], list[str]]:
     """One process's share: counts by tool, and the stories of what went wrong."""
+    if plant:
+        PLANTS[plant]()
     random = Random(seed)
     tools = list(load_tools().values())
     counts: dict[str, Counter[str]] = {tool.name: Counter() for tool in tools}
@@ -87,15 +102,15 @@ def work(count: int, seed: int) -> tuple[dict[str, Counter[str]], list[str]]:
     return counts, stories[:20]
 
 
-def run(count: int, seed: int, jobs: int) -> tuple[dict[str, Counter[str]], list[str]]:
+def run(count: int, seed: int, jobs: int, plant: str = "") -> tuple[dict[str, Counter[str]], list[str]]:
     """`count` texts in `jobs` processes."""
     if jobs <= 1:
-        return work(count, seed)
+        return work(count, seed, plant)
     shares = [count // jobs + (index < count % jobs) for index in range(jobs)]
     total: dict[str, Counter[str]] = {}
     stories: list[str] = []
     with ProcessPoolExecutor(jobs) as pool:
-        for counts, told in pool.map(work, shares, [seed * 1000 + index for index in range(jobs)]):
+        for counts, told in pool.map(work, shares, [seed * 1000 + index for index in range(jobs)], [plant] * jobs):
             for name, counter in counts.items():
                 total.setdefault(name, Counter()).update(counter)
             stories += told
@@ -118,9 +133,10 @@ def main() -> int:
     parser.add_argument("count", nargs="?", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--plant", choices=sorted(PLANTS), help="run with a fault, to see that it is found")
     options = parser.parse_args()
     began = time.monotonic()
-    counts, stories = run(options.count, options.seed, options.jobs)
+    counts, stories = run(options.count, options.seed, options.jobs, options.plant or "")
     for story in stories[:20]:
         print(story, file=sys.stderr)
     print(table(counts))

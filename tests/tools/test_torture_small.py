@@ -45,6 +45,24 @@ def test_20_000_fuzzed_arguments():
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
 
 
+@pytest.mark.parametrize(
+    ("words", "sign"),
+    [(("fuzz.py", "3000", "--seed", "3", "--jobs", "1"), "wrongly run"), (("_output.py", "0.2"), "FAILED")],
+)
+def test_planted_faults_of_arguments_and_output_are_found(words: tuple[str, ...], sign: str):
+    fault = "repair" if words[0] == "fuzz.py" else "hoard"
+    done = run(*words, "--plant", fault)
+    assert done.returncode == 1, done.stdout + done.stderr[-2000:]
+    assert sign in done.stdout
+
+
+@pytest.mark.parametrize("script", ["fuzz.py", "_output.py"])
+def test_help_is_given(script: str):
+    done = run(script, "--help")
+    assert done.returncode == 0
+    assert "--plant" in done.stdout
+
+
 class Repairing(Edit):
     """A parser that closes what a torn text left open, as some harnesses do."""
 
