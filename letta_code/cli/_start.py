@@ -14,6 +14,7 @@ from letta_code.agent.port import SessionOptions
 from letta_code.cli._flags import HELP, Flag, Parsed, help_lines, here, parse, seconds_of, whole_number
 from letta_code.cli._stdin import with_stdin
 from letta_code.config.settings import MODES, load
+from letta_code.core.display import ShellBlock
 from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.events import Notice
 
@@ -98,7 +99,12 @@ def _plain(options: SessionOptions) -> int:
 
         return await play(Connecting(options.cwd), reader.line, say)
 
-    return plain(options, connect=connect)
+    async def shell(command: str, on_output: Callable[[str], None]) -> ShellBlock:
+        from letta_code.cli._ports import TypedShell
+
+        return await TypedShell(options.cwd).run(command, on_output)
+
+    return plain(options, connect=connect, shell=shell)
 
 
 def _face(parsed: Parsed) -> str:

@@ -18,11 +18,12 @@ from letta_code.config.settings import Settings
 from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.events import Durable, Event, LiveEvent, RequestAnswered, RequestMade
 from letta_code.core.ids import new_id
-from letta_code.core.messages import Value
+from letta_code.core.messages import TextPart, Value
 from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
 from letta_code.plain import dialog
 from letta_code.plain.reader import Reader, open_reader, read_text
 from letta_code.plain.render import Lines, block_lines
+from letta_code.plain.shell import RunShell, TypedCommands
 from letta_code.safety.terminal import strip_controls
 
 OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
@@ -47,6 +48,7 @@ def run(
     *,
     reader: Reader | None = None,
     connect: Connect | None = None,
+    shell: RunShell | None = None,
 ) -> int:
     """Talk until the person leaves; 0, or 128 + N when signal N ended it."""
     if open_session is None:
@@ -54,7 +56,7 @@ def run(
 
         open_session = start_session
     reader = reader or open_reader(Paths.find().prompts, options.cwd)
-    return asyncio.run(PlainFace(options, open_session, reader, connect).main())
+    return asyncio.run(PlainFace(options, open_session, reader, connect, TypedCommands(shell, say)).main())
 
 
 def _is_command(text: str) -> bool:
@@ -73,12 +75,18 @@ class PlainFace:
     """One run of the program: one conversation after the other."""
 
     def __init__(
-        self, options: SessionOptions, open_session: OpenSession, reader: Reader, connect: Connect | None
+        self,
+        options: SessionOptions,
+        open_session: OpenSession,
+        reader: Reader,
+        connect: Connect | None,
+        typed: TypedCommands,
     ) -> None:
         self._options = options
         self._open_session = open_session
         self._reader = reader
         self._connect = connect
+        self._typed = typed
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._answered: dict[str, asyncio.Event] = {}
         self._ended = 0  # the signal that ends the program
@@ -128,7 +136,10 @@ class PlainFace:
         status = session.status
         say(f"letta-code {__version__} in {status.cwd or self._options.cwd}")
         say(f"Model: {status.model or 'none yet, /connect chooses one'}. Mode: {status.mode}.")
-        say("Type what you want done. /help lists the commands, /exit leaves, Ctrl-C stops a run.")
+        say(
+            "Type what you want done, or !COMMAND for the shell. "
+            "/help lists the commands, /exit leaves, Ctrl-C stops a run."
+        )
         if resumed:
             say(f"Going on with: {strip_controls(status.title) or status.conversation_id}")
 
@@ -175,17 +186,28 @@ class PlainFace:
                     return None
                 if outcome.open:
                     return "" if outcome.open == "new" else outcome.open
+            elif text.startswith("!") and text[1:].strip():
+                await self._shell(text[1:].strip())
             elif text.strip():
                 await self._send(session, text)
 
-    async def _send(self, session: SessionPort, text: str) -> None:
+    async def _shell(self, command: str) -> None:
         try:
-            await session.send(text, client_id=new_id("client"))
+            await self._typed.type(command)
+        except LettaError as error:
+            self._tell(error)
+
+    async def _send(self, session: SessionPort, text: str) -> None:
+        attached = self._typed.taken()
+        parts = (*(TextPart(text=part) for part in attached), TextPart(text=text))
+        try:
+            await session.send(parts if len(parts) > 1 else text, client_id=new_id("client"))
         except ConfigError as error:
             self._tell(error)
             if session.status.model or not await self._choose_model(session):
                 return
         except LettaError as error:
+            self._typed.keep(attached)
             self._tell(error)
             return
         await self._watch(session)

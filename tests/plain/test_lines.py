@@ -30,8 +30,9 @@ from letta_code.core.events import (
 )
 from letta_code.core.messages import TextPart
 from letta_code.core.requests import ApprovalRequest, Approve, Choice, Deny, QuestionRequest, Reply, RuleOffer
-from letta_code.plain import dialog
+from letta_code.plain import dialog, shell
 from letta_code.plain.render import MOST_LINES, Lines, block_lines
+from letta_code.tui import wording
 
 
 def told(*events: Event | LiveEvent) -> list[str]:
@@ -138,6 +139,12 @@ def test_every_block_has_lines(block: object, lines: list[str]) -> None:
 def test_a_long_block_is_cut_and_counted() -> None:
     lines = block_lines(TextBlock(text="\n".join(str(number) for number in range(500))))
     assert len(lines) == MOST_LINES + 1 and lines[-1] == f"… {500 - MOST_LINES} more lines"
+
+
+def test_what_was_typed_in_the_shell_is_known_by_the_same_words_everywhere() -> None:
+    assert shell.ATTACHED == wording.ATTACHED
+    long = shell.attachment(ShellBlock(command="x", output="a" * 50_000, exit_code=0))
+    assert len(long) < 21_000 and "30000 characters left out" in long
 
 
 # ---------------------------------------------------------------- choices

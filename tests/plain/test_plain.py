@@ -117,6 +117,13 @@ def test_an_error_of_the_provider_is_told_and_the_prompt_comes_back(tmp_path: Pa
     assert "error: " in done.stdout and "> /exit" in done.stdout and done.returncode == 0
 
 
+def test_a_typed_command_runs_in_the_shell_and_goes_along_with_the_next_message(tmp_path: Path) -> None:
+    said = "[The person ran this in the shell]\n$ echo $((40+2)); false\n42\n[exit code 1]"
+    model = script(tmp_path, {"expect": [said, "why"], "text": "Because."})
+    done = plain(tmp_path, model, "!echo $((40+2)); false\nwhy\n/exit\n")
+    assert "\n42\n(exit code 1, " in done.stdout and "Because." in done.stdout, done.stdout
+
+
 # ---------------------------------------------------------------- terminals
 
 
@@ -182,6 +189,17 @@ def test_ctrl_c_stops_the_run_and_leaves_the_prompt(tmp_path: Path, term: str) -
     prompt(child)
     child.send("go on\r")
     child.expect("And again.")
+    child.send("/exit\r")
+    child.expect(pexpect.EOF)
+
+
+def test_ctrl_c_stops_a_typed_command(tmp_path: Path) -> None:
+    child = terminal(tmp_path, script(tmp_path, {"text": "Hello."}), "xterm")
+    child.send("!echo be''gun; sleep 60\r")
+    child.expect("begun")
+    child.sendintr()
+    child.expect("stopped")
+    prompt(child)
     child.send("/exit\r")
     child.expect(pexpect.EOF)
 
