@@ -14,6 +14,7 @@ from textual.app import App
 from textual.screen import Screen
 
 from letta_code.agent.port import SessionOptions
+from letta_code.core.errors import UsageError
 from letta_code.tui.clipboard import Copy, osc52
 from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.history import PromptHistory
@@ -54,6 +55,7 @@ class LettaApp(App[int]):
         self._chat: ChatScreen | None = None
         self._quit_at = 0.0
         self.resume_id = ""
+        self.refused: UsageError | None = None  # the command line named what is not there; nothing was opened
         if options.settings.face.theme in self.available_themes:
             self.theme = options.settings.face.theme
 
@@ -102,6 +104,10 @@ class LettaApp(App[int]):
         await self._core.stop()
 
     def _wake(self) -> None:
+        self.refused = self._core.refused
+        if self.refused is not None:
+            self.exit(self.refused.exit_code)
+            return
         if self._chat is not None and self._chat.is_attached:
             self._chat.post_message(CoreReady())
 

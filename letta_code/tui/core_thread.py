@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from letta_code.agent.port import SessionOptions, SessionPort, Status
-from letta_code.core.errors import LettaError
+from letta_code.core.errors import LettaError, UsageError
 from letta_code.core.events import Event, LiveEvent
 from letta_code.core.messages import Value
 from letta_code.tui.ports import OpenSession
@@ -70,6 +70,11 @@ class CoreThread:
     def has_session(self) -> bool:
         """Whether a conversation is open."""
         return self._session is not None
+
+    @property
+    def refused(self) -> UsageError | None:
+        """Why the first session could not be opened where the command line is to blame, else None."""
+        return self._failure if isinstance(self._failure, UsageError) else None
 
     def start(self, options: SessionOptions) -> None:
         """Start the thread and open a session; called once, after the first frame."""

@@ -20,7 +20,8 @@ def run(
     """Show the screen until the person leaves; 0, or 128 + N when signal N ended it.
 
     Without `open_session` the real agent is opened (imported after the first frame); without `history_folder` prompts
-    and drafts are kept in the person's home.
+    and drafts are kept in the person's home.  Raises `UsageError`, after the screen was given back, when the command
+    line named a conversation that is not there.
     """
     # Esc is told from the start of a key sequence by this pause; textual's 100 ms is all that an interrupt may take.
     os.environ.setdefault("ESCDELAY", "40")
@@ -32,6 +33,8 @@ def run(
         history_folder = Paths.find().home / "prompts"
     app = LettaApp(options, open_session or _open_session, ports or Ports(), history_folder=history_folder)
     code = app.run(mouse=options.settings.face.mouse)
+    if app.refused is not None:
+        raise app.refused
     if app.resume_id:
         sys.stdout.write(f"letta-code --resume {app.resume_id}\n")
     return code or app.return_code or 0
