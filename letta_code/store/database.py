@@ -10,10 +10,13 @@ from letta_code.core.events import KnownEvent, RequestAnswered
 from letta_code.host.locks import FileLock
 from letta_code.store.agents import Agents
 from letta_code.store.conversations import Conversations
+from letta_code.store.dialect import Database
 from letta_code.store.engine import Engine, open_engine
 from letta_code.store.journal import Journal, StoredEvent
+from letta_code.store.migrations import end_restoring
 from letta_code.store.mirror import Mirror
-from letta_code.store.rebuild import mirrors, rebuild
+from letta_code.store.passages import Passages, put_back
+from letta_code.store.rebuild import Rebuilt, mirrors, rebuild
 from letta_code.store.runs import Runs
 
 
@@ -31,6 +34,7 @@ class Store:
         self.agents = Agents(engine, agents_dir)
         self.conversations = Conversations(engine, self.journal)
         self.runs = Runs(engine)
+        self.passages = Passages(engine, agents_dir)
 
     @classmethod
     def open(
@@ -49,16 +53,41 @@ class Store:
         not be written, opens for reading only, with a notice.  Raises `StoreError` that names the file and what to do.
         """
         path = Path(path)
-        engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only)
+
+        def was_lost() -> bool:
+            return conversations_dir is not None and next(mirrors(conversations_dir), None) is not None
+
+        engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only, was_lost=was_lost)
         store = cls(engine, conversations_dir, agents_dir)
-        if engine.is_new and conversations_dir and next(mirrors(conversations_dir), None):
-            store._restore(conversations_dir)  # the database was lost or moved aside: never an empty list
+        try:
+            # The database was lost or moved aside: never an empty list, nor a part of it.
+            if engine.is_restoring and conversations_dir:
+                store._restore(conversations_dir, agents_dir)
+        except BaseException:
+            store.close()
+            raise
         return store
 
-    def _restore(self, conversations_dir: Path) -> None:
-        result = self._engine.write_now(lambda database: rebuild(database, conversations_dir, "letta"))
+    def _restore(self, conversations_dir: Path, agents_dir: Path | None) -> None:
+        if self.read_only:
+            self._engine.notices += (
+                f"{self.path} was missing and is not whole again: a start that may write restores the rest from "
+                f"{conversations_dir}.",
+            )
+            return
+
+        def work(database: Database) -> tuple[Rebuilt, int]:
+            result = rebuild(database, conversations_dir, "letta")
+            passages = put_back(database, agents_dir) if agents_dir else 0
+            end_restoring(database)
+            return result, passages
+
+        result, passages = self._engine.write_now(work)
+        if not (result.conversations or passages or result.problems):
+            return  # another process was quicker, and tells it
         self._engine.notices += (
             f"{self.path} was missing: {result.conversations} conversations were restored from {conversations_dir}"
+            + (f", {passages} passages from {agents_dir}" if passages else "")
             + "".join(f"; {name}: {len(wrong)} parts set aside" for name, wrong in result.problems.items()),
         )
 

@@ -89,11 +89,15 @@ class Database:
         """Whether another program made this database."""
         # One statement, so one state of the file: another process may be making it in this very moment.
         sql = (
-            "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), "
-            "EXISTS (SELECT 1 FROM sqlite_master)"
+            "SELECT (SELECT application_id FROM pragma_application_id), "
+            "(SELECT user_version FROM pragma_user_version), EXISTS (SELECT 1 FROM sqlite_master)"
         )
         application, version, filled = self.query(sql)[0]
         return application != APPLICATION_ID and bool(version or filled)
+
+    def has_table(self, name: str) -> bool:
+        """Whether the file has a table of this name."""
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [name]))
 
     def prepare_for_writing(self) -> None:
         """Durable commits in a write-ahead log, references checked; for the writer's connection, once."""

@@ -29,8 +29,8 @@ URGENT_PAGES = 4096
 class Engine:
     """Gives every thread its reading connection and hands writing work to the writer.
 
-    `notices` are sentences for the person: what was found while opening; `is_restoring` says that conversations are still to be put
-    back from their mirrors.
+    `notices` are sentences for the person: what was found while opening; `is_restoring` says that
+    conversations are still to be put back from their mirrors.
     """
 
     def __init__(self, path: Path, run_dir: Path, database: Database, notices: Sequence[str] = ()) -> None:
@@ -102,7 +102,8 @@ def open_engine(
     """Open the store's database, making or migrating it first where needed.
 
     A file of a newer version, or one that may not be written, is opened for reading only, with a notice.
-    `was_lost` is asked when the file is made: whether there are conversations to be put back.  Raises `StoreError` when the file is damaged, another program's, or out of reach.
+    `was_lost` is asked when the file is made: whether there are conversations to be put back.  Raises
+    `StoreError` when the file is damaged, another program's, or out of reach.
     """
     if read_only:
         return Engine(path, run_dir, _own(connect(path, read_only=True)))

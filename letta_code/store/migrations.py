@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from letta_code.core.errors import StoreError
@@ -64,6 +64,9 @@ PASSAGES = Migration(
     ),
 )
 
+# A table that is there only while a database made anew waits for its conversations from the mirrors.
+_RESTORING = "restoring"
+
 MIGRATIONS: tuple[Migration, ...] = (FIRST, PASSAGES)
 
 
@@ -72,19 +75,36 @@ def newest(migrations: Sequence[Migration] = MIGRATIONS) -> int:
     return migrations[-1].number
 
 
-def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> Path | None:
+def is_restoring(database: Database) -> bool:
+    """Whether conversations are still to be put back, because their restore has not ended or was cut off."""
+    return database.has_table(_RESTORING)
+
+
+def end_restoring(database: Database) -> None:
+    """Note that every conversation is back; another process may have done so before."""
+    with database.transaction():
+        database.query(f"DROP TABLE IF EXISTS {_RESTORING}")
+
+
+def migrate(
+    database: Database, migrations: Sequence[Migration] = MIGRATIONS, was_lost: Callable[[], bool] = lambda: False
+) -> Path | None:
     """Bring the file to the newest version; an existing one is copied beside itself before it is changed.
 
-    Returns the copy's path, None when there was nothing to copy.  The caller holds the store's lock.  Raises
-    `StoreError` with the file unchanged.
+    Returns the copy's path, None when there was nothing to copy.  `was_lost` is asked when the file is made: whether
+    there are conversations to be put back.  The caller holds the store's lock.  Raises `StoreError` with the file
+    unchanged.
     """
     version = database.schema_version()
     todo = [migration for migration in migrations if migration.number > version]
     if not todo:
         return None
     copy = _copied(database, version) if version else None
+    restoring = version == 0 and was_lost()
     for migration in todo:
         with database.transaction():
+            if restoring and migration is todo[0]:  # with the first table: nothing can end between the two
+                database.query(f"CREATE TABLE {_RESTORING} (since TEXT)")
             for statement in migration.statements:
                 database.query(statement)
             database.set_schema_version(migration.number)

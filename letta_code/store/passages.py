@@ -166,7 +166,7 @@ def _mirrored(path: Path) -> Iterator[Passage]:
     except OSError:
         return
     for line in lines:
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             yield msgspec.json.decode(line, type=Passage)
 
 

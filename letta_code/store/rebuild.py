@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
-from letta_code.core.events import ConversationStarted, Event, decode, type_of
+import msgspec
+
+from letta_code.core.events import ConversationStarted, Event, RunStarted, decode, type_of
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
 from letta_code.store.agents import insert_agent
 from letta_code.store.dialect import Database
 from letta_code.store.mirror import StoredRow, is_mirror
 from letta_code.store.salvage import MirrorProblem, read_mirror
-from letta_code.store.summary import Summary, once_names, start_conversation
+from letta_code.store.summary import Summary, is_conversation_id, once_names, start_conversation
+
+_Told: TypeAlias = tuple[StoredRow, Event]  # a row and what it says
 
 
 class Rebuilt(Value, frozen=True):
@@ -32,41 +37,68 @@ def mirrors(directory: Path) -> Iterator[Path]:
 def rebuild(database: Database, directory: Path, agent_name: str) -> Rebuilt:
     """Put back every conversation of the folder that the database does not have; a writer's job.
 
-    Mirrors are only read.  An event that is lost leaves its place empty; reading tells it as a notice.  Agents come
-    back under their ids, with `agent_name` as their name.  Each conversation is its own commit.  Raises `StoreError`.
+    Any process may do it at the same time, or go on where one was cut off.  Mirrors are only read.  An event that is
+    lost leaves its place empty; reading tells it as a notice.  Agents come back under their ids, with `agent_name` as
+    their name.  Each conversation is its own commit.  Raises `StoreError`.
     """
     conversations = events = 0
     problems: dict[str, tuple[MirrorProblem, ...]] = {}
     for path in mirrors(directory):
-        try:
-            rows, wrong = read_mirror(path)
-        except OSError as error:
-            rows, wrong = [], [MirrorProblem(line=0, text=str(error))]
+        if _is_there(database, path.stem):
+            continue
+        told, wrong = _read(path)
         if wrong:
             problems[path.name] = tuple(wrong)
-        if rows and _put_back(database, path.stem, rows, agent_name):
+        if told and _put_back(database, path.stem, told, agent_name):
             conversations += 1
-            events += len(rows)
+            events += len(told)
     return Rebuilt(conversations=conversations, events=events, problems=problems)
 
 
-def _put_back(database: Database, conversation_id: str, rows: list[StoredRow], agent_name: str) -> bool:
-    if database.query("SELECT 1 FROM conversations WHERE id = ?", [conversation_id]):
-        return False
-    events = [decode(row.body) for row in rows]
-    started = _start_of(conversation_id, events)
+def _is_there(database: Database, conversation_id: str) -> bool:
+    return bool(database.query("SELECT 1 FROM conversations WHERE id = ?", [conversation_id]))
+
+
+def _read(path: Path) -> tuple[list[_Told], list[MirrorProblem]]:
+    """The events that can be put back, and what is set aside: one bad file must not keep the others out."""
+    if not is_conversation_id(path.stem):
+        return [], [MirrorProblem(line=0, text="its name cannot be a conversation's id")]
+    try:
+        rows, wrong = read_mirror(path)
+    except OSError as error:
+        return [], [MirrorProblem(line=0, text=str(error))]
+    told: list[_Told] = []
+    for row in rows:
+        try:
+            told.append((row, _checked(decode(row.body))))
+        except (ValueError, msgspec.DecodeError) as error:
+            wrong.append(MirrorProblem(line=0, text=f"event {row.seq}: {error}"))
+    return told, wrong
+
+
+def _checked(event: Event) -> Event:
+    if isinstance(event, RunStarted) and not event.run_id:
+        raise ValueError("a run without an id")
+    return event
+
+
+def _put_back(database: Database, conversation_id: str, told: list[_Told], agent_name: str) -> bool:
+    started = _start_of(conversation_id, [event for _, event in told])
     with database.transaction():
+        if _is_there(database, conversation_id):  # another process was quicker
+            return False
         if not database.query("SELECT 1 FROM agents WHERE id = ?", [started.agent_id]):
             insert_agent(database, started.agent_id, agent_name, started.at or utc_now())
         start_conversation(database, started, started.at or utc_now())
         summary = Summary(database, conversation_id)
         copied = started.seq if started.forked_from else 0  # what a fork copied were the original's runs
-        for row, event in zip(rows, events, strict=True):
+        for row, event in told:
             _insert(database, conversation_id, row, event)
             summary.see(event)
             if row.seq > copied:
                 summary.see_run(event, event.at, None)
-        summary.save(rows[-1].seq, events[-1].at)
+        last, event = told[-1]
+        summary.save(last.seq, event.at)
     return True
 
 

@@ -130,10 +130,15 @@ def _first_line(text: str) -> str:
     return ""
 
 
+def is_conversation_id(name: str) -> bool:
+    """Whether a conversation may be called so; its mirror's file has the same name."""
+    return bool(name) and len(name) <= 80 and _ID_CHARACTERS.issuperset(name)
+
+
 def start_conversation(database: Database, event: ConversationStarted, now: str) -> None:
     """Make the row of a new conversation, inside a transaction; raises `StoreError` for a bad id or unknown agent."""
     name = event.conversation_id
-    if not name or len(name) > 80 or not _ID_CHARACTERS.issuperset(name):
+    if not is_conversation_id(name):
         raise StoreError(f"{name!r} cannot be a conversation's id")
     if not database.query("SELECT 1 FROM agents WHERE id = ?", [event.agent_id]):
         raise StoreError(f"There is no agent {event.agent_id}")

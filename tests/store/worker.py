@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -86,6 +87,21 @@ async def _opens() -> None:
             _say("open")
 
 
+async def _die_restoring(home: str, count: str) -> None:
+    """Open the store, and die as by `kill -9` when it opens a readable copy for the `count`-th time."""
+    opened = 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal opened
+        if event == "open" and str(arguments[0]).endswith(".jsonl"):
+            opened += 1
+            if opened == int(count):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    open_store(Path(home)).close()
+
+
 async def _locked(home: str, conversation_id: str) -> None:
     """As somebody who may only read the home: what opening says, how many events there are, what writing says."""
     if os.geteuid() == 0:
@@ -110,6 +126,7 @@ if __name__ == "__main__":
         "hold": _hold,
         "cramped": _cramped,
         "locked": _locked,
+        "die-restoring": _die_restoring,
         "open": _open,
         "opens": _opens,
     }
