@@ -106,6 +106,7 @@ class Place:
         if target := os.environ.get(DEBUG_MODULES):
             Path(target).write_text("\n".join(sorted(sys.modules)), encoding="utf-8")
 
-    async def close(self) -> None:
-        """Stop what still runs."""
+    async def close(self) -> Sequence[str]:
+        """Stop what still runs; the background commands that were stopped."""
         await self.workspace.close()
+        return self.workspace.stopped

@@ -81,8 +81,8 @@ class Surroundings(Protocol):
         """Called when the first part of an answer comes (LETTA_DEBUG_MODULES)."""
         ...
 
-    async def close(self) -> None:
-        """Stop processes and give back files."""
+    async def close(self) -> Sequence[str]:
+        """Stop processes and give back files; the background commands that were stopped."""
         ...
 
 

@@ -20,6 +20,7 @@ from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Approve, Request, Unanswered
 from letta_code.llm.model import ChatModel, ModelInfo
+from letta_code.safety.terminal import visible
 
 log = logging.getLogger(__name__)
 
@@ -308,11 +309,14 @@ class Session:
             return
         self._closed = True
         await self.interrupt()
+        stopped = await self.surroundings.close()
+        if stopped and self.history.started is not None:
+            text = f"Stopped with the session: {'; '.join(visible(command)[:200] for command in stopped)}"
+            await self.commit(ev.Notice(level="info", text=text, code="background"))
         for queue in self._listeners:
             queue.put_nowait(None)
         if self._model is not None:
             await self._model.close()
-        await self.surroundings.close()
         await self._journal.close()
 
     # ------------------------------------------------------------ events

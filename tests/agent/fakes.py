@@ -243,6 +243,7 @@ class FakeSurroundings:
         self.mode = ""
         self.told: list[Fact] = [Fact(kind="environment", key="e1", text="Date: today")]
         self.remembered: list[Approve] = []
+        self.stopped: tuple[str, ...] = ()
 
     def situation(self, info: ModelInfo) -> Situation:
         return Situation(capabilities=Capabilities(), model=info)
@@ -268,8 +269,8 @@ class FakeSurroundings:
     def answer_begins(self) -> None:
         pass
 
-    async def close(self) -> None:
-        pass
+    async def close(self) -> Sequence[str]:
+        return self.stopped
 
 
 def session(

@@ -573,3 +573,15 @@ async def test_an_answer_that_the_provider_did_not_count_gets_our_own_count() ->
     assert message.usage.input > 1000
     assert not message.usage_exact
     assert message.cost == pytest.approx(message.usage.input * 0.001 + 0.2)
+
+
+async def test_background_commands_that_end_with_the_session_are_named() -> None:
+    journal, around = MemoryJournal(), FakeSurroundings()
+    around.stopped = ("npm run dev", "evil\x1b[2J")
+    one = session(PlayedModel(say("ok")), journal, around)
+    await one.send("go")
+    await one.idle()
+    await one.close()
+    (notice,) = journal.of(ev.Notice)
+    assert "npm run dev" in notice.text
+    assert "\x1b" not in notice.text
