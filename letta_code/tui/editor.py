@@ -16,7 +16,13 @@ def edit_text(text: str) -> str:
 
     Raises `LettaError`, with the draft as it was, when the editor cannot be started or fails.
     """
-    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi") or ["vi"]
+    setting = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        words = shlex.split(setting) or ["vi"]
+    except ValueError as error:
+        raise LettaError(
+            f"The editor {setting} cannot be started: {error}.", hint="Mend the quotes in $EDITOR."
+        ) from error
     with tempfile.TemporaryDirectory(prefix="letta-") as folder:
         path = Path(folder, "prompt.md")
         path.write_text(text, encoding="utf-8", errors="replace")

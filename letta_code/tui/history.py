@@ -31,7 +31,7 @@ class PromptHistory:
         self._draft_file = folder / f"{key}.draft" if folder else None
         self._entries: list[str] = []
         self._place = 0  # index into the entries; their count means the draft
-        self._draft = ""
+        self._drafts: dict[int, str] = {}  # what was typed at a place and not sent
 
     def load(self) -> str:
         """Read the entries, and give back the draft that a crash left (reads files)."""
@@ -60,7 +60,7 @@ class PromptHistory:
             if self._file is not None:
                 _append(self._file, msgspec.json.encode(_Line(text=text)))
         self._place = len(self._entries)
-        self._draft = ""
+        self._drafts.clear()
 
     def save_draft(self, text: str) -> None:
         """Keep what is being typed (writes a file)."""
@@ -76,20 +76,20 @@ class PromptHistory:
             pass  # a full disk must not stop the person from typing; the text is still on the screen
 
     def earlier(self, current: str) -> str | None:
-        """The prompt before, None at the oldest; what is being typed is kept for `later`."""
-        if self._place == 0:
-            return None
-        if self._place == len(self._entries):
-            self._draft = current
-        self._place -= 1
-        return self._entries[self._place]
+        """The prompt before, None at the oldest; what is being typed is kept at its place until a prompt is sent."""
+        return self._go(-1, current) if self._place else None
 
-    def later(self) -> str | None:
+    def later(self, current: str) -> str | None:
         """The prompt after, at last what was being typed; None when that is where we are."""
-        if self._place >= len(self._entries):
-            return None
-        self._place += 1
-        return self._draft if self._place == len(self._entries) else self._entries[self._place]
+        return self._go(1, current) if self._place < len(self._entries) else None
+
+    def _go(self, step: int, current: str) -> str:
+        if current.strip() or self._place == len(self._entries):
+            self._drafts[self._place] = current
+        self._place += step
+        if self._place in self._drafts or self._place == len(self._entries):
+            return self._drafts.get(self._place, "")
+        return self._entries[self._place]
 
     def leave(self) -> None:
         """The person edits: the next `earlier` starts from the newest again."""

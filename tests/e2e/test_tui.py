@@ -124,6 +124,25 @@ def test_suspended_and_continued(opened: Open) -> None:
     terminal.until("❯ before after")
 
 
+@pytest.mark.parametrize("editor", ["false", "/nonexist", "vim '"])
+def test_an_editor_that_fails_leaves_screen_and_draft(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, editor: str
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor)
+    terminal = opened()
+    terminal.send("draft")
+    terminal.until("❯ draft")
+    terminal.send("\x07")
+    terminal.until("ditor ")
+    terminal.until("❯ draft")
+    terminal.send(" lives")
+    terminal.until("❯ draft lives")
+    terminal.send("\x04\x03\x04")
+    assert terminal.ended() == 0
+    restored(terminal)
+
+
 def test_the_editor_gets_the_draft_and_gives_it_back(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,7 +171,19 @@ def test_walking_through_the_history_keeps_the_draft() -> None:
     history.remember("one")
     history.remember("two")
     assert [history.earlier("draft"), history.earlier("two"), history.earlier("one")] == ["two", "one", None]
-    assert [history.later(), history.later(), history.later()] == ["two", "draft", None]
+    assert [history.later("one"), history.later("two"), history.later("draft")] == ["two", "draft", None]
+
+
+def test_an_edited_prompt_of_the_history_is_kept_until_something_is_sent() -> None:
+    history = PromptHistory(None, "/a")
+    history.remember("one")
+    history.remember("two")
+    assert history.earlier("") == "two"
+    assert history.earlier("two, edited") == "one"
+    assert history.later("one") == "two, edited"
+    assert history.later("two, edited") == ""
+    history.remember("three")
+    assert [history.earlier(""), history.earlier("three")] == ["three", "two"]
 
 
 def test_a_folder_that_cannot_be_written_does_not_stop_the_typing(tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 
 async def show(chat: ChatScreen, name: str) -> None:
-    """Open a screen or card: help, diff, connect, models, resume, history, editor, mouse."""
+    """Open a screen or card: help, diff, connect, models, resume, history, editor, mouse.
+
+    no-model is connect, shown by itself: nothing is connected to before the person says so.
+    """
     match name:
         case "help":
             await _help(chat)
@@ -23,6 +26,8 @@ async def show(chat: ChatScreen, name: str) -> None:
             _diff(chat)
         case "connect":
             await _connect(chat)
+        case "no-model":
+            await _connect(chat, servers=False)
         case "models":
             await _models(chat)
         case "resume":
@@ -54,7 +59,7 @@ def _diff(chat: ChatScreen) -> None:
         chat.app.push_screen(ReviewScreen(chat.state))
 
 
-async def _connect(chat: ChatScreen) -> None:
+async def _connect(chat: ChatScreen, *, servers: bool = True) -> None:
     port = chat.ports.connect
     if port is None:
         chat.state.notice(
@@ -66,7 +71,7 @@ async def _connect(chat: ChatScreen) -> None:
         return
     from letta_code.tui.screens.connect import ConnectCard
 
-    await chat.put_card(ConnectCard(chat, port()))
+    await chat.put_card(ConnectCard(chat, port(), servers=servers))
 
 
 async def _models(chat: ChatScreen) -> None:
@@ -135,16 +140,22 @@ def _edit(chat: ChatScreen) -> None:
     from letta_code.tui.editor import edit_text
 
     area = chat.prompt.area
+    text = area.text
+    failed: LettaError | None = None
     try:
         with chat.app.suspend():
-            text = edit_text(area.text)
+            try:  # inside: textual takes the terminal back only when nothing is raised here
+                text = edit_text(text)
+            except LettaError as error:
+                failed = error
     except SuspendNotSupported:
         chat.flash("This terminal cannot be given to an editor.")
-    except LettaError as error:
-        chat.state.notice("error", str(error), error.hint)
+        return
+    if failed is not None:
+        chat.state.notice("error", str(failed), failed.hint)
         chat.redraw()
-    else:
-        area.put(text)
+        return
+    area.put(text)
 
 
 def _mouse(chat: ChatScreen) -> None:

@@ -139,7 +139,7 @@ class PromptArea(TextArea):
         return True
 
     def _later(self) -> bool:
-        text = self.history_of_prompts.later()
+        text = self.history_of_prompts.later(self.text)
         if text is None:
             return False
         self.put(text)
