@@ -53,11 +53,11 @@ class Connecting:
     def _settings(self) -> Settings:
         return load(self._cwd, paths=self._paths).settings
 
-    async def found(self) -> Sequence[ConnectChoice]:
-        """Keys in the environment and the credentials, endpoints of the settings, servers on this machine."""
+    async def found(self, *, servers: bool = True) -> Sequence[ConnectChoice]:
+        """Keys in the environment and the credentials, endpoints of the settings, `servers` on this machine."""
         from letta_code.llm.discover import keys_in_environment, local_servers
 
-        servers = await local_servers()
+        answering = await local_servers() if servers else ()
         settings = await asyncio.to_thread(self._settings)
         choices = [
             ConnectChoice(model="", endpoint=key.provider, label=key.title, note=f"key in {key.variable}")
@@ -74,7 +74,7 @@ class Connecting:
             for name, one in settings.endpoints.items()
         ]
         known = {one.base_url.rstrip("/") for one in settings.endpoints.values()}
-        choices += [_server(one.title, one.base_url, len(one.models)) for one in servers if one.base_url not in known]
+        choices += [_server(one.title, one.base_url, len(one.models)) for one in answering if one.base_url not in known]
         return choices
 
     async def models(self, choice: ConnectChoice) -> Sequence[ModelRow]:

@@ -102,6 +102,7 @@ class Dispatch:
         self._ports = ports
         self.commands: Mapping[str, Command] = {}
         self._attached: list[str] = []
+        self._talk = 0  # counts the conversations of this screen
         self._shells: list[asyncio.Task[ShellBlock]] = []
 
     async def load_commands(self) -> None:
@@ -113,6 +114,16 @@ class Dispatch:
             return load_commands()
 
         self.commands = await self._core.run(load())
+
+    def forget(self) -> None:
+        """Another conversation is shown: what was for the one before does not go along."""
+        self._talk += 1
+        self._attached.clear()
+
+    @property
+    def shell_runs(self) -> bool:
+        """Whether a command of the person runs."""
+        return bool(self._shells)
 
     async def submit(self, text: str) -> None:
         """Do what a line asks for."""
@@ -133,7 +144,7 @@ class Dispatch:
         except ConfigError as error:
             # kept, says the session, but nobody can answer it yet
             self._tell(error)
-            self._face.show("connect")
+            self._face.show("no-model")
         except LettaError as error:
             self._attached = attached
             self._tell(error)
@@ -201,6 +212,7 @@ class Dispatch:
         card = ToolCard(key=state.local_key(), name="!", title=command, status="running", by_person=True)
         card.since = state.clock()
         state.add(card)
+        talk = self._talk
         self._face.redraw()
         output = LiveOutput(asyncio.get_running_loop(), lambda text: self._show_output(card, text))
         running = asyncio.create_task(self._core.run(shell().run(command, output.add)))
@@ -214,10 +226,11 @@ class Dispatch:
         else:
             card.status = "ok" if block.exit_code == 0 else "error"
             card.blocks, card.seconds = (block,), block.seconds
-            self._attached.append(_attachment(block))
-            self._face.flash("The output goes along with your next message.")
+            if talk == self._talk:
+                self._attached.append(_attachment(block))
+                self._face.flash("The output goes along with your next message.")
         self._shells.remove(running)
-        state.touch(card.key)
+        self._face.state.touch(card.key)
         self._face.redraw()
 
     def _show_output(self, card: ToolCard, text: str) -> None:

@@ -44,8 +44,11 @@ class ConnectChoice(Value):
 class ConnectPort(Protocol):
     """The model step of `letta-code configure`.  Called on the core's loop, never on the screen's."""
 
-    async def found(self) -> Sequence[ConnectChoice]:
-        """What can be used now: keys in the environment, and local servers that answer."""
+    async def found(self, *, servers: bool = True) -> Sequence[ConnectChoice]:
+        """What can be used now: keys, endpoints of the settings and, with `servers`, local servers that answer.
+
+        Without `servers` nothing is connected to.
+        """
         ...
 
     async def models(self, choice: ConnectChoice) -> Sequence[ModelRow]:

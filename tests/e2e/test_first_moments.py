@@ -107,6 +107,16 @@ def test_the_screen_with_a_model_connects_to_it_alone_and_not_before_a_prompt(
     assert set(start.connected) == {f"('127.0.0.1', {server.port})"}
 
 
+def test_the_screen_without_a_model_connects_to_nothing_until_it_is_told_to_look(start: Start) -> None:
+    terminal = start.screen()
+    terminal.until("Look for local servers")
+    a_moment(terminal)
+    assert start.connected == []
+    terminal.send("\r")
+    terminal.until(lambda: start.connected)
+    assert all(address.startswith("('127.0.0.1', ") for address in start.connected)
+
+
 def test_headless_connects_to_its_model_alone(start: Start, server: ModelServer) -> None:
     start.use(server)
     argv = [sys.executable, "-m", "letta_code", "-p", "hi"]

@@ -19,9 +19,11 @@ class Port:
         self._found = found
         self._models = [ModelRow(name=name) for name in models]
         self.saved: list[ConnectChoice] = []
+        self.looked: list[bool] = []  # whether local servers were asked, each time
 
-    async def found(self) -> Sequence[ConnectChoice]:
-        return self._found
+    async def found(self, *, servers: bool = True) -> Sequence[ConnectChoice]:
+        self.looked.append(servers)
+        return (*self._found, ConnectChoice(model="m", endpoint="local", label="Ollama")) if servers else self._found
 
     async def models(self, choice: ConnectChoice) -> Sequence[ModelRow]:
         return self._models
@@ -56,7 +58,7 @@ async def test_an_endpoint_of_ones_own_is_added_tested_and_saved() -> None:
     stage = stage_with(port)
     async with stage.app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, stage)
-        await pilot.press("enter")
+        await pilot.press("down", "enter")
         await pilot.press(*"mine", "enter")
         await pilot.press(*"http://x/v1", "enter")
         await pilot.press(*"bad", "enter")
@@ -64,7 +66,7 @@ async def test_an_endpoint_of_ones_own_is_added_tested_and_saved() -> None:
         await pilot.press(*"lar", "enter")
         await until(pilot, lambda: "The key was refused" in note(stage))
         assert port.saved == []
-        await pilot.press("enter")
+        await pilot.press("down", "enter")
         await pilot.press(*"mine", "enter", *"http://x/v1", "enter", *"good", "enter")
         await until(pilot, lambda: "Which model?" in note(stage))
         await pilot.press("down", "enter")
@@ -84,11 +86,37 @@ async def test_a_key_that_was_found_needs_one_enter_and_a_model() -> None:
         await until(pilot, lambda: stage.chat.state.model == "there/m")
 
 
+async def test_a_card_that_nobody_asked_for_looks_for_servers_when_told_to() -> None:
+    port = Port()
+    stage = stage_with(port)
+    async with stage.app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, stage)
+        assert port.looked == [False]
+        assert "no local server" not in note(stage)
+        await pilot.press("enter")
+        await until(pilot, lambda: "can be used" in note(stage))
+        assert port.looked == [False, True]
+        texts = [one.text for one in stage.chat.query_one(".connect .choices").options]
+        assert texts == ["Ollama", "Add an endpoint"]
+
+
+async def test_a_card_that_was_asked_for_looks_at_once() -> None:
+    port = Port()
+    stage = stage_with(port)
+    async with stage.app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, stage)
+        await pilot.press("escape")
+        await until(pilot, lambda: not stage.chat.query(ConnectCard))
+        stage.chat.show("connect")
+        await until(pilot, lambda: stage.chat.query(ConnectCard) and "can be used" in note(stage))
+        assert port.looked == [False, True]
+
+
 async def test_esc_goes_back_and_at_last_closes() -> None:
     stage = stage_with(Port())
     async with stage.app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, stage)
-        await pilot.press("enter", *"mine", "enter", "escape")
+        await pilot.press("down", "enter", *"mine", "enter", "escape")
         assert "A short name" in note(stage)
         await pilot.press("escape")
         assert stage.chat.query(ConnectCard)

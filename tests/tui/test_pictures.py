@@ -174,10 +174,11 @@ def test_question(snap_compare: Snap, size: tuple[int, int]) -> None:
 class Connect:
     """Two ways to a model, and a test that fails."""
 
-    async def found(self) -> Sequence[ConnectChoice]:
+    async def found(self, *, servers: bool = True) -> Sequence[ConnectChoice]:
+        assert not servers  # nobody asked for the card
         return (
             ConnectChoice(model="anthropic/claude-sonnet-4-5", label="Anthropic", note="ANTHROPIC_API_KEY is set"),
-            ConnectChoice(model="", label="Ollama", note="answers at http://localhost:11434", base_url="http://x"),
+            ConnectChoice(model="", label="mine", note="http://localhost:9000/v1", base_url="http://x"),
         )
 
     async def models(self, choice: ConnectChoice) -> Sequence[ModelRow]:
@@ -193,7 +194,7 @@ class Connect:
 def test_connect(snap_compare: Snap, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[int], stage: Stage) -> None:
         await until(pilot, lambda: stage.chat.query(".connect"))
-        await until(pilot, lambda: len(stage.chat.query_one(".connect .choices").options) == 3)  # type: ignore[attr-defined]
+        await until(pilot, lambda: len(stage.chat.query_one(".connect .choices").options) == 4)  # type: ignore[attr-defined]
 
     stage = Stage(FakeSession(model=""), ports=Ports(connect=Connect), model="")
     picture(snap_compare, stage, size, act)

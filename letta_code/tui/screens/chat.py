@@ -38,6 +38,7 @@ from letta_code.tui.widgets.welcome import Welcome
 
 TYPING_PAUSE = 1.0  # seconds without a key before a card takes the prompt's place
 Clock: TypeAlias = Callable[[], float]
+STOPPING = "Stopping…"
 SLICE = 1500  # events taken at a time, so that a long conversation never freezes the keys
 
 
@@ -164,18 +165,21 @@ class ChatScreen(Screen[None]):
             self._state.notice("error", text, "This is a fault of letta-code; the event itself is kept.")
 
     async def _opened(self, item: Opened) -> None:
-        status = item.status
-        notices = [card for card in self._state.cards.values() if card.key.startswith("local-")]
-        self._state = ViewState(self._state.clock)
-        for card in notices:
-            self._state.add(card)
+        status, before = item.status, self._state
+        self._state = ViewState(before.clock)
+        if before.conversation_id in ("", status.conversation_id):
+            for card in [card for card in before.cards.values() if card.key.startswith("local-")]:
+                card.key = self._state.local_key()
+                self._state.add(card)
+        else:
+            self.dispatch.forget()
         self._state.model, self._state.mode, self._state.cwd = status.model, status.mode, status.cwd
         self._state.conversation_id, self._state.title = status.conversation_id, status.title
         self._state.tokens, self._state.window, self._state.cost = status.context_tokens, status.window, status.cost
         self._replay_until = status.last_seq
         self._begun = False
         if not status.model:
-            self.call_later(self.show, "connect")
+            self.call_later(self.show, "no-model")
 
     _begun = True  # False between the opening of a conversation and its first drawing
 
@@ -199,6 +203,8 @@ class ChatScreen(Screen[None]):
             self._branch_for = state.last_run
             self.app.bell_when_away()  # type: ignore[attr-defined]  # LettaApp's
             self.run_worker(self._read_branch(), group="branch", exclusive=True)
+        if not state.running and not self.dispatch.shell_runs:
+            self._working.unflash(STOPPING)
         self._refresh_lines()
         await self._beside.show(state)
         await self._place_card()
@@ -232,8 +238,9 @@ class ChatScreen(Screen[None]):
     @on(PromptArea.Submitted)
     async def _submitted(self, event: PromptArea.Submitted) -> None:
         event.stop()
-        text = self.prompt.take().strip()
+        text = event.text.strip()
         self._history.remember(text)
+        self.prompt.save_draft()
         self._completer.close()
         self._transcript.anchor()
         self.run_worker(self.dispatch.submit(text), group="submit")
@@ -259,10 +266,10 @@ class ChatScreen(Screen[None]):
     def action_interrupt(self) -> None:
         """Stop the run; in an idle prompt Esc only takes a waiting message back."""
         if self._state.running:
-            self.flash("Stopping…")
+            self.flash(STOPPING)
             self.run_worker(self.dispatch.interrupt(), group="interrupt")
         elif self.dispatch.stop_shell():
-            self.flash("Stopping…")
+            self.flash(STOPPING)
         elif self._state.queue:
             self.run_worker(self.dispatch.take_back(), group="interrupt")
         elif self.focused is not self.prompt.area:

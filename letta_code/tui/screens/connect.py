@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ADD = "add"
+_ADD, _LOOK = "add", "look"
 # An endpoint of one's own: field, what is asked, what stands in the empty line.
 _FIELDS = (
     ("endpoint", "A short name for it", "my-server"),
@@ -33,20 +33,27 @@ _FIELDS = (
 )
 
 
-class ConnectCard(Vertical):
-    """One question at a time.  Esc goes a step back, at last it closes; nothing is saved before the test passed."""
+_LOOKING = "Looking for keys and local servers…"
 
-    def __init__(self, chat: ChatScreen, port: ConnectPort) -> None:
+
+class ConnectCard(Vertical):
+    """One question at a time.  Esc goes a step back, at last it closes; nothing is saved before the test passed.
+
+    With `servers` False, for a card that nobody asked for, local servers are looked for only when that is picked.
+    """
+
+    def __init__(self, chat: ChatScreen, port: ConnectPort, *, servers: bool = True) -> None:
         super().__init__(classes="ask connect")
         self._chat = chat
         self._port = port
+        self._servers = servers
         self._found: list[ConnectChoice] = []
         self._choice = ConnectChoice(model="")
         self._field = -1  # index into _FIELDS while an endpoint is being described
         self._models: list[Option] = []  # to choose from, while a model's name is asked
         self._naming = False
         self._title = Static("Connect a model", markup=False, classes="ask-title")
-        self._note = Static("Looking for keys and local servers…", markup=False, classes="ask-reason")
+        self._note = Static(_LOOKING if servers else "", markup=False, classes="ask-reason")
         self._choices = Choices(rows=8)
         self._line = Input(compact=True, classes="words")
 
@@ -67,7 +74,7 @@ class ConnectCard(Vertical):
     # ------------------------------------------------------------ steps
 
     async def _look(self) -> None:
-        found = await self._do(self._port.found())
+        found = await self._do(self._port.found(servers=self._servers))
         self._found = list(found or ())
         self._start()
 
@@ -77,11 +84,11 @@ class ConnectCard(Vertical):
             Option(str(index), clean_line(choice.label or choice.model), clean_line(choice.note))
             for index, choice in enumerate(self._found)
         ]
-        text = (
-            "These can be used now:"
-            if options
-            else "No key is in the environment (such as ANTHROPIC_API_KEY) and no local server answers."
-        )
+        text = "These can be used now:" if options else "No key is in the environment (such as ANTHROPIC_API_KEY)"
+        if not options:
+            text += " and no local server answers." if self._servers else "."
+        if not self._servers:
+            options.append(Option(_LOOK, "Look for local servers", "asks the usual ports of this machine"))
         self._offer(text, [*options, Option(_ADD, "Add an endpoint", "any server that speaks chat completions")])
 
     def on_choices_picked(self, event: Choices.Picked) -> None:
@@ -91,6 +98,10 @@ class ConnectCard(Vertical):
         if name == _ADD:
             self._choice = ConnectChoice(model="")
             self._ask_field(0)
+        elif name == _LOOK:
+            self._servers = True
+            self._say(_LOOKING)
+            self.run_worker(self._look(), group="connect", exclusive=True)
         elif self._naming:
             self._finish(name)
         else:

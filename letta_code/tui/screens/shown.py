@@ -78,6 +78,10 @@ async def _models(chat: ChatScreen) -> None:
     lists = chat.ports.lists
     rows = await _ask(chat, lists().models()) if lists is not None else ()
     options = [Option(row.name, row.name, row.note) for row in rows]
+    if not options and not chat.state.model:
+        chat.state.notice("warning", "No model is configured.", "/connect sets one up.")
+        chat.redraw()
+        return
 
     async def use(name: str) -> None:
         await chat.dispatch.submit(f"/model {name}")  # the command tries it first
