@@ -92,6 +92,28 @@ async def test_what_follows_a_paste_in_the_same_moment_is_not_sent() -> None:
         await until(pilot, lambda: stage.session.sent == ["harmless!\nx"])
 
 
+async def test_a_whole_command_runs_at_enter_and_the_next_one_after_it() -> None:
+    stage = Stage()
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        done: list[str] = []
+
+        async def submit(text: str) -> None:
+            done.append(text)
+
+        stage.chat.dispatch.submit = submit
+        await stage.chat.dispatch.load_commands()
+        await pilot.press(*"/mode")
+        await until(pilot, lambda: stage.chat.prompt.area.completing)
+        await pilot.press("enter")
+        await until(pilot, lambda: done == ["/mode"])
+        for key in (*"/cost", "enter", *"/diff", "enter"):
+            stage.chat.prompt.area.post_message(Key(key, {"/": "/", "enter": "\r"}.get(key, key)))
+        await until(pilot, lambda: done == ["/mode", "/cost", "/diff"], f"{done} {stage.prompt!r}")
+        assert stage.prompt == ""
+        assert not stage.chat.query_one("#completer").display
+
+
 async def test_history_goes_up_and_down_and_lasts(tmp_path: Path) -> None:
     stage = Stage(history=tmp_path)
     async with stage.app.run_test(size=SIZE) as pilot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from textual.widgets import TextArea
@@ -14,6 +15,8 @@ from letta_code.tui.dispatch import Dispatch
 from letta_code.tui.ports import Ports
 from letta_code.tui.widgets.choices import Choices, Option
 from letta_code.tui.widgets.prompt import PromptArea
+
+FILES_KEPT = 3.0  # seconds in which the list of files is not read again
 
 
 class Completer(Choices, can_focus=False):
@@ -27,6 +30,8 @@ class Completer(Choices, can_focus=False):
         self._ports = ports
         self._cwd = cwd
         self._files: Sequence[str] | None = None
+        self._files_until = 0.0
+        area.is_whole = self._is_whole
         self._wanted: Wanted | None = None
         self._closed_for = ""
         self.display = False
@@ -74,15 +79,26 @@ class Completer(Choices, can_focus=False):
     async def _find_commands(self, wish: Wanted) -> None:
         if not self._dispatch.commands:
             await self._dispatch.load_commands()
+        if wish is not self._wanted:
+            return  # something else was typed, or sent, in the meantime
         found = match_commands(wish.query, self._dispatch.commands)
         wide = max((len(command.name) for command in found), default=0)
         self._offer([Option(command.name, f"/{command.name:<{wide}}", command.help) for command in found])
 
     async def _find_files(self, wish: Wanted) -> None:
-        if self._files is None:
+        if self._files is None or time.monotonic() > self._files_until:
             self._files = await self._core.run(_list(self._ports, self._cwd))
+            self._files_until = time.monotonic() + FILES_KEPT
         found = await asyncio.to_thread(match_files, wish.query, self._files)
+        if wish is not self._wanted:
+            return
         self._offer([Option(path, clean_line(path)) for path in found])
+
+    def _is_whole(self, text: str) -> bool:
+        name = text.removeprefix("/")
+        known = self._dispatch.commands
+        named = name in known or any(name in command.aliases for command in known.values())
+        return text.startswith("/") and named and self.cursor == 0  # lower down, the person chose another
 
     def _offer(self, options: list[Option]) -> None:
         self.display = bool(options)
@@ -101,7 +117,7 @@ class Completer(Choices, can_focus=False):
         command = self._dispatch.commands.get(option.id) if wish.kind == "command" else None
         if command is not None and not command.usage:
             area.put(f"/{option.id}")
-            area.post_message(PromptArea.Submitted(area.text))
+            area.send()
             return
         result = area.replace(f"{sign}{option.id} ", (row, wish.start), (row, column))
         area.move_cursor(result.end_location)

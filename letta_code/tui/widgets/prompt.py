@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -51,6 +52,7 @@ class PromptArea(TextArea):
         self.cursor_blink = False
         self.history_of_prompts = history
         self.completing = False
+        self.is_whole: Callable[[str], bool] = lambda _: False  # a command that Enter sends though more is offered
         self.last_key_at = 0.0
         self._pasted_at = 0.0
         self._recalling = False
@@ -95,7 +97,7 @@ class PromptArea(TextArea):
         self.move_cursor(result.end_location)
 
     def _special(self, key: str) -> bool:
-        if self.completing and key in _COMPLETER:
+        if self.completing and key in _COMPLETER and not (key == SEND and self.is_whole(self.text)):
             self.post_message(self.Wanted(_COMPLETER[key]))
             return True
         if key == SEND:
@@ -121,7 +123,13 @@ class PromptArea(TextArea):
         if self.document.get_line(row)[:column].endswith("\\"):
             self.replace("\n", (row, column - 1), (row, column))
         elif self.text.strip():
-            self.post_message(self.Submitted(self.text))
+            self.send()
+
+    def send(self) -> None:
+        """Send the text, and empty the box at once: the next keys may come before the message is heard."""
+        text = self.text
+        self.put("")
+        self.post_message(self.Submitted(text))
 
     def _earlier(self) -> bool:
         if not self.text:
@@ -186,7 +194,7 @@ class Prompt(Horizontal):
         """Empty the box, and give what was in it."""
         text = self.area.text
         self.area.put("")
-        self._save_draft()
+        self.save_draft()
         return text
 
     def restore(self, text: str) -> None:
@@ -206,9 +214,10 @@ class Prompt(Horizontal):
         self._sign.update("$" if text.startswith("!") else "❯")
         self.set_class(text.startswith("!"), "shell")
         if self._draft_timer is None:
-            self._draft_timer = self.set_timer(DRAFT_DELAY, self._save_draft)
+            self._draft_timer = self.set_timer(DRAFT_DELAY, self.save_draft)
 
-    def _save_draft(self) -> None:
+    def save_draft(self) -> None:
+        """Write the draft now."""
         if self._draft_timer is not None:
             self._draft_timer.stop()
             self._draft_timer = None

@@ -113,6 +113,11 @@ class WorkingLine(Widget):
         self._flash_timer = self.set_timer(seconds, self._unflash) if text else None
         self._place()
 
+    def unflash(self, text: str) -> None:
+        """Take these words away, if they still stand there."""
+        if text == self._flash:
+            self.flash("")
+
     def _unflash(self) -> None:
         self._flash = ""
         self._place()
