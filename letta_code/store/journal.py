@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -55,10 +54,6 @@ class Journal:
         work = AppendWork(conversation_id, events, self._mirror, self._followers.wake)
         return await self._engine.write(work)
 
-    def append_now(self, conversation_id: str, events: Sequence[KnownEvent]) -> tuple[KnownEvent, ...]:
-        """The same for callers without an event loop."""
-        return self._engine.write_now(AppendWork(conversation_id, events, self._mirror, self._followers.wake))
-
     async def answer(self, conversation_id: str, answer: RequestAnswered) -> RequestAnswered:
         """Keep an answer if it is the first to its request; returns the first one, whoever gave it."""
         kept = (await self.append(conversation_id, [answer]))[0]
@@ -105,13 +100,6 @@ class Journal:
         )
         return StoredEvent(seq=seq, event=notice, raw=left, damage=damage)
 
-    def message_seq(self, conversation_id: str, client_id: str) -> int:
-        """The seq of the user's message with this client id, or of it as queued; 0 when it is not known."""
-        sql = "SELECT seq FROM event_keys WHERE conversation_id = ? AND name IN (?, ?) ORDER BY name LIMIT 1"
-        names = [f"message:{client_id}", f"queued:{client_id}"]
-        rows = self._engine.reader().query(sql, [conversation_id, *names])
-        return int(rows[0][0]) if rows else 0
-
     def last_seq(self, conversation_id: str) -> int:
         """The seq of the conversation's last event, 0 when it does not exist."""
         rows = self._engine.reader().query("SELECT last_seq FROM conversations WHERE id = ?", [conversation_id])
@@ -141,10 +129,6 @@ class Journal:
                     await _woken(wake)
                 elif len(page) == PAGE:
                     mark = -1  # there may be more of what was seen
-
-    def mirror_path(self, conversation_id: str) -> Path | None:
-        """Where the conversation can be read as a file; None when the store keeps no mirror."""
-        return self._mirror.path(conversation_id) if self._mirror else None
 
     @property
     def mirror_problem(self) -> str:

@@ -52,10 +52,6 @@ class Runs:
         rows = self._engine.reader().query(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", [run_id])
         return _run(rows[0]) if rows else None
 
-    def of_conversation(self, conversation_id: str) -> list[Run]:
-        """Its runs, oldest first."""
-        return self._select("conversation_id = ? ORDER BY started_at, id", [conversation_id])
-
     def open(self, conversation_id: str = "") -> list[Run]:
         """The runs that have not ended, oldest first, of a conversation or of all.
 

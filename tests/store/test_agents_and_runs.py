@@ -84,7 +84,6 @@ async def test_a_run_follows_the_journal(
     assert run.owner
     assert (run.owner.pid, run.owner.host) == (os.getpid(), os.uname().nodename)
     assert bool(run.ended_at) == (not run.is_open)
-    assert store.runs.of_conversation(conversation) == [run]
     assert store.runs.open() == ([run] if run.is_open else [])
 
 
@@ -94,7 +93,7 @@ async def test_a_queued_run_becomes_the_one_that_starts(store: Store, conversati
     assert queued
     assert (queued.status, queued.owner) == ("queued", None)
     await store.append(conversation, [RunStarted(run_id="run-1", model="m", mode="ask")])
-    assert [(run.id, run.status) for run in store.runs.of_conversation(conversation)] == [("run-1", "running")]
+    assert [(run.id, run.status) for run in store.runs.open(conversation)] == [("run-1", "running")]
     assert store.runs.get("run-2") is None
 
 
@@ -102,7 +101,7 @@ async def test_copies_and_restored_stores_keep_whose_run_it_was(store: Store, co
     await store.append(conversation, [RunStarted(run_id="run-1", model="m", mode="ask")])
     await store.append(conversation, [RunFinished(run_id="run-1", reason=StopReason.DONE)])
     copy = await store.conversations.copy(conversation, up_to=2)
-    assert store.runs.of_conversation(copy.id) == []
+    assert store.runs.open(copy.id) == []
     store.close()
     (home / "letta.db").unlink()
     with open_store(home) as restored:

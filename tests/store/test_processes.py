@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(home: Path) -> None:
     rng = random.Random(20261121)
     conversation = "conv-killed"
     with open_store(home) as store:
-        store.journal.append_now(conversation, [started(conversation, _agent(store))])
+        asyncio.run(store.append(conversation, [started(conversation, _agent(store))]))
     acknowledged: dict[int, str] = {}
     for life in range(50):
         process = worker("append", home, conversation, f"life{life}", 0)
@@ -125,14 +126,12 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(home: Path) -> None:
     assert len(acknowledged) > 200
     assert raw_sql(home, "PRAGMA integrity_check") == [("ok",)]
     with open_store(home) as store:
-        store.journal.append_now(conversation, [said("end")])
+        asyncio.run(store.append(conversation, [said("end")]))
         lines = (home / "conversations" / f"{conversation}.jsonl").read_bytes().splitlines()
         assert [from_line(line).body for line in lines] == [stored.raw for stored in store.read(conversation)]
 
 
 def _agent(store: Store) -> str:
-    import asyncio
-
     return asyncio.run(store.agents.ensure_default()).id
 
 
