@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from textual.geometry import Offset
 from textual.widgets import Static
 
@@ -285,3 +286,37 @@ async def test_the_changes_pane_needs_room() -> None:
         await until(pilot, lambda: stage.app.screen is not stage.chat)
         await pilot.press("escape")
         await until(pilot, lambda: stage.app.screen is stage.chat)
+
+
+async def test_output_of_the_person_s_shell_stays_in_its_conversation() -> None:
+    class Shell:
+        async def run(self, command: str, on_output: Callable[[str], None]) -> ShellBlock:
+            return ShellBlock(command=command, output="README.md\n", exit_code=0, seconds=0.1)
+
+    stage = Stage(ports=Ports(shell=Shell))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        await pilot.press(*"!ls", "enter")
+        await until(pilot, lambda: "README.md" in "".join(text_of(w) for w in stage.chat.query(".shell")))
+        other = FakeSession()
+        other._state = msgspec.structs.replace(other._state, conversation_id="conv-2")
+        stage.session = other
+        stage.chat.open_conversation("")
+        await until(pilot, lambda: stage.chat.state.conversation_id != "conv-1" or len(stage.opened) == 2)
+        await until(pilot, lambda: not cards(stage, "tool"))
+        await pilot.press(*"why", "enter")
+        await until(pilot, lambda: other.sent == ["why"], str(other.sent))
+
+
+async def test_stopping_is_said_only_until_the_run_has_stopped() -> None:
+    async def forever(session: FakeSession, text: str) -> None:
+        await asyncio.sleep(60)
+
+    stage = Stage(FakeSession(forever))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        await pilot.press(*"go", "enter")
+        await until(pilot, lambda: stage.chat.state.running)
+        await pilot.press("escape")
+        await until(pilot, lambda: not stage.chat.state.running)
+        await until(pilot, lambda: "Stopping" not in text_of(stage.chat._working), seconds=1)
