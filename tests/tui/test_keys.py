@@ -522,3 +522,40 @@ async def test_help_opens_and_closes() -> None:
         await until(pilot, lambda: stage.app.screen is not stage.chat)
         await pilot.press("escape")
         await until(pilot, lambda: stage.app.screen is stage.chat)
+
+
+async def test_a_request_that_came_while_a_picker_was_open_is_shown_after_it() -> None:
+    gate = threading.Event()
+
+    async def asks(session: FakeSession, text: str) -> None:
+        await asyncio.to_thread(gate.wait, 5)
+        await session.ask_question(session.call("AskUser"), "Which?")
+
+    stage = Stage(FakeSession(asks))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        stage.chat.typing_pause = 0
+        await pilot.press(*"go", "enter", "ctrl+r")
+        await until(pilot, lambda: stage.chat._card is not None)
+        gate.set()
+        await until(pilot, lambda: stage.chat.state.requests)
+        assert not isinstance(stage.chat._card, Ask)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(stage.chat._card, Ask), "the request was never shown", seconds=3)
+
+
+async def test_files_made_after_the_first_at_sign_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("letta_code.tui.widgets.completer.FILES_KEPT", 0.0)
+    files = ["old.py"]
+
+    async def listed(cwd: str) -> list[str]:
+        return list(files)
+
+    stage = Stage(ports=Ports(list_files=listed))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        await pilot.press("@", "o")
+        await until(pilot, lambda: stage.chat._completer.options)
+        files.append("older.py")
+        await pilot.press("l")
+        await until(pilot, lambda: len(stage.chat._completer.options) == 2, seconds=3)
