@@ -91,10 +91,6 @@ class PromptHistory:
             return self._drafts.get(self._place, "")
         return self._entries[self._place]
 
-    def leave(self) -> None:
-        """The person edits: the next `earlier` starts from the newest again."""
-        self._place = len(self._entries)
-
 
 def _read(path: Path) -> bytes:
     try:
