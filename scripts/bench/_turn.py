@@ -29,6 +29,7 @@ from _measure import (
 LONG = 1000
 SHORT = 20
 ROUNDS = 5
+LONG_ROUNDS = 3
 KINDS = ("read", "edit", "shell")
 
 
@@ -87,16 +88,21 @@ def _short(table: Table, folder: Path, disk: float) -> None:
 
 
 def _long(table: Table, folder: Path, turns: int) -> None:
-    loop = _played(folder / "long", turns)
+    loops = [_played(folder / f"long{number}", turns) for number in range(LONG_ROUNDS)]
     # The very first turns also pay for what is loaded once; the next 20 do not, and the gate takes the cheaper.
-    first, second, last = median(loop.turns[:20]), median(loop.turns[20:40]), median(loop.turns[-20:])
-    least = min(first, second)
-    at = len(loop.turns)
-    table.line(f"one conversation of {at} turns", f"{loop.seconds:.1f} s")
-    table.line("its first 20 turns", f"{first:.2f} ms")
-    table.line("its next 20 turns", f"{second:.2f} ms")
+    firsts = [median(loop.turns[:20]) for loop in loops]
+    seconds = [median(loop.turns[20:40]) for loop in loops]
+    lasts = [median(loop.turns[-20:]) for loop in loops]
+    least = min(median(firsts), median(seconds))
+    last = median(lasts)
+    bare = _null(folder / "long-null", loops[0].bodies[-21:], 20)
+    table.line(f"one conversation of {len(loops[0].turns)} turns", f"{median(loop.seconds for loop in loops):.1f} s")
+    table.line("its first 20 turns", f"{median(firsts):.2f} ms")
+    table.line("its next 20 turns", f"{median(seconds):.2f} ms")
     table.line("its last 20 turns", f"{last:.2f} ms {last / least:.2f}x", "at most 1.2x", last <= 1.2 * least)
-    table.line("peak memory", f"{loop.memory:.1f} MB")
+    size = Path(loops[0].bodies[-1]).stat().st_size / 1000
+    table.line(f"a bare httpx client with the bodies of these ({size:.0f} kB)", f"{median(bare.turns):.2f} ms")
+    table.line("peak memory", f"{max(loop.memory for loop in loops):.1f} MB")
 
 
 def _played(folder: Path, count: int) -> Loop:
