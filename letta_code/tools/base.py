@@ -28,11 +28,7 @@ class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """One operation that a tool wants, with the resolved file it is about, if any.
-
-    `offers` are the command words or glob that a remembered rule would cover, e.g. `npm test`; the policy makes the
-    rule text.  `preview` is what an approval shows (the diff, the command).
-    """
+    """One operation that a tool wants, with the resolved file it is about, if any."""
 
     operation: Operation
     handle: Handle | None = None
