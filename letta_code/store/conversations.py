@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from letta_code import __version__
@@ -16,6 +17,8 @@ from letta_code.store.engine import Engine
 from letta_code.store.journal import Journal
 from letta_code.store.summary import start_conversation
 
+_MOST = 100_000  # conversations that are looked through
+_LIVING = "agent_id NOT IN (SELECT id FROM agents WHERE deleted_at <> '')"
 _COLUMNS = "id, agent_id, cwd, title, opening, created_at, updated_at, last_seq, message_count, forked_from"
 
 
@@ -72,17 +75,33 @@ class Conversations:
         return found
 
     def list(self, *, agent_id: str = "", cwd: str = "", limit: int = 100, empty: bool = False) -> list[Conversation]:
-        """The newest first, of an agent, of a folder, or of all; `empty` includes those without a message."""
+        """The newest first, of an agent, of a folder, or of all; `empty` includes those without a message.
+
+        Those of a deleted agent are left out, unless it is asked for by its id.
+        """
         sql = f"SELECT {_COLUMNS} FROM conversations WHERE message_count >= ?"
         values: list[SqlValue] = [0 if empty else 1]
         if agent_id:
             sql += " AND agent_id = ?"
             values.append(agent_id)
+        else:
+            sql += f" AND {_LIVING}"
         if cwd:
             sql += " AND cwd = ?"
             values.append(cwd)
         rows = self._engine.reader().query(f"{sql} ORDER BY updated_at DESC, id DESC LIMIT ?", [*values, limit])
         return [_conversation(row) for row in rows]
+
+    def titled(self, words: str, *, agent_id: str = "", limit: int = 20) -> list[Conversation]:
+        """The newest whose title or opening line holds every word, in any case."""
+        wanted = words.casefold().split()
+        named = self.list(agent_id=agent_id, limit=_MOST)
+        fits = (one for one in named if all(word in f"{one.title}\n{one.opening}".casefold() for word in wanted))
+        return list(islice(fits, limit)) if wanted else []
+
+    def taken(self, conversation_id: str) -> bool:
+        """Whether a new conversation cannot have this id: one has it, or had it and left its readable copy."""
+        return self.get(conversation_id) is not None or self._journal.has_mirror(conversation_id)
 
     def latest_for(self, cwd: str, agent_id: str = "") -> Conversation | None:
         """The conversation of a folder that was used last, None when nothing was said there yet."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from letta_code.core.events import KnownEvent, RequestAnswered
+from letta_code.core.events import Event, KnownEvent, RequestAnswered
 from letta_code.host.locks import FileLock
-from letta_code.store.agents import Agents
+from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agent, Agents
 from letta_code.store.conversations import Conversations
 from letta_code.store.dialect import Database
 from letta_code.store.engine import Engine, open_engine
 from letta_code.store.journal import Journal, StoredEvent
+from letta_code.store.marker import marked
 from letta_code.store.migrations import end_restoring
 from letta_code.store.mirror import Mirror
 from letta_code.store.passages import Passages, put_back
-from letta_code.store.rebuild import Rebuilt, mirrors, rebuild
+from letta_code.store.rebuild import Rebuilt, mirrors, put_back_agents, rebuild
 from letta_code.store.runs import Runs
+
+if TYPE_CHECKING:
+    from letta_code.store.newcomer import Newcomer
+    from letta_code.store.text_index import Spoken, TextIndex
 
 
 class Store:
@@ -29,12 +35,14 @@ class Store:
 
     def __init__(self, engine: Engine, conversations_dir: Path | None, agents_dir: Path | None) -> None:
         self._engine = engine
+        self._agents_dir = agents_dir
         self._mirror = Mirror(conversations_dir) if conversations_dir else None
         self.journal = Journal(engine, self._mirror)
         self.agents = Agents(engine, agents_dir)
         self.conversations = Conversations(engine, self.journal)
         self.runs = Runs(engine)
         self.passages = Passages(engine, agents_dir)
+        self._text_index: TextIndex | None = None
 
     @classmethod
     def open(
@@ -55,7 +63,8 @@ class Store:
         path = Path(path)
 
         def was_lost() -> bool:
-            return conversations_dir is not None and next(mirrors(conversations_dir), None) is not None
+            said = conversations_dir is not None and next(mirrors(conversations_dir), None) is not None
+            return said or (agents_dir is not None and next(marked(agents_dir), None) is not None)
 
         engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only, was_lost=was_lost)
         store = cls(engine, conversations_dir, agents_dir)
@@ -76,18 +85,19 @@ class Store:
             )
             return
 
-        def work(database: Database) -> tuple[Rebuilt, int]:
-            result = rebuild(database, conversations_dir, "letta")
+        def work(database: Database) -> tuple[int, Rebuilt, int]:
+            agents = put_back_agents(database, agents_dir) if agents_dir else 0
+            result = rebuild(database, conversations_dir, DEFAULT_NAME)
             passages = put_back(database, agents_dir) if agents_dir else 0
             end_restoring(database)
-            return result, passages
+            return agents, result, passages
 
-        result, passages = self._engine.write_now(work)
-        if not (result.conversations or passages or result.problems):
+        agents, result, passages = self._engine.write_now(work)
+        if not (agents or result.conversations or passages or result.problems):
             return  # another process was quicker, and tells it
         self._engine.notices += (
             f"{self.path} was missing: {result.conversations} conversations were restored from {conversations_dir}"
-            + (f", {passages} passages from {agents_dir}" if passages else "")
+            + (f", {agents} agents and {passages} passages from {agents_dir}" if agents or passages else "")
             + "".join(f"; {name}: {len(wrong)} parts set aside" for name, wrong in result.problems.items()),
         )
 
@@ -127,12 +137,32 @@ class Store:
         """The events after a seq and then every new one, of whatever process; see `Journal.follow`."""
         return self.journal.follow(conversation_id, after)
 
+    async def bring(self, newcomer: Newcomer) -> None:
+        """Put an agent from elsewhere in with all that it brings, in one commit; raises `StoreError`."""
+        from letta_code.store.newcomer import bring
+
+        await self._engine.write(lambda database: bring(database, newcomer, self._agents_dir, self._mirror))
+
+    async def purge_agents(self, older_than_days: float = KEPT_DAYS) -> list[Agent]:
+        """Remove for good the agents that were deleted longer ago; see `Agents.purge`."""
+        return await self.agents.purge(older_than_days, mirrors=self._mirror.directory if self._mirror else None)
+
+    def text_index(self, folder: Path, of: Callable[[Event], Spoken | None]) -> TextIndex:
+        """The full text index in a folder, given back with the store; made when first asked for."""
+        if self._text_index is None:
+            from letta_code.store.text_index import TextIndex
+
+            self._text_index = TextIndex(self._engine, self.passages, folder, of)
+        return self._text_index
+
     def acquire_writer(self, conversation_id: str, what: str = "") -> FileLock:
         """Become the one process that runs a conversation; raises `ConversationBusy`; see `Runs.acquire_writer`."""
         return self.runs.acquire_writer(conversation_id, what)
 
     def close(self) -> None:
         """Finish what was given to the writer, end the followers, close the files; harmless when done twice."""
+        if self._text_index is not None:
+            self._text_index.close()
         self._engine.close()
         self.journal.close()
         if self._mirror:

@@ -135,6 +135,10 @@ class Journal:
         """Why the readable copy could not be written last time; "" when all is well."""
         return self._mirror.problem if self._mirror else ""
 
+    def has_mirror(self, conversation_id: str) -> bool:
+        """Whether a readable copy of that name is there."""
+        return self._mirror is not None and self._mirror.path(conversation_id).exists()
+
     def close(self) -> None:
         """Wake every follower, so that it ends."""
         self._followers.wake("")

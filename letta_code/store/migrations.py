@@ -64,10 +64,20 @@ PASSAGES = Migration(
     ),
 )
 
+AGENT_TEXTS = Migration(
+    number=3,
+    name="agents' descriptions and deletion",
+    statements=(
+        "ALTER TABLE agents ADD COLUMN description TEXT NOT NULL DEFAULT ''",
+        # "" while it lives; a deleted one is kept for some weeks, so that it can be brought back.
+        "ALTER TABLE agents ADD COLUMN deleted_at TEXT NOT NULL DEFAULT ''",
+    ),
+)
+
 # A table that is there only while a database made anew waits for its conversations from the mirrors.
 _RESTORING = "restoring"
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST, PASSAGES)
+MIGRATIONS: tuple[Migration, ...] = (FIRST, PASSAGES, AGENT_TEXTS)
 
 
 def newest(migrations: Sequence[Migration] = MIGRATIONS) -> int:

@@ -154,10 +154,16 @@ def put_back(database: Database, agents_dir: Path) -> int:
         agents = {row[0] for row in database.query("SELECT id FROM agents")}
         for passage in newest.values():
             if passage.id not in known and passage.agent_id in agents:
-                new = msgspec.structs.replace(passage, change=_next_change(database))
-                _insert(database, new, digest_of(new.content))
+                insert_passage(database, passage)
                 count += 1
     return count
+
+
+def insert_passage(database: Database, passage: Passage) -> Passage:
+    """Make the row of a passage that has its id and times, inside a transaction; its change is given here."""
+    return _insert(
+        database, msgspec.structs.replace(passage, change=_next_change(database)), digest_of(passage.content)
+    )
 
 
 def _mirrored(path: Path) -> Iterator[Passage]:

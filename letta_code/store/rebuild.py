@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,13 +11,14 @@ import msgspec
 from letta_code.core.events import ConversationStarted, Event, RunStarted, decode, type_of
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
-from letta_code.store.agents import insert_agent
+from letta_code.store.agents import DEFAULT_NAME, Agent, insert_agent
 from letta_code.store.dialect import Database
+from letta_code.store.marker import marked
 from letta_code.store.mirror import StoredRow, is_mirror
 from letta_code.store.salvage import MirrorProblem, read_mirror
 from letta_code.store.summary import Summary, is_conversation_id, once_names, start_conversation
 
-_Told: TypeAlias = tuple[StoredRow, Event]  # a row and what it says
+Told: TypeAlias = tuple[StoredRow, Event]  # a row and what it says
 
 
 class Rebuilt(Value, frozen=True):
@@ -34,12 +35,37 @@ def mirrors(directory: Path) -> Iterator[Path]:
         yield from (path for path in sorted(directory.glob("*.jsonl")) if is_mirror(path))
 
 
+def put_back_agents(database: Database, agents_dir: Path) -> int:
+    """Put back the agents that the database does not have from the markers of their folders; returns how many.
+
+    A marker of the first versions does not know the agent's name: it gets the default one.
+    """
+    count = 0
+    with database.transaction():
+        known = {row[0] for row in database.query("SELECT id FROM agents")}
+        for marker in marked(agents_dir):
+            if marker.id not in known:
+                count += 1
+                insert_agent(
+                    database,
+                    Agent(
+                        id=marker.id,
+                        name=marker.name or DEFAULT_NAME,
+                        created_at=marker.created_at,
+                        updated_at=marker.created_at,
+                        description=marker.description,
+                        deleted_at=marker.deleted_at,
+                    ),
+                )
+    return count
+
+
 def rebuild(database: Database, directory: Path, agent_name: str) -> Rebuilt:
     """Put back every conversation of the folder that the database does not have; a writer's job.
 
     Any process may do it at the same time, or go on where one was cut off.  Mirrors are only read.  An event that is
-    lost leaves its place empty; reading tells it as a notice.  Agents come back under their ids, with `agent_name` as
-    their name.  Each conversation is its own commit.  Raises `StoreError`.
+    lost leaves its place empty; reading tells it as a notice.  Agents that are not there come back under their ids,
+    with `agent_name` as their name.  Each conversation is its own commit.  Raises `StoreError`.
     """
     conversations = events = 0
     problems: dict[str, tuple[MirrorProblem, ...]] = {}
@@ -59,7 +85,7 @@ def _is_there(database: Database, conversation_id: str) -> bool:
     return bool(database.query("SELECT 1 FROM conversations WHERE id = ?", [conversation_id]))
 
 
-def _read(path: Path) -> tuple[list[_Told], list[MirrorProblem]]:
+def _read(path: Path) -> tuple[list[Told], list[MirrorProblem]]:
     """The events that can be put back, and what is set aside: one bad file must not keep the others out."""
     if not is_conversation_id(path.stem):
         return [], [MirrorProblem(line=0, text="its name cannot be a conversation's id")]
@@ -67,7 +93,7 @@ def _read(path: Path) -> tuple[list[_Told], list[MirrorProblem]]:
         rows, wrong = read_mirror(path)
     except OSError as error:
         return [], [MirrorProblem(line=0, text=str(error))]
-    told: list[_Told] = []
+    told: list[Told] = []
     for row in rows:
         try:
             told.append((row, _checked(decode(row.body))))
@@ -82,24 +108,36 @@ def _checked(event: Event) -> Event:
     return event
 
 
-def _put_back(database: Database, conversation_id: str, told: list[_Told], agent_name: str) -> bool:
+def _put_back(database: Database, conversation_id: str, told: list[Told], agent_name: str) -> bool:
     started = _start_of(conversation_id, [event for _, event in told])
     with database.transaction():
         if _is_there(database, conversation_id):  # another process was quicker
             return False
         if not database.query("SELECT 1 FROM agents WHERE id = ?", [started.agent_id]):
-            insert_agent(database, started.agent_id, agent_name, started.at or utc_now())
-        start_conversation(database, started, started.at or utc_now())
-        summary = Summary(database, conversation_id)
-        copied = started.seq if started.forked_from else 0  # what a fork copied were the original's runs
-        for row, event in told:
-            _insert(database, conversation_id, row, event)
-            summary.see(event)
-            if row.seq > copied:
-                summary.see_run(event, event.at, None)
-        last, event = told[-1]
-        summary.save(last.seq, event.at)
+            at = started.at or utc_now()
+            insert_agent(database, Agent(id=started.agent_id, name=agent_name, created_at=at, updated_at=at))
+        insert_conversation(database, started, told)
     return True
+
+
+def insert_conversation(
+    database: Database, started: ConversationStarted, told: Sequence[Told], *, runs: bool = True
+) -> None:
+    """Make the rows of a conversation that `started` began, from its events; inside a transaction.
+
+    `runs` says whether its runs are noted as well; those that a fork copied are the original's.  Raises `StoreError`.
+    """
+    conversation_id = started.conversation_id
+    start_conversation(database, started, started.at or utc_now())
+    summary = Summary(database, conversation_id)
+    copied = started.seq if started.forked_from else 0
+    for row, event in told:
+        _insert(database, conversation_id, row, event)
+        summary.see(event)
+        if runs and row.seq > copied:
+            summary.see_run(event, event.at, None)
+    last, event = told[-1]
+    summary.save(last.seq, event.at)
 
 
 def _start_of(conversation_id: str, events: list[Event]) -> ConversationStarted:

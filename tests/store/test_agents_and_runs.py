@@ -11,8 +11,8 @@ import pytest
 from letta_code.core.errors import StoreError
 from letta_code.core.events import KnownEvent, RequestAnswered, RequestMade, RunFinished, RunStarted, StopReason
 from letta_code.core.requests import Approve, QuestionRequest
-from letta_code.store.agents import MARKER
 from letta_code.store.database import Store
+from letta_code.store.marker import MARKER
 from tests.store.support import open_store
 
 

@@ -13,9 +13,9 @@ import apsw
 import pytest
 
 from letta_code.core.errors import StoreError, StoreReadOnly
-from letta_code.store.agents import MARKER
 from letta_code.store.database import Store
 from letta_code.store.engine import open_engine
+from letta_code.store.marker import MARKER
 from letta_code.store.migrations import FIRST, MIGRATIONS, Migration, newest
 from tests.store.support import note, open_store, raw_sql, said, started, worker
 
