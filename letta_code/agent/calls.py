@@ -7,7 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec.structs import replace
 
 from letta_code.agent.head import Toolset, encode_specs
 from letta_code.agent.history import History
@@ -33,6 +35,9 @@ from letta_code.safety.operations import Decision, Operation
 from letta_code.tools.base import Tool, Wanted
 from letta_code.tools.base import ToolResult as Result
 from letta_code.workspace.workspace import Handle, Workspace
+
+if TYPE_CHECKING:
+    from letta_code.memory.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +67,11 @@ class _Seen:
 class CallContext:
     """A `ToolContext`: what one running call is given."""
 
-    def __init__(self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted], *, approved: bool) -> None:
         self._calls = calls
         self.call_id = call.id
+        self.seq = calls.history.answered_seq
+        self.approved = approved
         self._name = call.name
         self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}
         self.seen = _Seen(calls.history)
@@ -81,6 +88,12 @@ class CallContext:
     @property
     def model(self) -> ModelInfo:
         return self._calls.info()
+
+    @property
+    def memory(self) -> Desk:
+        if self._calls.memory is None:
+            raise ToolError("There is no memory in this conversation.")
+        return self._calls.memory
 
     @property
     def deferred(self) -> Sequence[ToolSpec]:
@@ -120,6 +133,8 @@ class Calls:
         info: Callable[[], ModelInfo],
         ask: Callable[[Request], Awaitable[Answer]],
         emit: Callable[[LiveEvent], None],
+        memory: Desk | None = None,
+        raises_concerns: Callable[[], bool] = lambda: False,
     ) -> None:
         self.history = history
         self.toolset = toolset
@@ -128,6 +143,8 @@ class Calls:
         self.info = info
         self.ask = ask
         self.emit = emit
+        self.memory = memory
+        self.raises_concerns = raises_concerns  # whether somebody is there to be asked, and wants to be
         self.partial: dict[str, list[str]] = {}  # what running calls have printed, for an interrupt
         self._ready: dict[str, _Ready] = {}
 
@@ -158,13 +175,23 @@ class Calls:
         wanted = await tool.operations(args, self.workspace, state)
         operations = [w.operation for w in wanted]
         decision = self.policy().decide_all(tool.name, operations)
-        ready = _Ready(tool, args, CallContext(self, call, wanted), tool.title(args))
+        context = CallContext(self, call, wanted, approved=not self.raises_concerns())
+        ready = _Ready(tool, args, context, tool.title(args))
         if decision.verdict == "allow":
-            return self._allowed(call, ready)
+            return await self._allowed_or_asked(call, ready, decision)
         if decision.verdict == "deny":
             return _refused(call, ready, _denied(decision))
         blocks = await tool.preview(args, ready.context)
         return await self._ask(call, ready, decision, operations, blocks)
+
+    async def _allowed_or_asked(self, call: ToolCall, ready: _Ready, decision: Decision) -> Judged:
+        """The policy allows it; the tool itself may have found a reason to ask (memory that a person wrote)."""
+        concern = None if ready.context.approved else await ready.tool.concern(ready.args, ready.context)
+        if concern is None:
+            return self._allowed(call, ready)
+        asked = replace(decision, verdict="ask", reason=concern.why)
+        ready.context.approved = True  # holds once the answer is yes: else the call never runs
+        return await self._ask(call, ready, asked, (), concern.blocks)
 
     async def _ask(
         self,
@@ -182,7 +209,7 @@ class Calls:
                 title=ready.title,
                 reason=decision.reason,
                 blocks=blocks,
-                offers=self.policy().offers(ready.tool.name, operations),
+                offers=self.policy().offers(ready.tool.name, operations) if operations else (),
                 destructive=decision.destructive,
             )
         )

@@ -64,6 +64,7 @@ class Context:
         self._count = counter.count
         self._exact = counter.exact
         self._sizes: list[int] = []  # tokens of each message, as long as the list of messages is
+        self._rewritten = 0  # the state of the list that they count
         self._specs: tuple[ToolSpec, ...] = ()
         self._specs_key: tuple[str, int] = ("", 0)
 
@@ -103,8 +104,8 @@ class Context:
         return self._count(pinned.system) + self._count(pinned.tools) if pinned else 0
 
     def _message_sizes(self) -> list[int]:
-        if self._exact != self._counter.exact:
-            self._exact = self._counter.exact
+        if self._exact != self._counter.exact or self._rewritten != self._history.rewritten:
+            self._exact, self._rewritten = self._counter.exact, self._history.rewritten
             self._sizes.clear()
         messages = self._history.messages
         for message in messages[len(self._sizes) :]:

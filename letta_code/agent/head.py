@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from letta_code.core.events import ContextPinned
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.tools.base import Situation, Tool
+
+if TYPE_CHECKING:
+    from letta_code.memory.desk import Shown
 
 
 class _Spec(msgspec.Struct, frozen=True):
@@ -39,12 +42,23 @@ class Toolset:
         self.known = {**self.sent, **self.deferred}
 
 
-def pin(toolset: Toolset, info: ModelInfo, version: str) -> ContextPinned:
-    """The head as an event: made once a conversation, and again only when its key changes."""
-    system = instructions(info.lean)
-    tools = encode_specs([tool.spec for tool in toolset.sent.values()])
-    digest = sha256(f"{system}\0{tools}".encode()).hexdigest()[:16]
-    return ContextPinned(key=f"{version}:{digest}", system=system, tools=tools)
+class Head:
+    """Instructions and tools of a model, under a key that is equal wherever they are."""
+
+    def __init__(self, toolset: Toolset, info: ModelInfo, version: str) -> None:
+        self._instructions = instructions(info.lean)
+        self._tools = encode_specs([tool.spec for tool in toolset.sent.values()])
+        digest = sha256(f"{self._instructions}\0{self._tools}".encode()).hexdigest()[:16]
+        self.key = f"{version}:{digest}"
+
+    def pinned(self, memory: Shown | None, reason: str = "") -> ContextPinned:
+        """The head as an event, with memory as it is now: once a conversation, when the key changes, after compaction.
+
+        Memory stands last: the instructions and tools before it are the same in all conversations.
+        """
+        parts = (self._instructions, memory.text) if memory else (self._instructions,)
+        pin = memory.pin if memory else ""
+        return ContextPinned(key=self.key, system="\n\n".join(parts), tools=self._tools, memory=pin, reason=reason)
 
 
 def encode_specs(specs: Sequence[ToolSpec]) -> str:

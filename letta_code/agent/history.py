@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from letta_code.core import events as ev
 from letta_code.core.messages import (
     AssistantText,
     Message,
     Reminder,
+    Summary,
     ToolCall,
     ToolText,
     Usage,
     UserText,
 )
 from letta_code.core.requests import Approve, Request
+
+MEMORY = "memory"  # the kind of reminders that tell of changed blocks, until the head carries them
 
 # Parts of an answer that was asked for again from the same prompt: shown to the person, not sent to the model.
 _NOT_SENT = frozenset({"stalled"})
@@ -32,6 +35,12 @@ class History:
         self.title = ""
         self.pinned: ev.ContextPinned | None = None
         self.messages: list[Message] = []
+        self.seqs: list[int] = []  # the event that each message came with
+        self.rewritten = 0  # how often messages were taken away, so that what was counted of them is counted anew
+        self.answered_seq = 0  # the newest answer of the model
+        self.compaction: ev.ContextCompacted | None = None
+        self.compactions = 0
+        self.reflected_until = 0  # the newest event that a reflection has read
         self.facts: dict[str, str] = {}  # the fact_key last told, by kind
         self.seen: dict[str, str] = {}  # the SHA-256 of each file version that the model knows, by real path
         self.tool_state: dict[str, Mapping[str, str]] = {}
@@ -61,18 +70,20 @@ class History:
             self.last_seq = event.seq
         match event:
             case ev.UserMessage():
-                self.messages.append(UserText(message_id=event.message_id, content=event.content))
+                self._add(UserText(message_id=event.message_id, content=event.content), event.seq)
                 self._delivered(event.client_id)
             case ev.AssistantMessage():
                 self._assistant(event)
             case ev.ToolResult():
                 self._tool_result(event)
             case ev.ReminderAdded():
-                self.messages.append(Reminder(message_id=event.message_id, kind=event.kind, text=event.text))
+                self._add(Reminder(message_id=event.message_id, kind=event.kind, text=event.text), event.seq)
                 if event.fact_key:
                     self.facts[event.kind] = event.fact_key
             case ev.ContextPinned():
-                self.pinned = event
+                self._pin(event)
+            case ev.ContextCompacted():
+                self._compact(event)
             case ev.ToolsLoaded():
                 self.loaded_tools.append(event.tools)
             case _:
@@ -103,8 +114,51 @@ class History:
                 self.settings[event.name] = event.value
             case ev.TodoChanged():
                 self.todo = event.lines
+            case ev.ReflectionDone():
+                self._spent(event.usage, event.cost)
+                if event.status != "failed":
+                    self.reflected_until = max(self.reflected_until, event.read_until)
             case _:
                 pass
+
+    def _add(self, message: Message, seq: int) -> None:
+        self.messages.append(message)
+        self.seqs.append(seq)
+
+    def _spent(self, usage: Usage, cost: float | None) -> None:
+        self.usage = self.usage.plus(usage)
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost
+
+    def _pin(self, event: ev.ContextPinned) -> None:
+        """The head carries memory as of its pin: what was told of memory before says nothing any more."""
+        if self.pinned is not None:
+            self._keep([not (isinstance(m, Reminder) and m.kind == MEMORY) for m in self.messages])
+            self._counted_anew()
+        self.pinned = event
+        self.facts[MEMORY] = event.memory
+
+    def _compact(self, event: ev.ContextCompacted) -> None:
+        """Evict what is older than the first kept event; each fact's newest reminder stays, before the summary."""
+        self.compaction = event
+        self.compactions += 1
+        self._spent(event.usage, event.cost)
+        newest = {m.kind: at for at, m in enumerate(self.messages) if isinstance(m, Reminder) and m.kind in self.facts}
+        newest.pop(MEMORY, None)
+        standing = set(newest.values())
+        self._keep([seq >= event.first_kept_seq or at in standing for at, seq in enumerate(self.seqs)])
+        place = sum(seq < event.first_kept_seq for seq in self.seqs)
+        self.messages.insert(place, Summary(message_id=event.message_id, text=event.summary))
+        self.seqs.insert(place, event.first_kept_seq)
+        self._counted_anew()
+
+    def _keep(self, kept: Sequence[bool]) -> None:
+        self.messages[:] = [message for message, stays in zip(self.messages, kept, strict=True) if stays]
+        self.seqs[:] = [seq for seq, stays in zip(self.seqs, kept, strict=True) if stays]
+
+    def _counted_anew(self) -> None:
+        self.rewritten += 1
+        self.known_tokens = self.known_messages = 0
 
     def _delivered(self, client_id: str) -> None:
         if client_id:
@@ -112,19 +166,14 @@ class History:
             self.client_ids.add(client_id)
 
     def _assistant(self, event: ev.AssistantMessage) -> None:
-        self.usage = self.usage.plus(event.usage)
-        if event.cost is not None:
-            self.cost = (self.cost or 0.0) + event.cost
+        self._spent(event.usage, event.cost)
         if event.finish in _NOT_SENT:
             return
-        self.messages.append(
-            AssistantText(
-                message_id=event.message_id,
-                text=event.text,
-                reasoning=event.reasoning,
-                tool_calls=event.tool_calls,
-            )
+        self.answered_seq = event.seq
+        message = AssistantText(
+            message_id=event.message_id, text=event.text, reasoning=event.reasoning, tool_calls=event.tool_calls
         )
+        self._add(message, event.seq)
         for call in event.tool_calls:
             self.open_calls[call.id] = call
         if event.usage_exact:
@@ -133,15 +182,14 @@ class History:
 
     def _tool_result(self, event: ev.ToolResult) -> None:
         self.open_calls.pop(event.call_id, None)
-        self.messages.append(
-            ToolText(
-                message_id=event.message_id,
-                call_id=event.call_id,
-                name=event.name,
-                content=event.content,
-                is_error=event.status != "ok",
-            )
+        message = ToolText(
+            message_id=event.message_id,
+            call_id=event.call_id,
+            name=event.name,
+            content=event.content,
+            is_error=event.status != "ok",
         )
+        self._add(message, event.seq)
         for file in event.files:
             self.seen[file.path] = file.sha
         if event.state:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -26,14 +26,20 @@ from letta_code.safety.remembered import project_file, remember
 from letta_code.tools.base import Situation, Tool, load_tools
 from letta_code.workspace.local import LocalWorkspace
 
+if TYPE_CHECKING:
+    from letta_code.memory.desk import Desk
+
 DEBUG_MODULES = "LETTA_DEBUG_MODULES"
 
 
 class Place:
     """Implements `Surroundings` for a local folder."""
 
-    def __init__(self, options: SessionOptions, paths: Paths, workspace: LocalWorkspace) -> None:
+    def __init__(
+        self, options: SessionOptions, paths: Paths, workspace: LocalWorkspace, desk: Desk | None = None
+    ) -> None:
         self.workspace: LocalWorkspace = workspace
+        self.desk = desk
         self._options = options
         self._paths = paths
         self._cwd = options.cwd

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from letta_code.config.settings import Settings
 from letta_code.core.events import Event, LiveEvent, RequestAnswered, RunFinished
 from letta_code.core.messages import ContentPart, Usage, Value
 from letta_code.core.requests import Answer
 from letta_code.llm.model import ModelInfo
+
+if TYPE_CHECKING:
+    from letta_code.memory.desk import Desk
 
 
 class SessionOptions(Value):
@@ -43,6 +46,7 @@ class Status(Value):
     run_id: str = ""
     context_tokens: int = 0
     window: int = 0
+    compact_at: int = 0  # tokens at which the context is compacted
     usage: Usage = Usage()
     cost: float | None = None
     queued: tuple[str, ...] = ()  # client ids of messages not yet delivered
@@ -60,6 +64,11 @@ class SessionPort(Protocol):
     @property
     def model_info(self) -> ModelInfo | None:
         """What is known of the current model, None while none is configured."""
+        ...
+
+    @property
+    def memory(self) -> Desk:
+        """The agent's memory as this conversation uses it; raises `ConfigError` where there is none."""
         ...
 
     async def send(self, content: str | tuple[ContentPart, ...], *, client_id: str = "") -> str:

@@ -15,7 +15,8 @@ from letta_code import __version__
 from letta_code.agent.calls import Calls, Judge
 from letta_code.agent.draft import Draft
 from letta_code.agent.facts import Fact
-from letta_code.agent.head import Toolset, pin
+from letta_code.agent.head import Head, Toolset
+from letta_code.agent.history import MEMORY
 from letta_code.agent.loop import Done, Judged, Steps, run_loop
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
@@ -30,6 +31,7 @@ from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from letta_code.agent.session import Session
+    from letta_code.memory.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,11 @@ class Surroundings(Protocol):
     @property
     def policy(self) -> Judge:
         """The policy as it is now."""
+        ...
+
+    @property
+    def desk(self) -> Desk | None:
+        """The agent's memory; None where there is none."""
         ...
 
     def situation(self, info: ModelInfo) -> Situation:
@@ -126,8 +133,11 @@ class Run:
         if self._model is None or self._calls is None:
             return ()
         pinned = self.session.history.pinned
-        head = pin(self._calls.toolset, self._model.info, __version__)
-        return () if pinned is not None and pinned.key == head.key else (head,)
+        head = Head(self._calls.toolset, self._model.info, __version__)
+        if pinned is not None and pinned.key == head.key:
+            return ()
+        desk = self.session.desk
+        return (head.pinned(desk.show() if desk else None),)
 
     def _reminders(self) -> list[ev.KnownEvent]:
         self._told_mode = self.session.mode
@@ -155,6 +165,8 @@ class Run:
             info=lambda: model.info,
             ask=self.session.ask,
             emit=self.session.publish,
+            memory=self.session.desk,
+            raises_concerns=lambda: self.session.options.interactive and self.session.mode != "full",
         )
 
     # ------------------------------------------------------------ the work
@@ -313,9 +325,22 @@ class Run:
         return self._model
 
     async def prepare(self) -> tuple[ev.KnownEvent, ...]:
-        """Deliver what was said meanwhile, and what changed in the world on a person's word (the mode)."""
+        """Deliver what was said meanwhile, and what changed: the mode, on a person's word, and memory."""
         changed = self._reminders() if self._told_mode != self.session.mode else []
-        return (*changed, *self.queued())
+        return (*changed, *await self._memory_news(), *self.queued())
+
+    async def _memory_news(self) -> tuple[ev.KnownEvent, ...]:
+        """What others changed in memory since the model was last shown or told of it."""
+        desk = self.session.desk
+        if desk is None:
+            return ()
+        desk.knows(self.session.history.facts.get(MEMORY, ""))
+        news = await desk.news()
+        notices = [ev.Notice(level="info", text=text, code="memory") for text in news.notices]
+        if not news.text:
+            return tuple(notices)
+        told = ev.ReminderAdded(message_id=new_id("msg"), kind=MEMORY, text=news.text, fact_key=news.pin)
+        return (*notices, told)
 
     def request(self) -> ChatRequest:
         """The next request."""
@@ -334,6 +359,7 @@ class Run:
 
     def _warm(self) -> None:
         self.session.surroundings.warm()
+        self.session.settle()
         if self.session.options.interactive:  # a one-shot run ends before exact counts would pay
             self.session.counter.warm()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from letta_code import __version__
 from letta_code.agent.context import Context, Counter
@@ -15,12 +15,15 @@ from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.unanswered import reason_for
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
-from letta_code.core.errors import ConfigError, StoreFull
+from letta_code.core.errors import ConfigError, LettaError, StoreFull
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Approve, Request, Unanswered
 from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
+
+if TYPE_CHECKING:
+    from letta_code.memory.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class Session:
         self.history = history
         self.store = store  # for slash commands that list or search what is kept
         self.surroundings = surroundings
+        self.desk = surroundings.desk
         self.context = Context(history, counter)
         self.counter = counter
         self._notices = notices
@@ -93,6 +97,7 @@ class Session:
         self._sending = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._closed = False
+        self._settling: asyncio.Task[None] | None = None
         surroundings.set_mode(self._mode)
 
     # ------------------------------------------------------------ what is
@@ -134,6 +139,13 @@ class Session:
         """plan, ask, auto or full."""
         return self._mode
 
+    @property
+    def memory(self) -> Desk:
+        """The agent's memory as this conversation uses it; raises `ConfigError` where there is none."""
+        if self.desk is None:
+            raise ConfigError("This session has no memory.")
+        return self.desk
+
     # ------------------------------------------------------------ what is said
 
     async def send(self, content: str | tuple[ContentPart, ...], *, client_id: str = "") -> str:
@@ -154,6 +166,8 @@ class Session:
         """Keep messages and start a run on them, behind those that still wait; in one commit when the model is open."""
         run = Run(self, self._model)
         messages = (*run.queued(), *messages)
+        if self.desk is not None and messages and not self.options.interactive:
+            self.desk.take_task(text_of(messages[-1].content))
         await self.commit(*self._first_events(messages), *run.opening(), *messages, *run.started())
         if not self._model_name:
             raise ConfigError(
@@ -303,12 +317,27 @@ class Session:
             await self.commit(ev.RunFinished(run_id=run.run_id, reason=ev.StopReason.ORPHANED))
         return True
 
+    def settle(self) -> None:
+        """Give the standard blocks of memory their files, behind the scenes."""
+        if self.desk is not None and self._settling is None:
+            self._settling = asyncio.create_task(self._settle(self.desk), name="memory")
+
+    async def _settle(self, desk: Desk) -> None:
+        try:
+            await desk.settle()
+        except LettaError as error:  # nothing depends on it: the blocks are shown as they are to be
+            log.warning("memory could not be settled: %s", error)
+
     async def close(self) -> None:
         """Interrupt what runs and give everything back."""
         if self._closed:
             return
         self._closed = True
         await self.interrupt()
+        if self.history.started is not None:
+            self.settle()
+        if self._settling is not None:
+            await self._settling
         stopped = await self.surroundings.close()
         if stopped and self.history.started is not None:
             text = f"Stopped with the session: {'; '.join(visible(command)[:200] for command in stopped)}"

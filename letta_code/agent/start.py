@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from letta_code.agent.facts import project_root
 from letta_code.agent.history import History
 from letta_code.agent.logfile import log_to
 from letta_code.agent.place import Place
@@ -22,6 +23,8 @@ from letta_code.host.locks import FileLock
 from letta_code.llm.connect import open_model
 from letta_code.llm.model import ChatModel
 from letta_code.llm.tokens import TokenCounter
+from letta_code.memory.desk import Desk
+from letta_code.memory.opening import open_desk
 from letta_code.store.database import Store
 from letta_code.workspace.local import LocalWorkspace
 
@@ -91,7 +94,8 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
 async def _session(
     journal: StoredConversation, history: History, agent_id: str, options: SessionOptions, paths: Paths
 ) -> Session:
-    place = _place(options, paths, history)
+    desk = open_desk(journal.store, paths.home, agent_id, project_root(options.cwd), journal.conversation_id)
+    place = _place(options, paths, history, desk)
     credentials = Credentials(paths)
     if paths.credentials.exists():
         credentials.names()  # reads the file, so that what is wrong with it can be told
@@ -126,9 +130,8 @@ def _choose(store: Store, options: SessionOptions) -> tuple[str, bool]:
     return wanted, True
 
 
-def _place(options: SessionOptions, paths: Paths, history: History) -> Place:
-    workspace = LocalWorkspace(options.cwd)
-    place = Place(options, paths, workspace)
+def _place(options: SessionOptions, paths: Paths, history: History, desk: Desk) -> Place:
+    place = Place(options, paths, LocalWorkspace(options.cwd), desk)
     for answer in history.approvals:
         if answer.remember == "conversation":
             place.remember(answer)

@@ -89,6 +89,24 @@ class QuestionBlock(Value, tag_field="kind", tag="question"):
     answer: str = ""
 
 
+class MemoryBlock(Value, tag_field="kind", tag="memory"):
+    """A change of one memory block: `diff` as in DiffBlock, `chars` and `limit` as they are afterwards.
+
+    `status` is modified, added, deleted or renamed (then `old_label` is set); `commit` is "" where it was not made yet.
+    """
+
+    label: str
+    diff: str = ""
+    status: str = "modified"
+    old_label: str = ""
+    scope: str = ""
+    added: int = 0
+    removed: int = 0
+    chars: int = 0
+    limit: int = 0
+    commit: str = ""
+
+
 class NoteBlock(Value, tag_field="kind", tag="note"):
     """One line for the person: `level` is info, warning or error."""
 
@@ -97,5 +115,14 @@ class NoteBlock(Value, tag_field="kind", tag="note"):
 
 
 DisplayBlock: TypeAlias = (
-    TextBlock | DiffBlock | ShellBlock | FileBlock | MatchesBlock | TodoBlock | ImageBlock | QuestionBlock | NoteBlock
+    TextBlock
+    | DiffBlock
+    | ShellBlock
+    | FileBlock
+    | MatchesBlock
+    | TodoBlock
+    | ImageBlock
+    | QuestionBlock
+    | MemoryBlock
+    | NoteBlock
 )

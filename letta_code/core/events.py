@@ -44,15 +44,17 @@ class ConversationRenamed(Durable, tag="conversation_renamed"):
 
 
 class ContextPinned(Durable, tag="context_pinned"):
-    """The head of the context from here on, byte for byte: instructions and tools.
+    """The head of the context from here on, byte for byte: instructions with the memory blocks, and tools.
 
     `key` names what the head was made from (version, model family, tool names); `tools` is the JSON array of tool
-    specifications as sent, `reason` why it was pinned anew.
+    specifications as sent, `memory` the state of memory (memory/view.py's pin) whose blocks stand at the end of
+    `system`, `reason` why it was pinned anew.
     """
 
     key: str
     system: str
     tools: str
+    memory: str = ""
     reason: str = ""
 
 
@@ -193,6 +195,63 @@ class ToolsLoaded(Durable, tag="tools_loaded"):
     tools: str
 
 
+class ContextCompacted(Durable, tag="context_compacted"):
+    """Messages left the context; `summary` stands for them from here on, under `message_id`.
+
+    Messages of events before `first_kept_seq` are evicted (`evicted` counts them), but for the newest reminder of each
+    fact.  `method` is summary or cut (made without a model), `reason` threshold, overflow or asked.  `kept` are the
+    items that had to survive and did, `put_back` those that the summary had lost and that were added to it word for
+    word, `note` what else the person should know.  `usage` and `cost` are those of making the summary.
+    """
+
+    message_id: str
+    summary: str
+    first_kept_seq: int
+    evicted: int = 0
+    method: str = "summary"
+    reason: str = "threshold"
+    tokens_before: int = 0
+    tokens_after: int = 0
+    kept: tuple[str, ...] = ()
+    put_back: tuple[str, ...] = ()
+    note: str = ""
+    model: str = ""
+    usage: Usage = Usage()
+    cost: float | None = None
+    seconds: float = 0.0
+
+
+class ReflectionDone(Durable, tag="reflection_done"):
+    """A background reading of the transcript up to `read_until` ended.
+
+    `status` is merged, waiting (for the person's yes), nothing (there was nothing to keep) or failed.  `patch` is what
+    it proposes for the blocks (memory/patch.py) on the state of memory `base`, `why` in its own words, `blocks` what
+    that changes; `commit` is the memory commit of a merged one.
+    """
+
+    reflection_id: str
+    status: str
+    read_until: int
+    why: str = ""
+    patch: str = ""
+    base: str = ""
+    blocks: tuple[DisplayBlock, ...] = ()
+    commit: str = ""
+    error: str = ""
+    model: str = ""
+    usage: Usage = Usage()
+    cost: float | None = None
+    seconds: float = 0.0
+
+
+class ReflectionDecided(Durable, tag="reflection_decided"):
+    """A person decided about a reflection that waited: `verdict` is merged or rejected."""
+
+    reflection_id: str
+    verdict: str
+    commit: str = ""
+
+
 class Notice(Durable, tag="notice"):
     """Something the person should know that is not an answer: `level` is info, warning or error."""
 
@@ -228,6 +287,9 @@ KnownEvent: TypeAlias = (
     | SettingChanged
     | TodoChanged
     | ToolsLoaded
+    | ContextCompacted
+    | ReflectionDone
+    | ReflectionDecided
     | Notice
 )
 Event: TypeAlias = KnownEvent | UnknownEvent
@@ -289,7 +351,7 @@ class ToolOutput(Live, tag="tool_output"):
 
 
 class Waiting(Live, tag="waiting"):
-    """A model call is under way: `phase` is sent, first_part, retry or loading; `seconds` left or passed.
+    """A model call is under way: `phase` is sent, first_part, retry, loading or compacting; `seconds` left or passed.
 
     For `retry`, `reason` says what failed, `attempt` which try comes next and `seconds` how long until then.
     """
@@ -301,10 +363,14 @@ class Waiting(Live, tag="waiting"):
 
 
 class ContextMeter(Live, tag="context_meter"):
-    """How full the context is: tokens used of the window (0 where unknown), cost so far in US dollars."""
+    """How full the context is: tokens used of the window (0 where unknown), cost so far in US dollars.
+
+    At `limit` tokens it is compacted.
+    """
 
     tokens: int
     window: int = 0
+    limit: int = 0
     cost: float | None = None
     exact: bool = False
 

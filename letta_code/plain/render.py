@@ -11,6 +11,7 @@ from letta_code.core.display import (
     FileBlock,
     ImageBlock,
     MatchesBlock,
+    MemoryBlock,
     NoteBlock,
     QuestionBlock,
     ShellBlock,
@@ -228,3 +229,9 @@ def _(block: QuestionBlock) -> Iterable[str]:
 @lines_of.register
 def _(block: NoteBlock) -> Iterable[str]:
     return [f"{block.level}: {block.text}"]
+
+
+@lines_of.register
+def _(block: MemoryBlock) -> Iterable[str]:
+    fill = f" {block.chars}/{block.limit}" if block.limit else ""
+    return [f"memory {block.label} ({block.status}{fill})", *block.diff.splitlines()]

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ from letta_code.core.requests import Answer, Choice
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.operations import Operation
 from letta_code.workspace.workspace import Capabilities, Handle, Workspace
+
+if TYPE_CHECKING:
+    from letta_code.memory.desk import Desk
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -53,6 +56,13 @@ class ToolResult(Value):
     def text(cls, text: str, *blocks: DisplayBlock, **more: Any) -> ToolResult:
         """A result of one text."""
         return cls(content=(TextPart(text=text),), blocks=blocks, **more)
+
+
+class Concern(Value):
+    """Why a person should say yes to a call that the policy allows, and what they are shown."""
+
+    why: str
+    blocks: tuple[DisplayBlock, ...] = ()
 
 
 class FilesSeen(Protocol):
@@ -99,6 +109,21 @@ class ToolContext(Protocol):
     @property
     def deferred(self) -> Sequence[ToolSpec]:
         """Tools that exist and were not sent (for tool_search)."""
+        ...
+
+    @property
+    def memory(self) -> Desk:
+        """The agent's memory; raises `ToolError` where there is none."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """The event that asked for the call."""
+        ...
+
+    @property
+    def approved(self) -> bool:
+        """Whether the concern that the tool raised was said yes to, or nobody is there to be asked."""
         ...
 
     def output(self, text: str) -> None:
@@ -161,6 +186,13 @@ class Tool(Generic[A]):
     async def preview(self, args: A, ctx: ToolContext) -> tuple[DisplayBlock, ...]:
         """What a person is shown before saying yes: the real diff or command.  Touches nothing."""
         return ()
+
+    async def concern(self, args: A, ctx: ToolContext) -> Concern | None:
+        """Why a person should say yes although the policy allows the call; None when nothing speaks for that.
+
+        Asked only where a person is present and the mode asks at all.  Touches nothing.
+        """
+        return None
 
     async def run(self, args: A, ctx: ToolContext) -> ToolResult:
         """Do it.  Raises `ToolError` with a message that tells the model what to do next."""

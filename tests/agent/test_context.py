@@ -15,12 +15,12 @@ from letta_code.llm.model import ToolSpec
 from tests.agent.fakes import Quarter
 
 _HEAD = """
-from letta_code.agent.head import Toolset, pin
+from letta_code.agent.head import Head, Toolset
 from letta_code.llm.model import ModelInfo
 from letta_code.tools.base import Situation, load_tools
 from letta_code.workspace.workspace import Capabilities
 info = ModelInfo(name="x")
-head = pin(Toolset(load_tools(), Situation(capabilities=Capabilities(), model=info)), info, "1")
+head = Head(Toolset(load_tools(), Situation(capabilities=Capabilities(), model=info)), info, "1").pinned(None)
 print(head.key, len(head.tools), head.system, head.tools)
 """
 

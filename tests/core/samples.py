@@ -34,6 +34,18 @@ _BLOCKS = (
     display.TodoBlock(items=(display.TodoItem(text="write it", status="done"),)),
     display.ImageBlock(path="a.png", media_type="image/png", width=2, height=3, bytes=70),
     display.QuestionBlock(question="Which?", answer="That"),
+    display.MemoryBlock(
+        label="human",
+        diff="+short answers",
+        status="renamed",
+        old_label="person",
+        scope="agent",
+        added=1,
+        removed=2,
+        chars=13,
+        limit=5000,
+        commit="c0ffee",
+    ),
     display.NoteBlock(text="Look out", level="warning"),
 )
 _APPROVAL = requests.ApprovalRequest(
@@ -52,7 +64,9 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
         **_DURABLE, conversation_id="conv-1", agent_id="agent-1", cwd="/w", version="0.1.0", forked_from="conv-0"
     ),
     events.ConversationRenamed(**_DURABLE, title="Fix the parser", by="model"),
-    events.ContextPinned(**_DURABLE, key="0.1/claude/9", system="Be useful.", tools='[{"name":"Read"}]', reason="new"),
+    events.ContextPinned(
+        **_DURABLE, key="0.1/claude/9", system="Be useful.", tools='[{"name":"Read"}]', memory="c0ffee", reason="new"
+    ),
     events.RunStarted(**_DURABLE, model="anthropic/claude", mode="ask"),
     events.RunFinished(
         **_DURABLE,
@@ -103,6 +117,41 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
     events.SettingChanged(**_DURABLE, name="mode", value="auto", by="rule"),
     events.TodoChanged(**_DURABLE, lines=("[x] write it", "[ ] test it")),
     events.ToolsLoaded(**_DURABLE, tools='[{"name":"Git"}]'),
+    events.ContextCompacted(
+        **_DURABLE,
+        message_id="msg-9",
+        summary="We fixed the parser.",
+        first_kept_seq=5,
+        evicted=4,
+        method="cut",
+        reason="overflow",
+        tokens_before=40_100,
+        tokens_after=9_000,
+        kept=("todo: test it",),
+        put_back=("file: /w/a.py",),
+        note="The summary failed.",
+        model="anthropic/claude",
+        usage=_USAGE,
+        cost=0.01,
+        seconds=2.5,
+    ),
+    events.ReflectionDone(
+        **_DURABLE,
+        reflection_id="refl-1",
+        status="waiting",
+        read_until=6,
+        why="They prefer tabs.",
+        patch="*** Begin Patch",
+        base="c0ffee",
+        blocks=_BLOCKS,
+        commit="badcafe",
+        error="none",
+        model="anthropic/claude",
+        usage=_USAGE,
+        cost=0.02,
+        seconds=3.5,
+    ),
+    events.ReflectionDecided(**_DURABLE, reflection_id="refl-1", verdict="merged", commit="badcafe"),
     events.Notice(**_DURABLE, level="warning", text="Nearly full", hint="Compact it", code="context"),
 )
 
@@ -114,7 +163,7 @@ LIVE_SAMPLES: tuple[LiveEvent, ...] = (
     events.ToolStarted(**_LIVE, call_id="call-1", name="Bash", title="make"),
     events.ToolOutput(**_LIVE, call_id="call-1", offset=80, text="ok\n"),
     events.Waiting(**_LIVE, phase="retry", seconds=4.5, attempt=2, reason="429"),
-    events.ContextMeter(**_LIVE, tokens=9_000, window=200_000, cost=0.5, exact=True),
+    events.ContextMeter(**_LIVE, tokens=9_000, window=200_000, limit=40_000, cost=0.5, exact=True),
 )
 
 # Every member of the unions inside events that no sample above holds.

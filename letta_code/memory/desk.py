@@ -1,0 +1,207 @@
+"""Desk: memory as one running conversation uses it: what the model is shown and told, and what it writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from letta_code.core.display import MemoryBlock, TodoItem
+from letta_code.core.messages import Value
+from letta_code.memory.block import TODO, Block
+from letta_code.memory.blocks import Blocks
+from letta_code.memory.render import memory_section, reminder
+
+if TYPE_CHECKING:  # what only a write or a search needs is loaded then: showing blocks is on the start path
+    from letta_code.memory.archival import Archive
+    from letta_code.memory.edits import Edit
+    from letta_code.memory.outcome import BlockChange, NeedsApproval, Outcome
+    from letta_code.memory.provenance import Provenance
+    from letta_code.memory.recall import Recall
+
+
+class Shown(Value):
+    """Memory as the head of a context carries it: the section's text and the pin that it was made from."""
+
+    pin: str
+    text: str
+
+
+class News(Value):
+    """What changed in memory since a pin: `text` for the model ("" when nothing), `notices` for the person."""
+
+    pin: str
+    text: str = ""
+    notices: tuple[str, ...] = ()
+
+
+class Desk:
+    """The memory of an agent at the desk of one conversation.
+
+    `archive` and `recall` open when first used.  What is awaited runs off the event loop.  The model's own edits are
+    based on what it was last told (`told`), block by block: a block that it edited since is based on its own edit.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        conversation_id: str,
+        *,
+        open_archive: Callable[[], Archive],
+        open_recall: Callable[[], Recall],
+    ) -> None:
+        self.blocks = blocks
+        self.conversation_id = conversation_id
+        self._open_archive = open_archive
+        self._open_recall = open_recall
+        self._archive: Archive | None = None
+        self._recall: Recall | None = None
+        self._told = ""  # the state of memory that the model knows
+        self._checked = ""  # the newest state in which there was nothing to tell
+        self._own: dict[str, str] = {}  # label → the state after the model's own edit of it
+        self._task = ""
+        self._settled = False
+
+    @property
+    def archive(self) -> Archive:
+        """Archival memory."""
+        if self._archive is None:
+            self._archive = self._open_archive()
+        return self._archive
+
+    @property
+    def recall(self) -> Recall:
+        """Search over what was said."""
+        if self._recall is None:
+            self._recall = self._open_recall()
+        return self._recall
+
+    # ------------------------------------------------------------ what the model is shown
+
+    def show(self) -> Shown:
+        """The blocks as they are now, for the head of a context; milliseconds, on the caller's thread."""
+        view = self.blocks.view()
+        return Shown(pin=str(view.pin), text=memory_section(view, self._virtual()))
+
+    def _virtual(self) -> tuple[Block, ...]:
+        from letta_code.memory.standard import task_block
+
+        return (task_block(self._task, self.blocks.place),) if self._task and not self._settled else ()
+
+    def knows(self, pin: str) -> None:
+        """The model knows memory as of this pin: it was shown, or told."""
+        if pin != self._told:
+            self._told = self._checked = pin
+            self._own.clear()
+
+    async def news(self) -> News:
+        """What changed since what the model knows, but for its own edits; takes hand edits in first.
+
+        The caller stores the text and says so with `knows`.  With nothing changed it costs one stat for each file.
+        """
+        return await asyncio.to_thread(self._news)
+
+    def _news(self) -> News:
+        notices = self.blocks.refresh()
+        pin = self.blocks.pin()
+        if pin == self._checked:
+            return News(pin=pin, notices=notices)
+        changes = self.blocks.changes_since(self._told, but=self.conversation_id)
+        if not changes:
+            self._checked = pin
+        return News(pin=pin, text=reminder(changes), notices=notices)
+
+    # ------------------------------------------------------------ what is kept
+
+    def take_task(self, text: str) -> None:
+        """Remember what this run was asked to do as its read-only block `task`: shown at once, written by `settle`."""
+        self._task = text
+
+    async def settle(self) -> None:
+        """Give the standard blocks and the task their files; for a quiet moment, and harmless when done twice."""
+        if not self._settled:
+            await asyncio.to_thread(self._settle)
+
+    def _settle(self) -> None:
+        self.blocks.ensure()
+        if self._task:
+            self.blocks.set_task(self._task)
+        self._settled = True
+
+    def by_agent(self, seq: int, *, reason: str = "") -> Provenance:
+        """The agent's own hand, at an event of this conversation."""
+        from letta_code.memory.provenance import AGENT, Provenance
+
+        return Provenance(source=AGENT, conversation=self.conversation_id, seq=seq, reason=reason)
+
+    async def preview(self, edit: Edit, labels: Iterable[str], seq: int) -> NeedsApproval:
+        """What an edit of the agent's would change and why a person would be asked; raises `BlockError`."""
+        return await asyncio.to_thread(self.blocks.preview, edit, self.by_agent(seq), base=self._base(labels))
+
+    async def write(self, edit: Edit, labels: Iterable[str], by: Provenance, *, approved: bool = False) -> Outcome:
+        """Do an edit on what stands now, from the state that the model knows; raises `BlockError`.
+
+        `labels` are the blocks that the edit names, as they are called afterwards as well.
+        """
+        from letta_code.memory.outcome import Written
+
+        wanted = tuple(labels)
+        outcome = await asyncio.to_thread(self.blocks.apply, edit, by, base=self._base(wanted), approved=approved)
+        if isinstance(outcome, Written) and outcome.commit:
+            self._own.update(dict.fromkeys((*wanted, *(change.label for change in outcome.changes)), outcome.pin))
+        return outcome
+
+    async def write_todo(self, items: Iterable[TodoItem], seq: int) -> Outcome:
+        """Make the block `todo` say these tasks; nothing is asked."""
+        from letta_code.memory.edits import Rethink
+        from letta_code.memory.provenance import Provenance
+
+        marks = {"done": "x", "in_progress": ">"}
+        text = "\n".join(f"- [{marks.get(item.status, ' ')}] {item.text}" for item in items)
+        by = Provenance(source="tool:Todo", conversation=self.conversation_id, seq=seq)
+        return await asyncio.to_thread(self.blocks.apply, Rethink(label=TODO, value=text), by, approved=True)
+
+    def _base(self, labels: Iterable[str]) -> str | None:
+        """The state that an edit of these blocks is based on; None (the newest) before anything was shown."""
+        own = [self._own[label] for label in labels if label in self._own]
+        return own[-1] if own else self._told or None
+
+
+def blocks_of(outcome: Outcome) -> tuple[MemoryBlock, ...]:
+    """What an outcome changed, or would change, for the person."""
+    from letta_code.memory.outcome import HeldBack, NeedsApproval, Written
+
+    match outcome:
+        case Written():
+            return tuple(shown_change(change, outcome.commit) for change in outcome.changes)
+        case NeedsApproval():
+            return tuple(
+                MemoryBlock(
+                    label=diff.path,
+                    diff=diff.diff,
+                    status=diff.status,
+                    old_label=diff.old_path,
+                    added=diff.added,
+                    removed=diff.removed,
+                )
+                for diff in outcome.diffs
+            )
+        case HeldBack():
+            return ()
+
+
+def shown_change(change: BlockChange, commit: str = "") -> MemoryBlock:
+    """A change of a block for the person."""
+    block = change.after
+    return MemoryBlock(
+        label=change.label,
+        diff=change.diff.diff,
+        status=change.diff.status,
+        old_label=change.diff.old_path,
+        scope=block.scope if block else "",
+        added=change.diff.added,
+        removed=change.diff.removed,
+        chars=block.chars if block else 0,
+        limit=block.limit if block else 0,
+        commit=commit,
+    )

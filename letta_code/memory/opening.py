@@ -1,0 +1,51 @@
+"""Opening: an agent's memory from the store and the home, at the desk of one conversation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from letta_code.memory.block import project_key
+from letta_code.memory.blocks import Blocks
+from letta_code.memory.desk import Desk
+
+if TYPE_CHECKING:
+    from letta_code.memory.archival import Archive
+    from letta_code.memory.recall import Recall
+    from letta_code.store.database import Store
+    from letta_code.store.text_index import TextIndex
+
+
+def open_desk(store: Store, home: Path, agent_id: str, root: str, conversation_id: str) -> Desk:
+    """The memory of an agent in the project at `root`; touches nothing yet.
+
+    What looks like a key or a password is never kept.
+    """
+    blocks = Blocks(home, agent_id, project_key(root), conversation_id, refuse=_refuse)
+    index: list[TextIndex] = []
+
+    def opened() -> TextIndex:
+        from letta_code.memory.recall import spoken
+
+        if not index:
+            index.append(store.text_index(Path(os.path.join(home, "index")), spoken))
+        return index[0]
+
+    def archive() -> Archive:
+        from letta_code.memory.archival import Archive
+
+        return Archive(store.passages, opened(), agent_id, refuse=_refuse)
+
+    def recall() -> Recall:
+        from letta_code.memory.recall import Recall
+
+        return Recall(opened(), agent_id)
+
+    return Desk(blocks, conversation_id, open_archive=archive, open_recall=recall)
+
+
+def _refuse(text: str) -> str:
+    from letta_code.safety.secrets import secret_reason
+
+    return secret_reason(text)

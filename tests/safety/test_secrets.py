@@ -1,0 +1,50 @@
+"""Secrets are found by their formats; everyday texts are left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from letta_code.safety.secrets import secret_reason, without_secrets
+
+# Put together at run time, so that no scanner takes the test for a leak.
+SECRETS = [
+    "-----BEGIN RSA PRIVATE " + "KEY-----\nMIIEow\n-----END RSA PRIVATE " + "KEY-----",
+    "AKIA" + "IOSFODNN7EXAMPLE",
+    "ghp_" + "a1B2" * 9,
+    "github_pat_" + "11ABCDEFG0" * 5,
+    "glpat-" + "x1Y2" * 5,
+    "xoxb-" + "123456789012-abcdef",
+    "AIza" + "SyA1" * 9,
+    "sk-" + "proj-" + "Ab12" * 10,
+    "sk-ant-" + "api03-" + "Ab12" * 10,
+    "hf_" + "Ab12" * 8,
+    "npm_" + "Ab12" * 9,
+    "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0" + ".abcdefghijklmnop",
+    "postgres://bob:" + "hunter2x@db/x",
+    "Authorization: Bearer " + "abc123" * 5,
+    "DB_PASSWORD = " + "tr0ub4dor",
+]
+HARMLESS = [
+    "They like short answers.",
+    "Run the tests with `pytest -q tests/`; the API key is in the environment variable OPENAI_API_KEY.",
+    "password: ask Maria",
+    "The task-key_of_the_thing is described in docs/key-concepts-and-overview.md",
+    "https://example.org/user@host",
+    "commit 0123456789abcdef0123456789abcdef01234567",
+    "sk-learn and pk-values",
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_a_known_format_is_named_and_taken_out(text: str) -> None:
+    said = f"Keep this: {text} and that"
+    assert secret_reason(said).startswith("it holds a")
+    cleaned, count = without_secrets(said)
+    assert count >= 1 and "[removed: " in cleaned and text not in cleaned
+    assert secret_reason(cleaned) == ""
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_everyday_texts_are_left_alone(text: str) -> None:
+    assert secret_reason(text) == ""
+    assert without_secrets(text) == (text, 0)
