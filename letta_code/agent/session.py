@@ -325,8 +325,12 @@ class Session:
     async def _settle(self, desk: Desk) -> None:
         try:
             await desk.settle()
+            warnings = await asyncio.to_thread(desk.blocks.warnings, self.counter.count)
         except LettaError as error:  # nothing depends on it: the blocks are shown as they are to be
             log.warning("memory could not be settled: %s", error)
+            warnings = (f"The standard memory blocks could not be written: {error}",)
+        for text in warnings:
+            self.publish(ev.Notice(level="warning", text=text, hint="`/memory` shows and mends it.", code="memory"))
 
     async def close(self) -> None:
         """Interrupt what runs and give everything back."""
