@@ -1,0 +1,146 @@
+"""Show what an agent remembers and change it: blocks, their history, what waits, archival memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from letta_code.cli._flags import Flag, help_lines, here
+from letta_code.cli._store import open_store
+from letta_code.commands.memory_words.words import BY_NAME, SHELL, Asked, Option, listing, parse_words, usage_of
+from letta_code.core.errors import LettaError, UsageError
+
+if TYPE_CHECKING:
+    from letta_code.commands.memory_words.deeds import Here, Told
+    from letta_code.store.agents import Agent
+    from letta_code.store.database import Store
+
+MOST_BYTES = 1024 * 1024  # of a text on stdin
+COMMON = (
+    Option(names=("--agent",), metavar="NAME", help="This agent's memory, by name or id."),
+    Option(names=("--cwd",), metavar="DIR", help="The project blocks of this folder."),
+    Option(names=("--json",), help="The answer as JSON (of what only shows something)."),
+    Option(names=("-h", "--help"), help="Show this help, or that of a word."),
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Do what a word asks for; without one, list the blocks."""
+    asked = parse_words(argv, COMMON) if not _wants_help(argv) else None
+    if asked is None:
+        print(help_text(argv))
+        return 0
+    asked = _with_stdin(asked)
+    cwd = Path(asked.value("cwd") or here()).expanduser()
+    if not cwd.is_dir():
+        raise UsageError(f"There is no folder {cwd}.")
+    with open_store() as store:
+        return _answer(asked, store, cwd.resolve())
+
+
+def _wants_help(argv: Sequence[str]) -> bool:
+    words = list(argv[: argv.index("--")] if "--" in argv else argv)
+    return any(word in ("-h", "--help") for word in words)
+
+
+def help_text(argv: Sequence[str]) -> str:
+    """The whole help, or that of the word that was typed."""
+    word = next((BY_NAME[name] for name in argv if name in BY_NAME), None)
+    options = (*(word.options if word else ()), *COMMON)
+    flags = help_lines([Flag(names=one.names, help=one.help, metavar=one.metavar) for one in options])
+    if word is not None:
+        return "\n".join([usage_of(word, SHELL), "", word.help, "", *flags])
+    about = [f"{SHELL} [WORD] [flags]", "", (__doc__ or "").strip(), "", *listing()]
+    texts = "TEXT may be - for stdin. A LABEL is one of the list, such as human or notes/deploy."
+    return "\n".join([*about, "", texts, "", *flags])
+
+
+def _with_stdin(asked: Asked) -> Asked:
+    """A text that is `-` is read from stdin."""
+    if not asked.word.text or asked.text != "-":
+        return asked
+    if sys.stdin is None:
+        raise UsageError("There is no stdin to read the text from.")
+    if sys.stdin.isatty():
+        print("letta-code: reading the text from the terminal; Ctrl-D on a line of its own ends it", file=sys.stderr)
+    data = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"The text on stdin is longer than {MOST_BYTES // 1024} KB: no block can hold that.")
+    return msgspec.structs.replace(asked, text=data.decode("utf-8-sig", "replace"))
+
+
+def _answer(asked: Asked, store: Store, cwd: Path) -> int:
+    from letta_code.agent.facts import project_root
+    from letta_code.commands.memory_words.deeds import Here, do
+    from letta_code.config.paths import Paths
+    from letta_code.memory.opening import open_desk
+
+    agent = asyncio.run(_agent(asked, store))
+    desk = open_desk(store, Paths.find().home, agent.id, project_root(str(cwd)), "")
+    width = max(shutil.get_terminal_size((80, 24)).columns, 60) - 2
+    place = Here(desk=desk, store=store, call=SHELL, agent=agent.name, width=width)
+    told = _edited(asked, place) if asked.name == "edit" else asyncio.run(do(asked, place))
+    _print(asked, told)
+    return 0
+
+
+async def _agent(asked: Asked, store: Store) -> Agent:
+    name = asked.value("agent")
+    return await asyncio.to_thread(store.agents.choose, name) if name else await store.agents.ensure_default()
+
+
+def _edited(asked: Asked, place: Here) -> Told:
+    """The block's value in the person's editor; what was typed is kept in a file when memory does not take it."""
+    from letta_code.commands.memory_words.deeds import Told, written
+    from letta_code.memory.block import clean_value
+    from letta_code.memory.edits import Rethink
+    from letta_code.tui.editor import edit_text
+
+    blocks = place.desk.blocks
+    notices = blocks.refresh()
+    base = blocks.pin()
+    block = blocks.view(base).find(asked.first())
+    text = edit_text(block.value)
+    if clean_value(text) == block.value:
+        return Told(said=f"`{block.label}` is as it was.", notices=notices)
+    try:
+        outcome = blocks.apply(Rethink(label=asked.first(), value=text), place.by, base=base)
+    except LettaError as error:
+        draft = _kept(text, block.label)
+        hint = f"Your text is kept in {draft}. When it fits: {SHELL} set {asked.first()} - < {draft}"
+        raise LettaError(str(error), hint=hint) from error
+    return msgspec.structs.replace(written(outcome, SHELL), notices=notices)
+
+
+def _kept(text: str, label: str) -> str:
+    descriptor, path = tempfile.mkstemp(prefix=f"letta-{label.replace('/', '-')}-", suffix=".md")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    return path
+
+
+def _print(asked: Asked, told: Told) -> None:
+    from letta_code.commands.memory_words.told import diff_lines
+
+    for notice in told.notices:
+        print(notice, file=sys.stderr)
+    if asked.on("json"):
+        if told.data is None:
+            raise UsageError(f"`{SHELL} {asked.name}` has no JSON.", hint="It is for words that only show something.")
+        print(msgspec.json.format(msgspec.json.encode(told.data)).decode())
+        return
+    if told.raw is not None and not sys.stdout.isatty() and not asked.on("numbers"):
+        print(told.raw)  # for a program: the value and nothing else
+    else:
+        diffs = (line for diff in told.blocks for line in diff_lines(diff))
+        print(*filter(None, [told.said]), *told.lines, *diffs, sep="\n")
+    if told.aside:
+        print(told.aside, file=sys.stderr)
