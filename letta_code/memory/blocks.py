@@ -129,7 +129,7 @@ class Blocks:
     def changes_since(self, pin: str, *, but: str = "") -> tuple[BlockChange, ...]:
         """How the blocks in context differ from a pin; nothing, in microseconds, when memory stands there.
 
-        Changes that only the conversation `but` made are left out (it saw them as results of its calls).
+        Changes that only the agent in the conversation `but` made are left out (it saw them as results of its calls).
         """
         if pin == self.pin():
             return ()
@@ -142,7 +142,7 @@ class Blocks:
         for key in dict.fromkeys([*before, *after]):
             a, b = before.get(key), after.get(key)
             by = authors.get(key[1], [])
-            if _same(a, b) or (but and by and all(one.conversation == but for one in by)):
+            if _same(a, b) or (but and by and all(_seen_by(one, but) for one in by)):
                 continue
             who = ", ".join(dict.fromkeys(one.named for one in by))
             found.append(BlockChange(before=a, after=b, diff=diff_of(a, b), by=who))
@@ -246,6 +246,11 @@ class Blocks:
                 with folder.writing(()):
                     packed = folder.repository.pack() or packed
         return packed
+
+
+def _seen_by(by: Provenance, conversation: str) -> bool:
+    """Whether the agent of a conversation knows an edit: its own, not what a person did or approved there."""
+    return by.conversation == conversation and not by.by_person and by.trust == "trusted"
 
 
 def _same(a: Block | None, b: Block | None) -> bool:
