@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from letta_code.config.settings import Settings
-from letta_code.core.events import Event, LiveEvent, RequestAnswered, RunFinished
+from letta_code.core.events import ContextCompacted, Event, LiveEvent, RequestAnswered, RunFinished
 from letta_code.core.messages import ContentPart, Usage, Value
 from letta_code.core.requests import Answer
 from letta_code.llm.model import ModelInfo
 
 if TYPE_CHECKING:
+    from letta_code.agent.context import Section
     from letta_code.memory.desk import Desk
 
 
@@ -101,6 +102,21 @@ class SessionPort(Protocol):
 
     async def rename(self, title: str) -> None:
         """Give the conversation a title."""
+        ...
+
+    async def compact(self, instructions: str = "") -> ContextCompacted:
+        """Summarise older messages now, or at the next step of a run that goes on; returns when that is durable.
+
+        `instructions` say what the person wants to be kept.  Raises `LettaError` when there is nothing to compact.
+        """
+        ...
+
+    def context_sections(self) -> Sequence[Section]:
+        """All parts of the context with their tokens, in the order in which they are sent."""
+        ...
+
+    def context_request(self) -> bytes:
+        """The next request as JSON: the very bytes that are sent where the model's client can tell them."""
         ...
 
     def events(self, after: int = 0) -> AsyncIterator[Event | LiveEvent]:

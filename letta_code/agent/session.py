@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from letta_code import __version__
-from letta_code.agent.context import Context, Counter
+from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.history import History
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.run import Run, Surroundings
@@ -19,7 +21,7 @@ from letta_code.core.errors import ConfigError, LettaError, StoreFull
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Approve, Request, Unanswered
-from letta_code.llm.model import ChatModel, ModelInfo
+from letta_code.llm.model import ChatModel, ModelInfo, TellsBytes
 from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
@@ -297,6 +299,21 @@ class Session:
     async def rename(self, title: str) -> None:
         """Give the conversation a title."""
         await self.commit(*self._first_events(()), ev.ConversationRenamed(title=title))
+
+    async def compact(self, instructions: str = "") -> ev.ContextCompacted:
+        """Summarise older messages now; see `SessionPort.compact`."""
+        raise LettaError("There is nothing to compact.")
+
+    def context_sections(self) -> Sequence[Section]:
+        """All parts of the context in the order in which they are sent."""
+        return self.context.sections()
+
+    def context_request(self) -> bytes:
+        """The next request as JSON; see `SessionPort.context_request`."""
+        request = self.context.request()
+        if isinstance(self._model, TellsBytes):
+            return self._model.body(request)
+        return msgspec.json.encode(request)
 
     async def idle(self) -> ev.RunFinished | None:
         """Wait until nothing runs; the last run's end."""

@@ -117,6 +117,15 @@ class LoadsFirst(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsBytes(Protocol):
+    """A model whose client can tell the bytes that it would send."""
+
+    def body(self, request: ChatRequest) -> bytes:
+        """The request as it is sent."""
+        ...
+
+
 class ChatModel(Protocol):
     """A model that can be asked.  Implementations never retry by themselves."""
 

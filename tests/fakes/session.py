@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from letta_code.agent.context import Section
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.config.settings import Settings
 from letta_code.core import events as ev
 from letta_code.core.display import DisplayBlock
-from letta_code.core.errors import ConfigError
+from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.messages import ContentPart, TextPart, ToolCall, Usage, text_of
 from letta_code.core.requests import Answer, ApprovalRequest, Choice, QuestionRequest, RuleOffer, Unanswered
 from letta_code.llm.model import ModelInfo
@@ -115,6 +116,19 @@ class FakeSession:
 
     async def rename(self, title: str) -> None:
         self.keep(ev.ConversationRenamed(title=title))
+
+    async def compact(self, instructions: str = "") -> ev.ContextCompacted:
+        if not instructions:
+            raise LettaError("There is nothing to compact.", hint="The context holds only what is new.")
+        event = ev.ContextCompacted(message_id=self.new_id("msg"), summary=instructions, first_kept_seq=1)
+        self.keep(event)
+        return event
+
+    def context_sections(self) -> Sequence[Section]:
+        return (Section(kind="instructions", title="Instructions", text="Be good.", tokens=2),)
+
+    def context_request(self) -> bytes:
+        return b'{"messages":[]}'
 
     async def events(self, after: int = 0) -> AsyncIterator[ev.Event | ev.LiveEvent]:
         queue: asyncio.Queue[ev.Event | ev.LiveEvent] = asyncio.Queue()
