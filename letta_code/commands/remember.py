@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from letta_code.memory.view import View
 
 _NAMED = re.compile(r"([A-Za-z0-9][\w./-]*):\s+(.+)", re.DOTALL)
-_OF_THE_PERSON = re.compile(r"\b(?:I|I'm|I’m|I've|I’ve|I'd|I’d|me|my|mine|myself)\b")
+_OF_THE_PERSON = re.compile(r"(?<![/\w])(?:I|I['’](?:m|ve|d|ll)|me|my|mine|myself)(?![/\w])")
 _NOTHING_SAID = (
     "Look back over this conversation for what will still be worth knowing in later ones: what I decided, corrected or "
     "told you about myself, and what you found out the hard way. Write each into the memory block where it belongs, "

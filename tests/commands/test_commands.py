@@ -55,7 +55,20 @@ def said(text: str) -> UserMessage:
 
 def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
     commands = load_commands()
-    assert sorted(commands) == ["connect", "cost", "diff", "exit", "help", "mode", "model", "new", "resume"]
+    assert list(commands) == [
+        "connect",
+        "cost",
+        "diff",
+        "exit",
+        "help",
+        "init",
+        "memory",
+        "mode",
+        "model",
+        "new",
+        "remember",
+        "resume",
+    ]
     for one in commands.values():
         assert one.help.endswith((".", ":")) and len(one.help) > 5
 
