@@ -7,6 +7,7 @@ from typing import Protocol
 
 from letta_code.agent.head import decode_specs
 from letta_code.agent.history import History
+from letta_code.core.events import ContextPinned
 from letta_code.core.messages import (
     AssistantText,
     Message,
@@ -47,12 +48,17 @@ MESSAGE_TOKENS = 4  # what a message's frame costs
 
 
 class Section(Value):
-    """One part of the context: `kind` is instructions, tools, reminder, user, assistant, tool or summary."""
+    """One part of the context: `kind` is instructions, memory, tools, reminder, user, assistant, tool or summary.
+
+    `title` names what of that kind: a block, a tool, the kind of a reminder; `seq` is the event that a message came
+    with, 0 for what stands before all messages.
+    """
 
     kind: str
     title: str
     text: str
     tokens: int
+    seq: int = 0
 
 
 class Context:
@@ -121,18 +127,23 @@ class Context:
     def sections(self) -> Sequence[Section]:
         """All parts of the context in the order in which they are sent."""
         pinned = self._history.pinned
-        head: list[Section] = []
-        if pinned:
-            head.append(
-                Section(
-                    kind="instructions", title="Instructions", text=pinned.system, tokens=self._count(pinned.system)
-                )
-            )
-            for spec in self._tools():
-                text = f"{spec.name}\n{spec.description}\n{spec.parameters.decode()}"
-                head.append(Section(kind="tools", title=spec.name, text=text, tokens=self._count(text)))
-        sizes = self._message_sizes()
-        return [*head, *(_section(m, n) for m, n in zip(self._history.messages, sizes, strict=True))]
+        head = [*self._pinned_sections(pinned), *(self._tool_section(spec) for spec in self._tools())] if pinned else []
+        messages = zip(self._history.messages, self._history.seqs, self._message_sizes(), strict=True)
+        return [*head, *(_section(message, seq, tokens) for message, seq, tokens in messages)]
+
+    def _pinned_sections(self, pinned: ContextPinned) -> Sequence[Section]:
+        """The instructions and each block of memory."""
+        from letta_code.memory.render import parted
+
+        instructions, blocks = parted(pinned.system) if pinned.memory else (pinned.system, ())
+        found = [
+            Section(kind="instructions", title="Instructions", text=instructions, tokens=self._count(instructions))
+        ]
+        return [*found, *(Section(kind="memory", title=n, text=t, tokens=self._count(t)) for n, t in blocks)]
+
+    def _tool_section(self, spec: ToolSpec) -> Section:
+        text = f"{spec.name}\n{spec.description}\n{spec.parameters.decode()}"
+        return Section(kind="tools", title=spec.name, text=text, tokens=self._count(text))
 
 
 def _text(message: Message) -> str:
@@ -146,7 +157,7 @@ def _text(message: Message) -> str:
             return message.text
 
 
-def _section(message: Message, tokens: int) -> Section:
+def _section(message: Message, seq: int, tokens: int) -> Section:
     match message:
         case UserText():
             kind, title = "user", "Message"
@@ -158,4 +169,4 @@ def _section(message: Message, tokens: int) -> Section:
             kind, title = "reminder", message.kind
         case Summary():
             kind, title = "summary", "Summary"
-    return Section(kind=kind, title=title, text=_text(message), tokens=tokens)
+    return Section(kind=kind, title=title, text=_text(message), tokens=tokens, seq=seq)

@@ -46,6 +46,34 @@ def memory_section(view: View, more: Sequence[Block] = ()) -> str:
     return "\n".join(parts)
 
 
+_OPENING = "\n\n<memory>\n"
+_WHOLE_BLOCK = re.compile(
+    r'^<block label="([^"\n]*)"(?: scope="([a-z]+)")?[^\n]*>\n.*?\n</block>$', re.MULTILINE | re.DOTALL
+)
+_FILES = "<memory_files>\n"
+
+
+def parted(system: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A head that ends with the section of memory, taken apart: what stands before it, and name and text of each part.
+
+    A block's text can neither open nor close one (`escaped`), so this finds exactly what `memory_section` wrote.
+    """
+    before, opening, memory = system.rpartition(_OPENING)
+    if not opening:
+        return system, ()
+    blocks = [(_named(found), found.group(0)) for found in _WHOLE_BLOCK.finditer(memory)]
+    frame, listed, files = _WHOLE_BLOCK.sub("", memory).partition(_FILES)
+    parts = [("(about memory)", f"<memory>\n{' '.join(frame.split())}"), *blocks]
+    if listed:
+        parts.append(("(list of other files)", listed + files))
+    return before, tuple(parts)
+
+
+def _named(block: re.Match[str]) -> str:
+    label, scope = block.groups()
+    return f"{label} ({scope})" if scope else str(label)
+
+
 def _block(block: Block) -> str:
     marks = [f'label="{_attribute(block.label)}"']
     if block.scope != "agent":

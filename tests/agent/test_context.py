@@ -89,6 +89,20 @@ def test_sections_stand_in_the_order_in_which_they_are_sent() -> None:
     assert [s.kind for s in sections] == ["instructions", "tools", "reminder", "user", "assistant", "tool"]
     assert all(s.tokens > 0 for s in sections)
     assert "Read" in sections[4].text
+    assert [s.seq for s in sections] == [0, 0, 2, 3, 4, 5]
+
+
+def test_each_block_of_memory_is_a_section_of_its_own() -> None:
+    memory = '<memory>\nYours.\n<block label="human" chars="3/5000">\nAnn\n</block>\n</memory>'
+    pinned = ev.ContextPinned(key="k", system=f"Be good.\n\n{memory}", tools="[]", memory="a" * 40)
+    sections = Context(_history(pinned), Quarter()).sections()
+    assert [(s.kind, s.title) for s in sections] == [
+        ("instructions", "Instructions"),
+        ("memory", "(about memory)"),
+        ("memory", "human"),
+    ]
+    assert sections[0].text == "Be good."
+    assert "\nAnn\n" in sections[2].text
 
 
 def test_a_part_that_was_asked_for_again_is_not_sent() -> None:
