@@ -20,6 +20,7 @@ from letta_code.core.errors import LettaError, UsageError
 
 if TYPE_CHECKING:
     from letta_code.commands.memory_words.deeds import Here, Told
+    from letta_code.config.paths import Paths
     from letta_code.store.agents import Agent
     from letta_code.store.database import Store
 
@@ -83,8 +84,9 @@ def _answer(asked: Asked, store: Store, cwd: Path) -> int:
     from letta_code.config.paths import Paths
     from letta_code.memory.opening import open_desk
 
-    agent = asyncio.run(_agent(asked, store))
-    desk = open_desk(store, Paths.find().home, agent.id, project_root(str(cwd)), "")
+    paths = Paths.find()
+    agent = asyncio.run(_agent(asked, store, paths, str(cwd)))
+    desk = open_desk(store, paths.home, agent.id, project_root(str(cwd)), "")
     width = max(shutil.get_terminal_size((80, 24)).columns, 60) - 2
     place = Here(desk=desk, store=store, call=SHELL, agent=agent.name, width=width)
     told = _edited(asked, place) if asked.name == "edit" else asyncio.run(do(asked, place))
@@ -92,14 +94,20 @@ def _answer(asked: Asked, store: Store, cwd: Path) -> int:
     return 0
 
 
-async def _agent(asked: Asked, store: Store) -> Agent:
-    name = asked.value("agent")
-    return await asyncio.to_thread(store.agents.choose, name) if name else await store.agents.ensure_default()
+async def _agent(asked: Asked, store: Store, paths: Paths, cwd: str) -> Agent:
+    """The agent that is named, else the one that a start in this folder would be with."""
+    from letta_code.agent.roster import choose_agent
+    from letta_code.config.settings import load
+
+    loaded = load(Path(cwd), flags={"agent": asked.value("agent") or None})
+    for notice in loaded.notices:
+        print(f"{notice.level}: {notice.text}", file=sys.stderr)
+    return await choose_agent(store, paths, loaded.settings, cwd, lambda text: print(text, file=sys.stderr))
 
 
 def _edited(asked: Asked, place: Here) -> Told:
     """The block's value in the person's editor; what was typed is kept in a file when memory does not take it."""
-    from letta_code.commands.memory_words.deeds import Told, written
+    from letta_code.commands.memory_words.deeds import Told, usable, written
     from letta_code.memory.block import clean_value
     from letta_code.memory.edits import Rethink
     from letta_code.tui.editor import edit_text
@@ -112,7 +120,8 @@ def _edited(asked: Asked, place: Here) -> Told:
     if clean_value(text) == block.value:
         return Told(said=f"`{block.label}` is as it was.", notices=notices)
     try:
-        outcome = blocks.apply(Rethink(label=asked.first(), value=text), place.by, base=base)
+        with usable():
+            outcome = blocks.apply(Rethink(label=asked.first(), value=text), place.by, base=base)
     except LettaError as error:
         draft = _kept(text, block.label)
         hint = f"Your text is kept in {draft}. When it fits: {SHELL} set {asked.first()} - < {draft}"

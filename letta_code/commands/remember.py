@@ -86,13 +86,14 @@ def has_room(view: View, label: str, text: str) -> bool:
 
 
 def _append(desk: Desk, label: str, text: str) -> tuple[tuple[BlockChange, ...], str, str]:
-    from letta_code.commands.memory_words.deeds import written
+    from letta_code.commands.memory_words.deeds import usable, written
     from letta_code.commands.memory_words.words import SLASH
     from letta_code.memory.edits import Append
     from letta_code.memory.provenance import USER, Provenance
 
     by = Provenance(source=USER, conversation=desk.conversation_id, reason="/remember")
-    told = written(desk.blocks.apply(Append(label=label, text=dated(text)), by), SLASH)
+    with usable():
+        told = written(desk.blocks.apply(Append(label=label, text=dated(text)), by), SLASH)
     return told.changes, told.commit, f"Remembered. {told.said}"
 
 

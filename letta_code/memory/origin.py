@@ -118,7 +118,8 @@ def moment_of(event: Event) -> Moment | None:
     """Who said or did what at an event; None for events that are neither."""
     match event:
         case UserMessage():
-            return _moment(event.seq, event.at, "you", text_of(event.content))
+            # What was attached, such as a command's output, stands before the words.
+            return _moment(event.seq, event.at, "you", text_of(event.content[-1:]))
         case AssistantMessage():
             did = [f"[{_called(call)}]" for call in event.tool_calls]
             return _moment(event.seq, event.at, "the agent", " ".join(filter(None, [event.text.strip(), *did])))

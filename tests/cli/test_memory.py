@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from letta_code.agent.roster import remember_agent
 from letta_code.cli import main
 from letta_code.config.paths import Paths
 from letta_code.core.events import AssistantMessage, ConversationRenamed, UserMessage
@@ -442,3 +443,17 @@ def test_another_agent_and_folder(run: Run, store: Store, agent_id: str, tmp_pat
     assert run("show", "project", "--agent", "Bob").out == "\n"
     assert run("show", "project", "--agent", "Bob", "--cwd", str(tmp_path / "elsewhere")).out == "there\n"
     assert run("--cwd", str(tmp_path / "nowhere")).code == 2
+
+
+def test_the_agent_of_the_folder(run: Run, store: Store, agent_id: str, project: Path) -> None:
+    other = asyncio.run(store.agents.create("Bob"))
+    remember_agent(Paths.find(), str(project), other.id)
+    assert run().out.startswith("Memory of Bob: ")
+    assert run("--agent", "letta").out.startswith("Memory of letta: ")
+
+
+def test_a_folder_that_cannot_be_used_is_told(run: Run, blocks: Blocks) -> None:
+    blocks.root.parent.mkdir(exist_ok=True)
+    blocks.root.write_text("in the way")
+    ran = run("append", "human", "likes tea")
+    assert ran.code == 1 and str(blocks.root) in ran.err and "Traceback" not in ran.err

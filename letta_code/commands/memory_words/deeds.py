@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -66,12 +67,26 @@ Deed = Callable[[Asked, Here], Told]
 
 async def do(asked: Asked, here: Here) -> Told:
     """Do what was asked; hand edits are taken in first.  Raises `BlockError`, `UsageError`, `StoreError`."""
-    notices = await asyncio.to_thread(here.desk.blocks.refresh)
-    if asked.name in ("forget", "unforget"):
-        answer = await _passage(asked, here)
-    else:
-        answer = await asyncio.to_thread(_DEEDS[asked.name], asked, here)
+    with usable():
+        notices = await asyncio.to_thread(here.desk.blocks.refresh)
+        if asked.name in ("forget", "unforget"):
+            answer = await _passage(asked, here)
+        else:
+            answer = await asyncio.to_thread(_DEEDS[asked.name], asked, here)
     return msgspec.structs.replace(answer, notices=tuple(visible(notice) for notice in notices))
+
+
+@contextlib.contextmanager
+def usable() -> Generator[None]:
+    """A folder of memory that cannot be read or written is told as a `BlockError`."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise BlockError(
+            f"The memory folder cannot be used: {where}{error.strerror or error}.",
+            hint="Check its rights and the room on its disk; nothing was changed.",
+        ) from error
 
 
 # ---------------------------------------------------------------- looking
