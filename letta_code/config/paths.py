@@ -52,6 +52,16 @@ class Paths(Value):
         return self.home / "agents"
 
     @property
+    def shared(self) -> Path:
+        """Folder of what several agents see: the repository of shared blocks is `memory` in it."""
+        return self.home / "shared"
+
+    @property
+    def index(self) -> Path:
+        """Folder of search indexes, which may be deleted at any time."""
+        return self.home / "index"
+
+    @property
     def skills(self) -> Path:
         """Folder of learned and installed skills."""
         return self.home / "skills"
@@ -70,6 +80,11 @@ class Paths(Value):
     def cache(self) -> Path:
         """Folder of what may be deleted at any time."""
         return self.home / "cache"
+
+    @property
+    def projects(self) -> Path:
+        """Folder of what a person said for one project: rules, the agent; a folder each."""
+        return self.home / "projects"
 
     @property
     def prompts(self) -> Path:

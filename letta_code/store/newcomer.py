@@ -10,7 +10,7 @@ import msgspec
 from letta_code.core.errors import StoreError, StoreFull
 from letta_code.core.events import ConversationStarted, decode
 from letta_code.core.messages import Value
-from letta_code.host.files import atomic_write
+from letta_code.host.files import atomic_write, ensure_private_dir
 from letta_code.store.agents import Agent, insert_agent, write_agent_marker
 from letta_code.store.append import ConversationInDatabase
 from letta_code.store.dialect import Database
@@ -64,6 +64,7 @@ def _start_of(name: str, agent_id: str, told: list[Told]) -> ConversationStarted
 
 def _write_files(folder: Path, agent: Agent, passages: list[Passage]) -> None:
     try:
+        ensure_private_dir(folder)
         if passages:
             lines = b"".join(msgspec.json.encode(passage) + b"\n" for passage in passages)
             atomic_write(folder / MIRROR, lines)
