@@ -121,6 +121,12 @@ class Repository:
         pairs = (line.split(" ") for line in lines if not line.startswith(("#", "^")))
         return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
 
+    def branches(self, below: str) -> dict[str, str]:
+        """Full name → commit of the branches below a folder of names (`refs/heads/reflection/`)."""
+        names = {name for name in self._packed_refs() if name.startswith(below)}
+        names |= {below + name for name in _listed(self.git_dir / below) if not name.endswith(".lock")}
+        return {name: sha for name in sorted(names) if (sha := self.head(name))}
+
     def commit(self, sha: str) -> Commit:
         """A commit by its full name."""
         known = self._commits.get(sha)
@@ -231,6 +237,17 @@ class Repository:
 
     def delete_ref(self, ref: str) -> None:
         """Forget a branch that we made; its commits stay until git removes what nothing names."""
+        if (
+            ref in self._packed_refs()
+        ):  # a git of the person's packed it: first there, else an old state would come back
+            packed = self.git_dir / "packed-refs"
+            lines = packed.read_bytes().splitlines(keepends=True)
+            ticket = self.scratch / f"ref-{os.urandom(8).hex()}"
+            left = b"".join(line for line in lines if line.rstrip(b"\n").partition(b" ")[2] != os.fsencode(ref))
+            self.objects.write([], {ticket: left})
+            self._link(ticket, packed.with_name("packed-refs.lock"))
+            os.replace(packed.with_name("packed-refs.lock"), packed)
+            ticket.unlink(missing_ok=True)
         (self.git_dir / ref).unlink(missing_ok=True)
 
     def _move(self, ref: str, old: str, ticket: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what only a write or a look at the past needs is loaded the
     from letta_code.memory.edits import Edit
     from letta_code.memory.outcome import BlockChange, NeedsApproval, Outcome, Written
     from letta_code.memory.past import Past
+    from letta_code.memory.proposals import Proposals
     from letta_code.memory.provenance import Provenance
     from letta_code.memory.waiting import Waiting
     from letta_code.memory.writer import Writer
@@ -54,8 +55,17 @@ class Blocks:
         self._own = Folder(home / "agents" / agent_id / "memory")
         self._shared = Folder(home / "shared" / "memory")
         self._reader = Reader(self._own, self._shared, self.place)
+        self._home = home
+        self._agent_id = agent_id
         self._agent = agent
         self._refuse = refuse
+
+    def at(self, place: Place) -> Blocks:
+        """The same agent's blocks as another project or conversation sees them."""
+        if place == self.place:
+            return self
+        folders = (self._home, self._agent_id, place.project_key, place.conversation_id)
+        return Blocks(*folders, agent=self._agent, refuse=self._refuse)
 
     @cached_property
     def _writer(self) -> Writer:
@@ -76,6 +86,13 @@ class Blocks:
         from letta_code.memory.waiting import Waiting
 
         return Waiting(self._writer)
+
+    @cached_property
+    def proposals(self) -> Proposals:
+        """What reflections proposed and nobody decided yet, each on a branch."""
+        from letta_code.memory.proposals import Proposals
+
+        return Proposals(self._writer)
 
     @property
     def root(self) -> Path:
@@ -249,8 +266,12 @@ class Blocks:
 
 
 def _seen_by(by: Provenance, conversation: str) -> bool:
-    """Whether the agent of a conversation knows an edit: its own, not what a person did or approved there."""
-    return by.conversation == conversation and not by.by_person and by.trust == "trusted"
+    """Whether the agent of a conversation knows an edit: its own, not what a person did or approved there.
+
+    What a reflection on that conversation did is news to it as well.
+    """
+    own = not by.by_person and by.source != "reflection"
+    return by.conversation == conversation and own and by.trust == "trusted"
 
 
 def _same(a: Block | None, b: Block | None) -> bool:

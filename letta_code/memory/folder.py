@@ -282,6 +282,18 @@ class Folder:
                 name.unlink(missing_ok=True)
         return commit
 
+    def branch_off(self, ref: str, changes: Mapping[str, bytes | None], text: str, author: str, parent: str) -> str:
+        """A commit on top of `parent` on a new branch, durable; our branch and the working files stay as they are.
+
+        Inside `writing`.  Raises `RefMoved` when there is such a branch, `BlockError` where the disk refuses.
+        """
+        try:
+            if parent:
+                self.repository.set_ref(ref, parent, "")
+            return self.repository.add(changes, text, parent=parent, author=author, ref=ref)
+        except OSError as error:
+            raise _unwritable(error, self.root) from error
+
     def commits(self, start: str = "") -> Iterator[Commit]:
         """Commits from the newest (or `start`) back along first parents."""
         return self.repository.commits(start or self.head())

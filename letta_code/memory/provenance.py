@@ -10,7 +10,7 @@ from letta_code.core.messages import Value
 from letta_code.host.memory_git import Commit
 from letta_code.memory.block import one_line
 
-USER, AGENT, PROGRAM = "user", "agent", "letta"
+USER, AGENT, PROGRAM, REFLECTION = "user", "agent", "letta", "reflection"
 TRUSTED, UNTRUSTED = "trusted", "untrusted"
 _TRAILER = re.compile(r"(Letta-[A-Za-z-]+): (.*)")
 
@@ -18,7 +18,8 @@ _TRAILER = re.compile(r"(Letta-[A-Za-z-]+): (.*)")
 class Provenance(Value):
     """Where an edit comes from.
 
-    `source` is user, agent, letta (the program itself), tool:<id> or web:<url>; `trust` is trusted or untrusted;
+    `source` is user, agent, reflection (the agent reading a conversation again, behind the scenes), letta (the program
+    itself), tool:<id> or web:<url>; `trust` is trusted or untrusted;
     `conversation` and `seq` name the event; `reason` is one line of why, for people.
     """
 
@@ -41,7 +42,8 @@ class Provenance(Value):
     @property
     def named(self) -> str:
         """As a person or model reads it: `the person`, `the agent in conv-x at event 12`."""
-        who = {USER: "the person", AGENT: "the agent", PROGRAM: "letta-code"}.get(self.source, self.source)
+        names = {USER: "the person", AGENT: "the agent", PROGRAM: "letta-code", REFLECTION: "the reflection"}
+        who = names.get(self.source, self.source)
         where = f" in {self.conversation}" if self.conversation else ""
         return who + where + (f" at event {self.seq}" if self.seq else "")
 

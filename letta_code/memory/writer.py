@@ -190,6 +190,20 @@ class Writer:
             old = folder.content(head, before)
             history.extend(before, path, commit, old, folder.content(commit, path))
 
+    def propose(self, edits: Sequence[Edit], by: Provenance, base: str, ref: str, text: str) -> str:
+        """Edits of the agent's own blocks, done on the state `base`, as a commit on a branch of its own.
+
+        Nobody's memory changes.  Returns the commit; raises `BlockError` when the edits do not fit.
+        """
+
+        def attempt() -> str:
+            with self.writing(self.own, edits):
+                pin = Pin.of(base)
+                changes, _ = _changes(plan(edits, self.reader.view(pin), None, by), pin.own)
+                return self.own.branch_off(ref, changes, text, self.author(by), pin.own)
+
+        return self.again(attempt)
+
     # ------------------------------------------------------------ what the program writes
 
     def keep(self, blocks: Sequence[Block], summary: str) -> Written:
