@@ -72,6 +72,7 @@ class CallContext:
         self.call_id = call.id
         self.seq = calls.history.answered_seq
         self.approved = approved
+        self.confirmed = False
         self._name = call.name
         self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}
         self.seen = _Seen(calls.history)
@@ -94,6 +95,11 @@ class CallContext:
         if self._calls.memory is None:
             raise ToolError("There is no memory in this conversation.")
         return self._calls.memory
+
+    @property
+    def context_from(self) -> int:
+        compaction = self._calls.history.compaction
+        return compaction.first_kept_seq if compaction else 0
 
     @property
     def deferred(self) -> Sequence[ToolSpec]:
@@ -190,7 +196,6 @@ class Calls:
         if concern is None:
             return self._allowed(call, ready)
         asked = replace(decision, verdict="ask", reason=concern.why)
-        ready.context.approved = True  # holds once the answer is yes: else the call never runs
         return await self._ask(call, ready, asked, (), concern.blocks)
 
     async def _ask(
@@ -215,6 +220,7 @@ class Calls:
         )
         match answer:
             case Approve():
+                ready.context.approved = ready.context.confirmed = True
                 return self._allowed(call, ready)
             case Deny(message=message, stop=stop):
                 words = f"The person declined this call: {message}" if message else "The person declined this call."

@@ -74,6 +74,7 @@ class Place:
             interactive=self._options.interactive,
             git_repository=Path(self._root, ".git").exists(),
             git_installed=shutil.which("git") is not None,
+            memory=self.desk is not None,
         )
 
     def facts(self) -> Sequence[Fact]:

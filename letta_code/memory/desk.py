@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from letta_code.core.display import MemoryBlock, TodoItem
 from letta_code.core.messages import Value
-from letta_code.memory.block import TODO, Block
+from letta_code.memory.block import TODO, Block, BlockError
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.render import memory_section, reminder
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:  # what only a write or a search needs is loaded then: showing
     from letta_code.memory.outcome import BlockChange, NeedsApproval, Outcome
     from letta_code.memory.provenance import Provenance
     from letta_code.memory.recall import Recall
+
+
+class TooLong(BlockError):
+    """The todo list does not fit its block."""
+
+    def __init__(self, chars: int, limit: int) -> None:
+        super().__init__(f"The todo list would have {chars}/{limit} characters, {chars - limit} too many.")
 
 
 class Shown(Value):
@@ -58,7 +65,8 @@ class Desk:
         self._recall: Recall | None = None
         self._told = ""  # the state of memory that the model knows
         self._checked = ""  # the newest state in which there was nothing to tell
-        self._own: dict[str, str] = {}  # label → the state after the model's own edit of it
+        self._own: dict[str, str] = {}  # label → the state in which the model wrote it, or looked at it
+        self._files: set[str] = set()  # the labels among them that are not in context: no news are told of those
         self._task = ""
         self._settled = False
 
@@ -92,7 +100,7 @@ class Desk:
         """The model knows memory as of this pin: it was shown, or told."""
         if pin != self._told:
             self._told = self._checked = pin
-            self._own.clear()
+            self._own = {label: seen for label, seen in self._own.items() if label in self._files}
 
     async def news(self) -> News:
         """What changed since what the model knows, but for its own edits; takes hand edits in first.
@@ -134,6 +142,21 @@ class Desk:
 
         return Provenance(source=AGENT, conversation=self.conversation_id, seq=seq, reason=reason)
 
+    async def read(self, label: str) -> Block:
+        """A block as it is now, for the model to see: its edits of it are based on that; raises `BlockError`."""
+        return await asyncio.to_thread(self._read, label)
+
+    def _read(self, label: str) -> Block:
+        view = self.blocks.view()
+        block = view.find(label)
+        self._knows_block(block, str(view.pin))
+        return block
+
+    def _knows_block(self, block: Block, pin: str) -> None:
+        self._own[block.label] = pin
+        if not block.in_context:
+            self._files.add(block.label)
+
     async def preview(self, edit: Edit, labels: Iterable[str], seq: int) -> NeedsApproval:
         """What an edit of the agent's would change and why a person would be asked; raises `BlockError`."""
         return await asyncio.to_thread(self.blocks.preview, edit, self.by_agent(seq), base=self._base(labels))
@@ -148,18 +171,27 @@ class Desk:
         wanted = tuple(labels)
         outcome = await asyncio.to_thread(self.blocks.apply, edit, by, base=self._base(wanted), approved=approved)
         if isinstance(outcome, Written) and outcome.commit:
-            self._own.update(dict.fromkeys((*wanted, *(change.label for change in outcome.changes)), outcome.pin))
+            self._own.update(dict.fromkeys(wanted, outcome.pin))
+            for change in outcome.changes:
+                if change.after is not None:
+                    self._knows_block(change.after, outcome.pin)
         return outcome
 
     async def write_todo(self, items: Iterable[TodoItem], seq: int) -> Outcome:
-        """Make the block `todo` say these tasks; nothing is asked."""
+        """Make the block `todo` say these tasks; nothing is asked.  Raises `BlockError`, `TooLong` when it is full."""
+        return await asyncio.to_thread(self._write_todo, tuple(items), seq)
+
+    def _write_todo(self, items: Iterable[TodoItem], seq: int) -> Outcome:
         from letta_code.memory.edits import Rethink
         from letta_code.memory.provenance import Provenance
 
         marks = {"done": "x", "in_progress": ">"}
         text = "\n".join(f"- [{marks.get(item.status, ' ')}] {item.text}" for item in items)
+        block = self.blocks.view().find(TODO)
+        if len(text) > block.limit:
+            raise TooLong(len(text), block.limit)
         by = Provenance(source="tool:Todo", conversation=self.conversation_id, seq=seq)
-        return await asyncio.to_thread(self.blocks.apply, Rethink(label=TODO, value=text), by, approved=True)
+        return self.blocks.apply(Rethink(label=TODO, value=text), by, approved=True)
 
     def _base(self, labels: Iterable[str]) -> str | None:
         """The state that an edit of these blocks is based on; None (the newest) before anything was shown."""

@@ -43,7 +43,7 @@ class GitOperation(Value, tag_field="kind", tag="git"):
 
 
 class MemoryOperation(Value, tag_field="kind", tag="memory"):
-    """Write memory (the todo list until blocks exist)."""
+    """Look at memory or write it: `label` is a block, `archival` or `conversations`; nothing outside is touched."""
 
     label: str
     action: str

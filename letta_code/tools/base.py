@@ -126,6 +126,16 @@ class ToolContext(Protocol):
         """Whether the concern that the tool raised was said yes to, or nobody is there to be asked."""
         ...
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether a person said yes to this very call."""
+        ...
+
+    @property
+    def context_from(self) -> int:
+        """The first event of this conversation that the model still has before it; older ones were evicted."""
+        ...
+
     def output(self, text: str) -> None:
         """Tell the person more of what a running call prints (live, not stored)."""
         ...
@@ -136,13 +146,14 @@ class ToolContext(Protocol):
 
 
 class Situation(Value):
-    """What decides which tools apply: workspace, model, whether a person can answer, the profile."""
+    """What decides which tools apply: workspace, model, whether a person can answer, whether there is a memory."""
 
     capabilities: Capabilities
     model: ModelInfo
     interactive: bool = True
     git_repository: bool = False
     git_installed: bool = True
+    memory: bool = True
 
 
 class Tool(Generic[A]):

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from letta_code.core.display import TodoBlock, TodoItem
-from letta_code.core.errors import ToolError
+from letta_code.core.display import NoteBlock, TodoBlock, TodoItem
+from letta_code.core.errors import LettaError, ToolError
 from letta_code.safety.operations import MemoryOperation
 from letta_code.tools.base import Args, Tool, ToolContext, ToolResult, Wanted
 from letta_code.workspace.workspace import Workspace
@@ -57,11 +57,29 @@ class Todo(Tool[TodoArgs]):
     async def run(self, args: TodoArgs, ctx: ToolContext) -> ToolResult:
         """Replace the list."""
         items = tuple(TodoItem(text=" ".join(item.text.split()), status=item.status) for item in args.items)
+        notes = await _remembered(items, ctx)
         if not items:
-            return ToolResult.text("The todo list is empty now.", TodoBlock(), todo=())
+            return ToolResult.text("The todo list is empty now.", TodoBlock(), *notes, todo=())
         now = next((f"; in progress: {item.text}" for item in items if item.status == "in_progress"), "")
         told = f"Todo list kept: {_done(args.items)} of {len(items)} done{now}."
-        return ToolResult.text(told, TodoBlock(items=items), todo=items)
+        return ToolResult.text(told, TodoBlock(items=items), *notes, todo=items)
+
+
+async def _remembered(items: Sequence[TodoItem], ctx: ToolContext) -> tuple[NoteBlock, ...]:
+    """Write the block `todo`; the list is kept with the conversation even where that fails, and the person is told."""
+    try:
+        desk = ctx.memory
+    except ToolError:
+        return ()  # there is no memory here
+    from letta_code.memory.desk import TooLong
+
+    try:
+        await desk.write_todo(items, ctx.seq)
+    except TooLong as error:
+        raise ToolError(f"{error} The list was not changed: say the tasks shorter, or leave out done ones.") from error
+    except (LettaError, OSError) as error:
+        return (NoteBlock(level="warning", text=f"The todo list is not in memory: {error}"),)
+    return ()
 
 
 def _done(items: Sequence[TodoEntry]) -> int:

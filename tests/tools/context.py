@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from letta_code.core.errors import ToolError
 from letta_code.core.messages import text_of
 from letta_code.core.requests import Answer, Choice, Unanswered
 from letta_code.llm.model import ModelInfo, ToolSpec
+from letta_code.memory.desk import Desk
 from letta_code.tools.base import Tool, ToolResult, Wanted
 from letta_code.workspace.workspace import Handle, Workspace
 
@@ -31,7 +33,9 @@ class FakeContext:
     live output, `asked` the questions and `answers` what the person will say, in order.
     """
 
-    def __init__(self, workspace: Workspace, *, model: ModelInfo | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, *, model: ModelInfo | None = None, memory: Desk | None = None, seq: int = 1
+    ) -> None:
         self.workspace = workspace
         self.model = model or ModelInfo(name="test/model")
         self.handles: Mapping[str, Handle] = {}
@@ -45,6 +49,17 @@ class FakeContext:
         self.asked: list[str] = []
         self.answers: list[Answer] = []
         self.wanted: Sequence[Wanted] = ()
+        self.seq = seq
+        self.approved = True
+        self.confirmed = False
+        self.context_from = 0
+        self._memory = memory
+
+    @property
+    def memory(self) -> Desk:
+        if self._memory is None:
+            raise ToolError("There is no memory in this conversation.")
+        return self._memory
 
     def output(self, text: str) -> None:
         self.printed.append(text)
