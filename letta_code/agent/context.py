@@ -7,7 +7,7 @@ from typing import Protocol
 
 from letta_code.agent.head import decode_specs
 from letta_code.agent.history import History
-from letta_code.core.events import ContextPinned
+from letta_code.core.events import ContextPinned, KnownEvent, ReminderAdded, UserMessage
 from letta_code.core.messages import (
     AssistantText,
     Message,
@@ -105,6 +105,24 @@ class Context:
             return history.known_tokens + sum(sizes[history.known_messages :]), True
         return self._head_tokens() + sum(sizes), False
 
+    def count(self, text: str) -> int:
+        """Tokens of a text by our own count."""
+        return self._count(text)
+
+    def own_count(self) -> tuple[int, Sequence[int]]:
+        """Tokens of the head and of each message by our own count, comparable with each other."""
+        return self._head_tokens(), self._message_sizes()
+
+    def size_of(self, event: KnownEvent) -> int:
+        """Tokens that a message will add which is not stored yet."""
+        match event:
+            case UserMessage():
+                return self._size(UserText(message_id="", content=event.content))
+            case ReminderAdded():
+                return self._size(Reminder(message_id="", kind=event.kind, text=event.text))
+            case _:
+                return 0
+
     def _head_tokens(self) -> int:
         pinned = self._history.pinned
         return self._count(pinned.system) + self._count(pinned.tools) if pinned else 0
@@ -119,10 +137,12 @@ class Context:
         return self._sizes
 
     def _size(self, message: Message) -> int:
-        images = 0
+        more = MESSAGE_TOKENS
         if isinstance(message, UserText | ToolText):
-            images = sum(not isinstance(part, TextPart) for part in message.content)
-        return self._count(_text(message)) + IMAGE_TOKENS * images + MESSAGE_TOKENS
+            more += IMAGE_TOKENS * sum(not isinstance(part, TextPart) for part in message.content)
+        if isinstance(message, AssistantText):  # signed reasoning is sent back
+            more += sum(self._count(part.text) for part in message.reasoning if part.signature)
+        return self._count(_text(message)) + more
 
     def sections(self) -> Sequence[Section]:
         """All parts of the context in the order in which they are sent."""

@@ -18,6 +18,7 @@ from letta_code.core.messages import (
 from letta_code.core.requests import Approve, Request
 
 MEMORY = "memory"  # the kind of reminders that tell of changed blocks, until the head carries them
+PRESSURE = "memory_pressure"  # the kind of the reminder that the context will soon be compacted
 
 # Parts of an answer that was asked for again from the same prompt: shown to the person, not sent to the model.
 _NOT_SENT = frozenset({"stalled"})
@@ -40,6 +41,7 @@ class History:
         self.answered_seq = 0  # the newest answer of the model
         self.compaction: ev.ContextCompacted | None = None
         self.compactions = 0
+        self.pressed = False  # whether the model was told since then that the context is nearly full
         self.reflected_until = 0  # the newest event that a reflection has read
         self.facts: dict[str, str] = {}  # the fact_key last told, by kind
         self.seen: dict[str, str] = {}  # the SHA-256 of each file version that the model knows, by real path
@@ -78,6 +80,7 @@ class History:
                 self._tool_result(event)
             case ev.ReminderAdded():
                 self._add(Reminder(message_id=event.message_id, kind=event.kind, text=event.text), event.seq)
+                self.pressed = self.pressed or event.kind == PRESSURE
                 if event.fact_key:
                     self.facts[event.kind] = event.fact_key
             case ev.ContextPinned():
@@ -142,15 +145,27 @@ class History:
         """Evict what is older than the first kept event; each fact's newest reminder stays, before the summary."""
         self.compaction = event
         self.compactions += 1
+        self.pressed = False
         self._spent(event.usage, event.cost)
-        newest = {m.kind: at for at, m in enumerate(self.messages) if isinstance(m, Reminder) and m.kind in self.facts}
-        newest.pop(MEMORY, None)
-        standing = set(newest.values())
-        self._keep([seq >= event.first_kept_seq or at in standing for at, seq in enumerate(self.seqs)])
+        standing = self.standing()
+        kept = [seq >= event.first_kept_seq or at in standing for at, seq in enumerate(self.seqs)]
+        answers = sum(_answers(message) for message, stays in zip(self.messages, kept, strict=True) if not stays)
+        self._keep(
+            [
+                stays and not (isinstance(message, Reminder) and message.kind == PRESSURE)
+                for message, stays in zip(self.messages, kept, strict=True)
+            ]
+        )
         place = sum(seq < event.first_kept_seq for seq in self.seqs)
-        self.messages.insert(place, Summary(message_id=event.message_id, text=event.summary))
+        self.messages.insert(place, Summary(message_id=event.message_id, text=event.summary, answers=answers))
         self.seqs.insert(place, event.first_kept_seq)
         self._counted_anew()
+
+    def standing(self) -> set[int]:
+        """Where the newest reminder of each fact stands: a compaction leaves it, but for what was told of memory."""
+        newest = {m.kind: at for at, m in enumerate(self.messages) if isinstance(m, Reminder) and m.kind in self.facts}
+        newest.pop(MEMORY, None)
+        return set(newest.values())
 
     def _keep(self, kept: Sequence[bool]) -> None:
         self.messages[:] = [message for message, stays in zip(self.messages, kept, strict=True) if stays]
@@ -205,3 +220,8 @@ class History:
     def model(self) -> str:
         """The model this conversation was set to, "" when it never was."""
         return self.settings.get("model", "")
+
+
+def _answers(message: Message) -> int:
+    """How many answers of the model a message is, or stands for."""
+    return message.answers if isinstance(message, Summary) else int(isinstance(message, AssistantText))

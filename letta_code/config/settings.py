@@ -44,9 +44,10 @@ class Endpoint(Value):
 
 
 class ContextSettings(Value):
-    """How much context is used."""
+    """How much context is used: older messages are summarised at so many tokens, or at this share of the window."""
 
     compact_at_tokens: Annotated[int, msgspec.Meta(ge=1000)] = 40_000
+    window_share: Annotated[float, msgspec.Meta(ge=0.3, le=0.95)] = 0.9
 
 
 class FaceSettings(Value):

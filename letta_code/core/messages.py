@@ -104,10 +104,11 @@ class ToolText(Value, tag_field="role", tag="tool"):
 
 
 class Summary(Value, tag_field="role", tag="summary"):
-    """What stands for messages that left the context."""
+    """What stands for messages that left the context; `answers` counts the model's answers among them."""
 
     message_id: str
     text: str
+    answers: int = 0
 
 
 Message: TypeAlias = UserText | Reminder | AssistantText | ToolText | Summary

@@ -55,7 +55,8 @@ class ChatRequest(Value):
     """One model call.
 
     `system` and `tools` are the pinned head; `messages` only ever grows at its end within a pinned context, so that a
-    client may keep the encoded form of old messages (by message_id).  `max_output` 0 leaves it to the client.
+    client may keep the encoded form of old messages (by message_id).  `max_output` 0 leaves it to the client.  `aside`
+    says what a request beside the conversation is for (compaction, reflection), "" for the conversation itself.
     """
 
     system: str
@@ -63,6 +64,7 @@ class ChatRequest(Value):
     messages: Sequence[Message]
     max_output: int = 0
     conversation_id: str = ""
+    aside: str = ""
 
 
 class TextPiece(Value, tag_field="kind", tag="text"):

@@ -21,12 +21,14 @@
         text: Never mind, it works now.
     answers:                                 # once the turns have run out: the first whose `match` stands in the last
       - {match: "hello", text: Hello.}       #   message; without `match`: any
+    asides:                                  # requests beside the conversation: the first whose `match` stands in the
+      - {match: "# Goals", text: All went well.}   #   instructions (of a summary, say), else the request is refused
 
 `{{turn}}` in texts and arguments becomes the number of the turn, counted from 1 over all turns played.
 
 Where the script stands is counted from the assistant messages in the request, so that a process that resumes a
-conversation goes on at the right place (a compaction that takes assistant messages away turns it back).  Only `times`
-of errors is counted in the process.  What the script did not foresee fails loudly as `BadRequest`.
+conversation goes on at the right place; a summary stands for those that it took away.  Only `times` of errors is
+counted in the process.  What the script did not foresee fails loudly as `BadRequest`.
 """
 
 from __future__ import annotations
@@ -100,6 +102,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     turns: tuple[ScriptedTurn, ...] = ()
     answers: tuple[ScriptedTurn, ...] = ()
+    asides: tuple[ScriptedTurn, ...] = ()
     info: dict[str, Any] = {}
 
 
@@ -137,10 +140,10 @@ class ScriptedModel:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
         """The pieces of the turn whose time it is; see `ChatModel.stream`."""
-        played = sum(isinstance(message, AssistantText) for message in request.messages)
-        turn = self._turn(played, request.messages)
+        played = sum(_answers(message) for message in request.messages)
+        turn = self._aside(request) if request.aside else self._turn(played, request.messages)
         self._check(turn, played, request.messages)
-        fault = self._fault(turn, played)
+        fault = self._fault(turn, -1 - self._script.asides.index(turn) if request.aside else played)
         for sent, part in enumerate(_parts(turn, played + 1)):
             if fault is not None and sent >= fault.after:
                 raise self._error(fault)
@@ -169,6 +172,12 @@ class ScriptedModel:
             hint="Add turns or `answers` to it. The last message was: " + said[-200:],
         )
 
+    def _aside(self, request: ChatRequest) -> ScriptedTurn:
+        for turn in self._script.asides:
+            if turn.match in request.system:
+                return turn
+        raise BadRequest(f"The script {self._name} has nothing to say to a request beside the conversation.")
+
     def _check(self, turn: ScriptedTurn, played: int, messages: Sequence[Message]) -> None:
         wanted = (turn.expect,) if isinstance(turn.expect, str) else turn.expect
         said = _last_words(messages)
@@ -195,6 +204,10 @@ class ScriptedModel:
         headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
         body = msgspec.json.encode({"error": {"message": fault.message}})
         return fault_of(fault.status, headers, body, Asked(provider="the script", model=self._name, url=self._name))
+
+
+def _answers(message: Message) -> int:
+    return message.answers if isinstance(message, Summary) else int(isinstance(message, AssistantText))
 
 
 def _parts(turn: ScriptedTurn, number: int) -> Iterator[StreamPart]:
