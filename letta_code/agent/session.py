@@ -7,8 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from letta_code import __version__
 from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.history import History
@@ -21,7 +19,7 @@ from letta_code.core.errors import ConfigError, LettaError, StoreFull
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Approve, Request, Unanswered
-from letta_code.llm.model import ChatModel, ModelInfo, TellsBytes
+from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
@@ -310,10 +308,9 @@ class Session:
 
     def context_request(self) -> bytes:
         """The next request as JSON; see `SessionPort.context_request`."""
-        request = self.context.request()
-        if isinstance(self._model, TellsBytes):
-            return self._model.body(request)
-        return msgspec.json.encode(request)
+        from letta_code.agent.next_request import request_json
+
+        return request_json(self.context.request(), self._model)
 
     async def idle(self) -> ev.RunFinished | None:
         """Wait until nothing runs; the last run's end."""

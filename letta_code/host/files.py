@@ -137,3 +137,17 @@ def append_whole(descriptor: int, data: bytes, size: int) -> None:
         if written > 0:
             os.ftruncate(descriptor, size)
         raise
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Make a 0600 file that must not exist yet; raises `FileExistsError`, `OSError` with nothing left behind."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, PRIVATE_FILE)
+    try:
+        write_all(descriptor, data)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        os.close(descriptor)

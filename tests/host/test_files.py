@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from letta_code.host.files import append_line, atomic_write, ensure_private_dir, read_bounded
+from letta_code.host.files import append_line, atomic_write, ensure_private_dir, read_bounded, write_new
 
 
 def _mode(path: Path) -> int:
@@ -184,3 +184,29 @@ def test_a_line_that_did_not_fit_is_taken_back(tmp_path: Path, monkeypatch: pyte
 def test_a_line_with_a_newline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         append_line(tmp_path / "history", b"two\nlines")
+
+
+def test_a_new_file_is_private_and_never_replaces_one(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    before = os.umask(0)
+    try:
+        write_new(path, b"first")
+    finally:
+        os.umask(before)
+    assert (_mode(path), path.read_bytes()) == (0o600, b"first")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for there in (path, tmp_path / "link"):
+        with pytest.raises(FileExistsError):
+            write_new(there, b"second")
+    assert path.read_bytes() == b"first" and not (tmp_path / "elsewhere").exists()
+
+
+def test_a_new_file_that_did_not_fit_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError):
+        write_new(tmp_path / "new", b"x")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
