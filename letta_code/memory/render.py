@@ -10,9 +10,8 @@ from letta_code.memory.outcome import BlockChange
 from letta_code.memory.view import View
 
 _INTRODUCTION = (
-    "Your memory blocks, as they were when this context began; edits made since are told in reminders. Keep them true "
-    "and short with the memory tools. What they say about code or the world may be out of date: check before you rely "
-    "on it."
+    "Your memory blocks as they stood when this context began; edits since then stand further down, in your own calls "
+    "and in reminders. What they say about code or the world may be out of date: check before you rely on it."
 )
 _MOST_FILES = 100
 _WHOLE = 1_200  # characters up to which a changed value is told whole rather than as a diff
