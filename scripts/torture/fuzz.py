@@ -119,12 +119,12 @@ def run(count: int, seed: int, jobs: int, plant: str = "") -> tuple[dict[str, Co
 
 def table(counts: Mapping[str, Counter[str]]) -> str:
     """Counts by tool."""
-    rows = [f"{'':16}" + "".join(f"{column:>20}" for column in COLUMNS)]
+    rows = [f"{'':24}" + "".join(f"{column:>20}" for column in COLUMNS)]
     whole: Counter[str] = Counter()
     for name, counter in counts.items():
         whole.update(counter)
-        rows.append(f"{name:16}" + "".join(f"{counter[column]:>20,}" for column in COLUMNS))
-    return "\n".join([*rows, f"{'all':16}" + "".join(f"{whole[column]:>20,}" for column in COLUMNS)])
+        rows.append(f"{name:24}" + "".join(f"{counter[column]:>20,}" for column in COLUMNS))
+    return "\n".join([*rows, f"{'all':24}" + "".join(f"{whole[column]:>20,}" for column in COLUMNS)])
 
 
 def main() -> int:

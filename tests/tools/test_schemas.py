@@ -32,8 +32,18 @@ BUDGETS = {
     "AskUser": 110,
     "tool_search": 70,
 }
-ALL_BUDGET = 2_600
-LEAN_BUDGET = 700
+MEMORY_BUDGET = 900  # of the six memory tools together, names included
+ALL_BUDGET = 2_600 + MEMORY_BUDGET
+LEAN_BUDGET = 1_000
+
+MEMORY_TOOLS = (
+    "memory",
+    "memory_rethink",
+    "memory_apply_patch",
+    "archival_memory_insert",
+    "archival_memory_search",
+    "conversation_search",
+)
 
 ARGUMENTS = {
     "Read": '{"path":"src/app.py","offset":200}',
@@ -48,6 +58,12 @@ ARGUMENTS = {
     "List": "{}",
     "Todo": '{"items":[{"text":"a","status":"done"},{"text":"b","status":"pending"}]}',
     "AskUser": '{"question":"Which one?"}',
+    "memory": '{"command":"str_replace","label":"human","old_string":"a","new_string":"b"}',
+    "memory_rethink": '{"label":"human","new_memory":"a"}',
+    "memory_apply_patch": '{"patch":"*** Update Block: human\\n+a\\n*** Delete Block: stale"}',
+    "archival_memory_insert": '{"content":"The deploy\\nwent well."}',
+    "archival_memory_search": '{"query":"deploy"}',
+    "conversation_search": '{"query":"deploy"}',
     "tool_search": '{"query":"web"}',
 }
 
@@ -230,6 +246,91 @@ def test_names_and_schemas_in_the_order_in_which_they_are_sent():
                 },
             ),
             (
+                "memory",
+                {
+                    "type": "object",
+                    "properties": {
+                        "command": {
+                            "enum": ["create", "delete", "describe", "insert", "rename", "str_replace", "view"]
+                        },
+                        "label": {"type": "string"},
+                        "value": {"type": "string"},
+                        "description": {"type": "string"},
+                        "scope": {"enum": ["agent", "conversation", "project", "shared"]},
+                        "limit": {"description": "characters", "type": "integer"},
+                        "old_string": {"type": "string"},
+                        "new_string": {"type": "string"},
+                        "insert_line": {"type": "integer", "default": -1},
+                        "insert_text": {"type": "string"},
+                        "new_label": {"type": "string"},
+                    },
+                    "required": ["command"],
+                    "additionalProperties": False,
+                },
+            ),
+            (
+                "memory_rethink",
+                {
+                    "type": "object",
+                    "properties": {"label": {"type": "string"}, "new_memory": {"type": "string"}},
+                    "required": ["label", "new_memory"],
+                    "additionalProperties": False,
+                },
+            ),
+            (
+                "memory_apply_patch",
+                {
+                    "type": "object",
+                    "properties": {"patch": {"type": "string"}},
+                    "required": ["patch"],
+                    "additionalProperties": False,
+                },
+            ),
+            (
+                "archival_memory_insert",
+                {
+                    "type": "object",
+                    "properties": {
+                        "content": {"type": "string"},
+                        "tags": {"type": "array", "items": {"type": "string"}},
+                    },
+                    "required": ["content"],
+                    "additionalProperties": False,
+                },
+            ),
+            (
+                "archival_memory_search",
+                {
+                    "type": "object",
+                    "properties": {
+                        "query": {"type": "string"},
+                        "tags": {"type": "array", "items": {"type": "string"}},
+                        "tag_match_mode": {"enum": ["all", "any"], "default": "any"},
+                        "start_datetime": {"type": "string"},
+                        "end_datetime": {"type": "string"},
+                        "top_k": {"type": "integer", "minimum": 1, "default": 10},
+                    },
+                    "required": [],
+                    "additionalProperties": False,
+                },
+            ),
+            (
+                "conversation_search",
+                {
+                    "type": "object",
+                    "properties": {
+                        "query": {"type": "string"},
+                        "roles": {"type": "array", "items": {"enum": ["assistant", "tool", "user"]}},
+                        "conversations": {"description": "ids, or this", "type": "array", "items": {"type": "string"}},
+                        "start_date": {"type": "string"},
+                        "end_date": {"type": "string"},
+                        "limit": {"type": "integer", "minimum": 1, "default": 10},
+                    },
+                    "required": [],
+                    "additionalProperties": False,
+                },
+            ),
+            (
                 "List",
                 {
                     "type": "object",
@@ -309,6 +410,12 @@ def test_titles():
             "List": "List .",
             "Todo": "Todo 1/2",
             "AskUser": "Ask: Which one?",
+            "memory": "Memory: str_replace human",
+            "memory_rethink": "Memory: rewrite human",
+            "memory_apply_patch": "Memory: patch human, stale",
+            "archival_memory_insert": "Archive: The deploy went well.",
+            "archival_memory_search": "Search archive: deploy",
+            "conversation_search": "Search conversations: deploy",
             "tool_search": "Search tools: web",
         }
     )
@@ -328,6 +435,27 @@ def test_all_tools_keep_theirs(counter: TokenCounter, family: str):
     assert sum(tokens(counter, name) for name in sent(family)) <= ALL_BUDGET
 
 
+def test_the_memory_tools_together_keep_theirs(counter: TokenCounter):
+    for encoding in ("o200k_base", "cl100k_base"):
+        counter.use(encoding)
+        assert counter.load()
+        whole = [
+            {
+                "name": name,
+                "description": TOOLS[name].description,
+                "parameters": msgspec.Raw(TOOLS[name].spec.parameters),
+            }
+            for name in MEMORY_TOOLS
+        ]
+        assert sum(counter.count(msgspec.json.encode(one).decode()) for one in whole) <= MEMORY_BUDGET
+
+
+def test_without_a_memory_no_memory_tool_is_sent():
+    here = Situation(capabilities=Capabilities(), model=ModelInfo(name="m"))
+    nowhere = Situation(capabilities=Capabilities(), model=ModelInfo(name="m"), memory=False)
+    assert {n for n, t in TOOLS.items() if t.applies(here) and not t.applies(nowhere)} == set(MEMORY_TOOLS)
+
+
 def test_one_edit_family_is_sent():
     assert "Edit" in sent("edit")
     assert "ApplyPatch" not in sent("edit")
@@ -335,9 +463,9 @@ def test_one_edit_family_is_sent():
     assert "Edit" not in sent("apply_patch")
 
 
-def test_small_local_models_get_four_tools(counter: TokenCounter):
+def test_small_local_models_get_five_tools(counter: TokenCounter):
     names = sent("edit", lean=True)
-    assert sorted(names) == ["Bash", "Edit", "Read", "Write"]
+    assert sorted(names) == ["Bash", "Edit", "Read", "Write", "memory"]
     assert sum(tokens(counter, name) for name in names) <= LEAN_BUDGET
 
 
