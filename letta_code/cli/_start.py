@@ -23,6 +23,7 @@ FACE = (
     Flag(names=("--cwd",), metavar="DIR", help="Work in this folder (the same as DIR)."),
     Flag(names=("-c", "--continue"), help="Go on with this folder's newest conversation."),
     Flag(names=("-r", "--resume"), metavar="ID", help="Go on with the conversation of this id."),
+    Flag(names=("--agent",), metavar="NAME", help="Be with this agent, by name or id (letta-code agents lists them)."),
     Flag(names=("-m", "--model"), metavar="NAME", help="Use this model, such as anthropic/NAME or scripted:FILE.yaml."),
     Flag(
         names=("--mode",),
@@ -135,7 +136,7 @@ def session_options(parsed: Parsed, face: str) -> tuple[SessionOptions, tuple[No
     cwd = _folder(parsed)
     if parsed.on("continue") and parsed.on("resume"):
         raise UsageError("--continue and --resume do not go together.", hint="Leave one of them out.")
-    flags: dict[str, Any] = {name: parsed.flags.get(name) for name in ("model", "mode")}
+    flags: dict[str, Any] = {name: parsed.flags.get(name) for name in ("model", "mode", "agent")}
     if parsed.on("max_turns"):
         flags["max_turns"] = whole_number(parsed.text("max_turns"), "--max-turns")
     if parsed.on("time_limit"):

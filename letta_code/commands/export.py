@@ -1,0 +1,68 @@
+"""/export: the conversation as a file."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from letta_code.agent.readable import markdown
+from letta_code.commands.base import CommandContext, Outcome, command
+from letta_code.core.errors import StoreFull, UsageError
+from letta_code.host.files import atomic_write
+from letta_code.store.conversations import Conversation
+from letta_code.store.database import Store
+
+_FORMATS = {"md": ".md", "markdown": ".md", "json": ".jsonl", "jsonl": ".jsonl"}
+_FORMAT = re.compile(r"(?:^|\s)--format[ =](\S+)")
+
+
+@command("export", usage="[FILE] [--format md|json]")
+async def export(context: CommandContext, arguments: str) -> Outcome:
+    """Write this conversation to a file: Markdown to read, or JSON lines with every event.
+
+    Without FILE it goes into this folder under the conversation's title.  A file that is there is not replaced.  The
+    whole agent is exported by `letta-code agents export NAME`.
+    """
+    store: Store = context.store
+    status = context.session.status
+    conversation = await asyncio.to_thread(store.conversations.get, status.conversation_id)
+    if conversation is None:
+        raise UsageError("There is nothing to export yet: nothing was said.")
+    named = _FORMAT.search(arguments)
+    given = (arguments[: named.start()] + arguments[named.end() :] if named else arguments).strip()
+    suffix = _suffix(named[1] if named else "", given)
+    path = Path(status.cwd, Path(given).expanduser()) if given else _free(Path(status.cwd), conversation, suffix)
+    if path.is_dir():
+        path = _free(path, conversation, suffix)
+    if path.exists():
+        raise UsageError(f"{path} is there already.", hint="Name another file.")
+    await asyncio.to_thread(_write, store, conversation, path, suffix)
+    return Outcome(say=f"Written to `{path}`.")
+
+
+def _suffix(name: str, file: str) -> str:
+    name = name or ("json" if Path(file).suffix in (".json", ".jsonl") else "md")
+    if name not in _FORMATS:
+        raise UsageError(f"There is no format {name!r}.", hint="It is md or json.")
+    return _FORMATS[name]
+
+
+def _free(folder: Path, conversation: Conversation, suffix: str) -> Path:
+    plain = re.sub(r"[^\w-]+", "-", conversation.name).strip("-").lower()[:50] or conversation.id
+    path, number = folder / f"{plain}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{plain}-{number}{suffix}"
+    return path
+
+
+def _write(store: Store, conversation: Conversation, path: Path, suffix: str) -> None:
+    if suffix == ".jsonl":
+        store.conversations.export(conversation.id, path)
+        return
+    text = "\n".join(markdown(conversation, (one.event for one in store.read(conversation.id)))) + "\n"
+    try:
+        atomic_write(path, text.encode("utf-8", "replace"), mode=0o600)
+    except OSError as error:
+        raise StoreFull(f"{path} could not be written: {error.strerror}") from error
