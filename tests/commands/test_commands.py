@@ -56,10 +56,13 @@ def said(text: str) -> UserMessage:
 def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
     commands = load_commands()
     assert list(commands) == [
+        "agents",
         "connect",
         "cost",
         "diff",
         "exit",
+        "export",
+        "fork",
         "help",
         "init",
         "memory",
@@ -67,7 +70,9 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
         "model",
         "new",
         "remember",
+        "rename",
         "resume",
+        "search",
     ]
     for one in commands.values():
         assert one.help.endswith((".", ":")) and len(one.help) > 5

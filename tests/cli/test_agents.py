@@ -1,0 +1,135 @@
+"""`letta-code agents`, `conversations --search`, `export --format`: what a person types in a shell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from letta_code.cli import main
+from letta_code.config.paths import Paths
+from letta_code.store.database import Store
+from tests.agent.agentfile.homes import full_agent, open_home
+from tests.store.support import raw_sql
+
+Letta = Callable[..., str]
+
+
+@pytest.fixture
+def letta(
+    letta_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Letta:
+    """Run a command line here; gives what it printed, stdout and stderr."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def run(*argv: str, code: int = 0) -> str:
+        found = main(argv)
+        out = capsys.readouterr()
+        assert found == code, out.err
+        return out.out + out.err
+
+    return run
+
+
+def filled(home: Path) -> str:
+    paths, store = open_home(home)
+    with store:
+        return asyncio.run(full_agent(paths, store))[1]
+
+
+def rows(letta: Letta, *more: str) -> list[dict[str, object]]:
+    return json.loads(letta("agents", "list", "--json", *more))
+
+
+def test_an_agent_from_its_making_to_its_end(letta: Letta, letta_home: Path) -> None:
+    assert "no agent yet" in letta("agents")
+    assert "is made" in letta("agents", "create", "ada", "--description", "counts")
+    letta("agents", "create", "bob")
+    assert "already" in letta("agents", "create", "ADA", code=2)
+    assert "with bob" in letta("agents", "use", "bo")
+    assert [(row["name"], row["here"]) for row in rows(letta)] == [("bob", True), ("ada", False)]
+    assert "*  bob" in letta("agents")
+    letta("agents", "rename", "bob", "Bob the Builder")
+    assert "builds" in letta("agents", "describe", "bob", "builds", "things")
+    told = letta("agents", "delete", "bob")
+    assert "30 days" in told and "agent of this folder" in told
+    assert [row["name"] for row in rows(letta)] == ["ada"] and rows(letta)[0]["here"]
+    assert [row["name"] for row in rows(letta, "--deleted")] == ["Bob the Builder"]
+    assert "was deleted" in letta("agents", "use", "Bob the Builder", code=2)
+    assert "is back" in letta("agents", "restore", "bob")
+    assert "last" not in letta("agents", "delete", "bob") and "last agent" in letta("agents", "delete", "ada")
+    raw_sql(letta_home, "UPDATE agents SET deleted_at = '2020-01-01T00:00:00.000Z' WHERE name = 'ada'")
+    assert "ada" in letta("agents") and "removed for good" not in letta("agents")
+    assert [row["name"] for row in rows(letta, "--deleted")] == ["Bob the Builder"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["fly"], "It has: list, create"),
+        (["create"], "one name"),
+        (["create", "a", "b"], "one name"),
+        (["rename", "a"], "two names"),
+        (["describe", "a"], "NAME and a text"),
+        (["use", "zoe"], "no agent 'zoe'"),
+        (["import", "/nowhere.json"], "cannot be read"),
+        (["list", "x"], "flags only"),
+    ],
+)
+def test_what_is_wrong_is_said(letta: Letta, argv: list[str], words: str) -> None:
+    assert words in letta("agents", *argv, code=1 if argv[0] == "import" else 2)
+
+
+def test_help_of_all_and_of_each(letta: Letta) -> None:
+    text = letta("agents", "--help")
+    for name in ("list", "create", "rename", "describe", "use", "delete", "restore", "export", "import"):
+        assert f"  {name} " in text and f"letta-code agents {name}" in letta("agents", name, "--help")
+
+
+def test_out_and_in_again(letta: Letta, letta_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = filled(letta_home)
+    monkeypatch.setenv("OPENAI_API_KEY", "the parser")  # said in the conversation: it must not leave
+    told = letta("agents", "export", "ada")
+    assert "1 conversations" in told and "were taken out" in told
+    file = Path("ada.letta.json")
+    assert oct(file.stat().st_mode)[-3:] == "600"
+    assert "already" in letta("agents", "export", "ada", code=2)
+    letta("agents", "export", "ada", "--replace", "-o", str(file))
+    letta("agents", "export", "ada", "-o", ".", "--replace")
+    letta("agents", "export", "ada", "--folder", "-o", "out")
+    told = letta("agents", "import", str(file))
+    assert f"{name} is conv-" in told and "ada 2" in told and "Bash(make)" in told
+    assert "called ada" in letta("agents", "import", "out", "--name", "ada", code=2)
+    letta("agents", "import", "out", "--name", "eve")
+    assert {row["name"] for row in rows(letta)} == {"ada", "ada 2", "eve"}
+    assert {row["conversations"] for row in rows(letta)} == {1}
+
+
+def test_search_and_export_of_conversations(letta: Letta, letta_home: Path) -> None:
+    name = filled(letta_home)
+    told = letta("conversations", "--search", "parser")
+    assert f"{name}#5" in told and "(title)" in told and "(all words)" in told
+    found = json.loads(letta("conversations", "--search", "parser", "--json", "--agent", "ada"))
+    assert [(one["seq"], one["found_by"]) for one in found] == [(0, "title"), (5, "all words")]
+    assert "Nothing" in letta("conversations", "--search", "parser", "--until", "2001-01-01")
+    assert "needs --search" in letta("conversations", "--since", "2001-01-01", code=2)
+    assert "every folder" in letta("conversations", "--search", "mend", "parser", code=2)
+    document = letta("export", name, "--format", "markdown")
+    assert document.startswith("# Mend the parser\n") and "**Bash**" in document
+    letta("export", name, "--format", "markdown", "-o", "talk.md")
+    assert Path("talk.md").read_text() == document
+    assert letta("export", name).count("\n") == 9
+
+
+def test_lists_of_one_agent(letta: Letta, letta_home: Path) -> None:
+    name = filled(letta_home)
+    paths = Paths(home=letta_home)
+    with Store.open(paths.database, run_dir=paths.run) as store:
+        asyncio.run(store.agents.create("bob"))
+    assert name in letta("conversations", "--all", "--agent", "ada")
+    assert "no conversation" in letta("conversations", "--all", "--agent", "bob")
