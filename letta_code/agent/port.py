@@ -13,6 +13,7 @@ from letta_code.llm.model import ModelInfo
 
 if TYPE_CHECKING:
     from letta_code.agent.context import Section
+    from letta_code.agent.reflection import Reflection
     from letta_code.memory.desk import Desk
 
 
@@ -108,6 +109,19 @@ class SessionPort(Protocol):
         """Summarise older messages now, or at the next step of a run that goes on; returns when that is durable.
 
         `instructions` say what the person wants to be kept.  Raises `LettaError` when there is nothing to compact.
+        """
+        ...
+
+    @property
+    def reflection(self) -> Reflection:
+        """What reads the conversation again behind the scenes, and what of it waits for a decision."""
+        ...
+
+    async def reflect(self, focus: str = "") -> str:
+        """Read what was said since the last reflection again, behind the scenes, and bring memory up to date.
+
+        `focus` says what the person finds important.  Returns at once, with a sentence for the person; what came of it
+        is told by a `ReflectionDone`.
         """
         ...
 

@@ -11,6 +11,7 @@ from letta_code import __version__
 from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.history import History
 from letta_code.agent.port import SessionOptions, Status
+from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.unanswered import reason_for
 from letta_code.agent.waiting import finish
@@ -98,6 +99,7 @@ class Session:
         self._committing = asyncio.Lock()
         self._closed = False
         self._settling: asyncio.Task[None] | None = None
+        self.reflection = Reflection(self, journal.read, open_model)
         surroundings.set_mode(self._mode)
 
     # ------------------------------------------------------------ what is
@@ -302,6 +304,10 @@ class Session:
         """Summarise older messages now; see `SessionPort.compact`."""
         raise LettaError("There is nothing to compact.")
 
+    async def reflect(self, focus: str = "") -> str:
+        """Read the conversation again for memory; see `SessionPort.reflect`."""
+        return await self.reflection.ask(focus)
+
     def context_sections(self) -> Sequence[Section]:
         """All parts of the context in the order in which they are sent."""
         return self.context.sections()
@@ -352,6 +358,7 @@ class Session:
             return
         self._closed = True
         await self.interrupt()
+        await self.reflection.close()
         if self.history.started is not None:
             self.settle()
         if self._settling is not None:
@@ -428,6 +435,7 @@ class Session:
                 continue  # it was kept before (a client id that is known already)
             self.history.apply(event)
             self.publish(event)
+            self.reflection.heard(event)
 
     def _run_id(self) -> str:
         return self._run.run_id if self._run else ""

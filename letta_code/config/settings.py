@@ -6,7 +6,7 @@ import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -50,6 +50,23 @@ class ContextSettings(Value):
     window_share: Annotated[float, msgspec.Meta(ge=0.3, le=0.95)] = 0.9
 
 
+class ReflectionSettings(Value):
+    """When a conversation is read again behind the scenes to bring memory up to date, and what that may cost.
+
+    `every_turns` counts what the person said (0: never for that reason); `merge` is auto (only what takes a person's
+    lines or much text away waits for a yes) or ask (all of it waits); `budget_tokens` bounds input and output of one
+    reflection together; `model` is "" for the conversation's; `headless` does it in runs without a person too, whose
+    exit waits for it then.
+    """
+
+    after_compaction: bool = True
+    every_turns: Annotated[int, POSITIVE] = 0
+    merge: Literal["auto", "ask"] = "auto"
+    budget_tokens: Annotated[int, msgspec.Meta(ge=4000)] = 30_000
+    model: str = ""
+    headless: bool = False
+
+
 class FaceSettings(Value):
     """How the screen looks and behaves."""
 
@@ -72,6 +89,7 @@ class Settings(Value):
     time_limit: Annotated[float, TIGHTEN, POSITIVE] = 0.0  # seconds, 0: no limit
     retry_seconds: Annotated[float, ANY, POSITIVE] = 600.0
     context: Annotated[ContextSettings, ANY] = ContextSettings()
+    reflection: Annotated[ReflectionSettings, NEVER] = ReflectionSettings()
     face: Annotated[FaceSettings, ANY] = FaceSettings()
 
 

@@ -218,7 +218,14 @@ def test_a_file_above_the_work_tree_is_not_the_projects(paths: Paths, project: P
 def test_every_field_says_who_may_set_it() -> None:
     rules = {name: field_rule(name) for name in Settings.__struct_fields__}
     assert set(rules.values()) == {"never", "tighten", "any"}
-    assert [name for name, rule in rules.items() if rule == "never"] == ["model", "agent", "mode", "endpoints", "allow"]
+    assert [name for name, rule in rules.items() if rule == "never"] == [
+        "model",
+        "agent",
+        "mode",
+        "endpoints",
+        "allow",
+        "reflection",
+    ]
 
 
 # ---------------------------------------------------------------- saving and places
