@@ -12,6 +12,7 @@ from letta_code.agent.history import History
 from letta_code.agent.logfile import log_to
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
+from letta_code.agent.roster import choose_agent
 from letta_code.agent.session import OpenModel, Session
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
@@ -25,6 +26,7 @@ from letta_code.llm.model import ChatModel
 from letta_code.llm.tokens import TokenCounter
 from letta_code.memory.desk import Desk
 from letta_code.memory.opening import open_desk
+from letta_code.store.agents import Agent
 from letta_code.store.database import Store
 from letta_code.workspace.local import LocalWorkspace
 
@@ -78,31 +80,40 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
 
 async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
     conversation_id, known = _choose(store, options)
+    notices: list[str] = []
     lock = store.acquire_writer(conversation_id, options.face)
     try:
         history = History()
         if known:
             history.extend(stored.event for stored in store.read(conversation_id))
-        agent_id = history.started.agent_id if history.started else (await store.agents.ensure_default()).id
+        agent = store.agents.get(history.started.agent_id) if history.started else None
+        if agent is None:
+            agent = await choose_agent(store, paths, options.settings, options.cwd, notices.append)
         journal = StoredConversation(store, conversation_id, lock)
-        return await _session(journal, history, agent_id, options, paths)
+        return await _session(journal, history, agent, options, paths, notices)
     except BaseException:
         lock.release()
         raise
 
 
 async def _session(
-    journal: StoredConversation, history: History, agent_id: str, options: SessionOptions, paths: Paths
+    journal: StoredConversation,
+    history: History,
+    agent: Agent,
+    options: SessionOptions,
+    paths: Paths,
+    found: Sequence[str],
 ) -> Session:
-    desk = open_desk(journal.store, paths.home, agent_id, project_root(options.cwd), journal.conversation_id)
+    root = project_root(options.cwd)
+    desk = open_desk(journal.store, paths.home, agent.id, root, journal.conversation_id, name=agent.name)
     place = _place(options, paths, history, desk)
     credentials = Credentials(paths)
     if paths.credentials.exists():
         credentials.names()  # reads the file, so that what is wrong with it can be told
-    stored = [ev.Notice(level="warning", text=text, code="store") for text in journal.store.notices]
+    stored = [ev.Notice(level="warning", text=text, code="store") for text in (*journal.store.notices, *found)]
     session = Session(
         conversation_id=journal.conversation_id,
-        agent_id=agent_id,
+        agent_id=agent.id,
         options=options,
         journal=journal,
         history=history,
@@ -121,7 +132,8 @@ def _choose(store: Store, options: SessionOptions) -> tuple[str, bool]:
     if not wanted:
         return new_id("conv"), False
     if wanted == "last":
-        latest = store.conversations.latest_for(options.cwd)
+        agent = store.agents.choose(options.settings.agent).id if options.settings.agent else ""
+        latest = store.conversations.latest_for(options.cwd, agent)
         if latest is None:
             raise UsageError(f"There is no conversation in {options.cwd} yet.", hint="Start one without --continue.")
         return latest.id, True

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from letta_code.store.text_index import TextIndex
 
 
-def open_desk(store: Store, home: Path, agent_id: str, root: str, conversation_id: str) -> Desk:
-    """The memory of an agent in the project at `root`; touches nothing yet.
+def open_desk(store: Store, home: Path, agent_id: str, root: str, conversation_id: str, *, name: str = "agent") -> Desk:
+    """The memory of an agent in the project at `root`; touches nothing yet.  `name` is what its commits carry.
 
     What looks like a key or a password is never kept.
     """
-    blocks = Blocks(home, agent_id, project_key(root), conversation_id, refuse=_refuse)
+    blocks = Blocks(home, agent_id, project_key(root), conversation_id, agent=name, refuse=_refuse)
     index: list[TextIndex] = []
 
     def opened() -> TextIndex:
