@@ -63,8 +63,18 @@ def choose_model(argv: Sequence[str], verb: str, about: str) -> int:
     except (EOFError, KeyboardInterrupt):
         print("\nNothing was saved.")
         return 1
+    if name:
+        asyncio.run(_default_agent())
     print("Start with: letta-code" if name else "Nothing was saved.")
     return 0 if name else 1
+
+
+async def _default_agent() -> None:
+    """Make the agent that a first start would make, so that it can be named and described before."""
+    from letta_code.cli._store import open_store
+
+    with open_store() as store:
+        await store.agents.ensure_default()
 
 
 async def _by_flags(parsed: Parsed, connecting: Connecting) -> int:
@@ -83,6 +93,7 @@ async def _by_flags(parsed: Parsed, connecting: Connecting) -> int:
     if not parsed.on("no_test"):
         print(f"{full_name(choice)}: {await connecting.test(choice)}")
     saved = await connecting.save(choice)
+    await _default_agent()
     print(*said_of(connecting.notices), f"Saved: {saved}", sep="\n")
     return 0
 

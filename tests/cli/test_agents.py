@@ -133,3 +133,11 @@ def test_lists_of_one_agent(letta: Letta, letta_home: Path) -> None:
         asyncio.run(store.agents.create("bob"))
     assert name in letta("conversations", "--all", "--agent", "ada")
     assert "no conversation" in letta("conversations", "--all", "--agent", "bob")
+
+
+def test_configure_makes_the_default_agent(letta: Letta) -> None:
+    letta("configure", "--model", "openai/some", "--no-test")
+    assert [row["name"] for row in rows(letta)] == ["letta"]
+    letta("agents", "rename", "letta", "Ada")
+    letta("configure", "--model", "openai/other", "--no-test")
+    assert [row["name"] for row in rows(letta)] == ["Ada"]
