@@ -127,7 +127,7 @@ def _played(folder: Path, count: int) -> Loop:
     expected = f"VERSION = {len(range(1, count, 3))}\n"
     if not (project / "app.py").read_text(encoding="utf-8").startswith(expected):
         raise SystemExit("not all edits were made")
-    return Loop(_gaps(requests), [one["body"] for one in requests], done.memory, done.seconds)
+    return Loop(gaps(requests), [one["body"] for one in requests], done.memory, done.seconds)
 
 
 def _null(folder: Path, bodies: Sequence[str], count: int) -> Loop:
@@ -139,10 +139,10 @@ def _null(folder: Path, bodies: Sequence[str], count: int) -> Loop:
         requests = server.requests()
     if done.code != 0:
         raise SystemExit(f"the bare client failed with {done.code}:\n{done.output[-2000:]}")
-    return Loop(_gaps(requests), [], done.memory, done.seconds)
+    return Loop(gaps(requests), [], done.memory, done.seconds)
 
 
-def _gaps(requests: Sequence[Mapping[str, Any]]) -> list[float]:
+def gaps(requests: Sequence[Mapping[str, Any]]) -> list[float]:
     """Milliseconds between the end of an answer and the next request, in order."""
     return [(after["at"] - before["sent"]) * 1000 for before, after in pairwise(requests)]
 
