@@ -163,6 +163,7 @@ async def test_shared_blocks_become_the_agents_own(made: Made, other: tuple[Path
     file = exported(made)
     assert [block.label for block in file.blocks if block.scope == "shared"] == ["team"]
     assert b"not for ada" not in msgspec.json.encode(file)
+    assert len(file.shared) == 2 and not any("secret_plan" in commit.message for commit in file.shared)
     result = await brought(write_file(file, tmp_path / "a.json"), other)
     copy = Blocks(other[0].home, result.agent.id)
     assert copy.view().find("team").value == "We ship on Mondays.\nAnd rest."
