@@ -79,13 +79,14 @@ class Context:
         pinned, started = self._history.pinned, self._history.started
         return ChatRequest(
             system=pinned.system if pinned else "",
-            tools=self._tools(),
+            tools=self.tools(),
             messages=tuple(self._history.messages),
             max_output=max_output,
             conversation_id=started.conversation_id if started else "",
         )
 
-    def _tools(self) -> tuple[ToolSpec, ...]:
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """The tools of the next request: the pinned ones, then those that were loaded since."""
         pinned = self._history.pinned
         if pinned is None:
             return ()
@@ -147,7 +148,7 @@ class Context:
     def sections(self) -> Sequence[Section]:
         """All parts of the context in the order in which they are sent."""
         pinned = self._history.pinned
-        head = [*self._pinned_sections(pinned), *(self._tool_section(spec) for spec in self._tools())] if pinned else []
+        head = [*self._pinned_sections(pinned), *(self._tool_section(spec) for spec in self.tools())] if pinned else []
         messages = zip(self._history.messages, self._history.seqs, self._message_sizes(), strict=True)
         return [*head, *(_section(message, seq, tokens) for message, seq, tokens in messages)]
 

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from letta_code.agent.draft import Draft
 from letta_code.agent.repeats import Repeats, is_stopped, is_warned
-from letta_code.core.errors import ProviderError
+from letta_code.core.errors import ContextOverflow, ProviderError
 from letta_code.core.events import (
     AssistantMessage,
     DraftDropped,
@@ -74,6 +74,10 @@ class Services(Protocol):
         """What is to be stored before the next request: queued messages, reminders of what changed."""
         ...
 
+    async def make_room(self, error: ContextOverflow) -> bool:
+        """Compact after the provider refused the request as too long; False when there is nothing to win."""
+        ...
+
     def request(self) -> ChatRequest:
         """The next request, of all that is stored."""
         ...
@@ -118,6 +122,7 @@ async def run_loop(services: Services, steps: Steps) -> AsyncGenerator[Output, N
     """
     repeats = Repeats()
     nudges = 0
+    overflowed = False
     while steps.ended is None:
         if steps.max_turns and steps.made >= steps.max_turns:
             steps.ended = Ended(reason=StopReason.MAX_TURNS)
@@ -131,8 +136,13 @@ async def run_loop(services: Services, steps: Steps) -> AsyncGenerator[Output, N
         except ProviderError as error:
             if partial := services.draft.take(finish="broken"):
                 yield (partial,)
+            if isinstance(error, ContextOverflow) and not overflowed and await services.make_room(error):
+                overflowed = True  # a second time without an answer between is the end
+                steps.made -= 1
+                continue
             steps.ended = Ended(reason=StopReason.ERROR, error=error)
             return
+        overflowed = False
         message = services.draft.take()
         if message is not None:
             yield (message,)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from letta_code import __version__
 from letta_code.agent.calls import Calls, Judge
+from letta_code.agent.compacting.limits import PRESSURE_SHARE
 from letta_code.agent.draft import Draft
 from letta_code.agent.facts import Fact
 from letta_code.agent.head import Head, Toolset
@@ -20,7 +21,7 @@ from letta_code.agent.history import MEMORY
 from letta_code.agent.loop import Done, Judged, Steps, run_loop
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
-from letta_code.core.errors import ConfigError, LettaError
+from letta_code.core.errors import ConfigError, ContextOverflow, LettaError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ToolCall, Usage
 from letta_code.core.requests import Approve, Unanswered
@@ -133,11 +134,14 @@ class Run:
         if self._model is None or self._calls is None:
             return ()
         pinned = self.session.history.pinned
-        head = Head(self._calls.toolset, self._model.info, __version__)
+        head = self._made_head()
         if pinned is not None and pinned.key == head.key:
             return ()
         desk = self.session.desk
         return (head.pinned(desk.show() if desk else None),)
+
+    def _made_head(self) -> Head:
+        return Head(self._all_calls().toolset, self.info, __version__)
 
     def _reminders(self) -> list[ev.KnownEvent]:
         self._told_mode = self.session.mode
@@ -209,13 +213,6 @@ class Run:
         """Whether it was ended from outside."""
         return bool(self._stop_reason)
 
-    def queued(self) -> list[ev.UserMessage]:
-        """What was said meanwhile, as messages to deliver."""
-        return [
-            ev.UserMessage(message_id=new_id("msg"), content=q.content, client_id=q.client_id)
-            for q in self.session.history.queued.values()
-        ]
-
     def _time_limit(self) -> asyncio.TimerHandle | None:
         limit = self.session.options.settings.time_limit
         task = asyncio.current_task()
@@ -229,7 +226,7 @@ class Run:
                 if isinstance(output, tuple):
                     await self.session.commit(*(self._counted(event) for event in output))
                     if any(isinstance(e, ev.AssistantMessage) for e in output):
-                        self._tell_meter()
+                        self.session.tell_meter()
                 else:
                     self.session.publish(output)
 
@@ -241,19 +238,6 @@ class Run:
         said = event.text + "".join(f"{call.name} {call.arguments}" for call in event.tool_calls)
         usage = Usage(input=before, output=self.session.counter.count(said))
         return replace(event, usage=usage, cost=self._model.info.cost(usage))
-
-    def _tell_meter(self) -> None:
-        tokens, exact = self.session.context.tokens()
-        window = self._model.info.window if self._model else 0
-        self.session.publish(
-            ev.ContextMeter(
-                after_seq=self.session.history.last_seq,
-                tokens=tokens,
-                window=window,
-                cost=self.session.history.cost,
-                exact=exact,
-            )
-        )
 
     def stop(self, reason: str, task: asyncio.Task[None]) -> None:
         """End the run from outside, for the given reason."""
@@ -325,9 +309,28 @@ class Run:
         return self._model
 
     async def prepare(self) -> tuple[ev.KnownEvent, ...]:
-        """Deliver what was said meanwhile, and what changed: the mode, on a person's word, and memory."""
-        changed = self._reminders() if self._told_mode != self.session.mode else []
-        return (*changed, *await self._memory_news(), *self.queued())
+        """Deliver what was said meanwhile, and what changed: the mode, on a person's word, and memory.
+
+        Older messages leave before that where the context would be over its limit.
+        """
+        session = self.session
+        changed = self._reminders() if self._told_mode != session.mode else []
+        coming = (*changed, *await self._memory_news(), *session.queued())
+        filled = session.context.tokens()[0] + sum(session.context.size_of(event) for event in coming)
+        if filled < session.limits.of(self.info) * PRESSURE_SHARE and not session.wished:
+            return coming
+        from letta_code.agent.compaction import Compaction, prepared
+
+        return await prepared(Compaction(session, self._opened(), self._made_head()), session, coming)
+
+    async def make_room(self, error: ContextOverflow) -> bool:
+        """Compact after the provider refused the request as too long; False when there is nothing to win."""
+        from letta_code.agent.compaction import OVERFLOW, Compaction
+
+        session = self.session
+        session.limits.learn(self.info, str(error), session.context.tokens()[0])
+        made = await Compaction(session, self._opened(), self._made_head()).make(OVERFLOW)
+        return made is not None
 
     async def _memory_news(self) -> tuple[ev.KnownEvent, ...]:
         """What others changed in memory since the model was last shown or told of it."""

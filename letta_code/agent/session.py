@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from letta_code import __version__
+from letta_code.agent.compacting.limits import Limits
 from letta_code.agent.context import Context, Counter, Section
+from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import History
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.reflection import Reflection
@@ -24,6 +26,8 @@ from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
+    from letta_code.agent.compacting.wish import Wish
+    from letta_code.agent.compaction import IdleCompaction
     from letta_code.memory.desk import Desk
 
 log = logging.getLogger(__name__)
@@ -85,13 +89,15 @@ class Session:
         self.desk = surroundings.desk
         self.context = Context(history, counter)
         self.counter = counter
+        self.limits = Limits(options.settings.context)
         self._notices = notices
         self._journal = journal
         self._open_model = open_model
         self._model: ChatModel | None = None
         self._model_name = options.model or history.model or options.settings.model
         self._mode = options.mode or history.mode or options.settings.mode
-        self._run: Run | None = None
+        self._run: Run | IdleCompaction | None = None
+        self._wishes: list[Wish] = []
         self._task: asyncio.Task[None] | None = None
         self._waiters: dict[str, asyncio.Future[Answer]] = {}
         self._listeners: list[asyncio.Queue[ev.Event | ev.LiveEvent | None]] = []
@@ -120,6 +126,7 @@ class Session:
             run_id=self._run.run_id if self._run else "",
             context_tokens=tokens,
             window=info.window if info else 0,
+            compact_at=self.limits.of(info),
             usage=self.history.usage,
             cost=self.history.cost,
             queued=tuple(self.history.queued),
@@ -167,7 +174,7 @@ class Session:
     async def _begin(self, *messages: ev.UserMessage) -> None:
         """Keep messages and start a run on them, behind those that still wait; in one commit when the model is open."""
         run = Run(self, self._model)
-        messages = (*run.queued(), *messages)
+        messages = (*self.queued(), *messages)
         if self.desk is not None and messages and not self.options.interactive:
             self.desk.take_task(text_of(messages[-1].content))
         await self.commit(*self._first_events(messages), *run.opening(), *messages, *run.started())
@@ -177,7 +184,7 @@ class Session:
             )
         self._start(run)
 
-    def _start(self, run: Run) -> None:
+    def _start(self, run: Run | IdleCompaction) -> None:
         self._run = run
         self._task = asyncio.create_task(self._work(run), name=f"run {run.run_id}")
 
@@ -198,19 +205,39 @@ class Session:
         ]
         return [started, ev.ConversationRenamed(title=title, by="first message"), *settings]
 
-    async def _work(self, run: Run) -> None:
-        """Runs, one after the other, until nothing is queued."""
+    async def _work(self, run: Run | IdleCompaction) -> None:
+        """Runs, one after the other, until nothing is queued or wished."""
         try:
             while True:
                 await run.work()
                 async with self._sending:  # what is said now either is queued already or starts a run of its own
-                    waiting = run.queued()
-                    if not waiting or run.stopped or run.reason != ev.StopReason.DONE or self._closed:
+                    following = self._following(run)
+                    if following is None:
                         self._run = None
                         return
-                    run = self._run = Run(self, self._model, messages=waiting)
+                    run = self._run = following
         finally:
             self._run = None
+            for wish in self.take_wishes():
+                wish.fail(LettaError("Nothing was compacted: the run was stopped.", hint="Ask again."))
+
+    def _following(self, run: Run | IdleCompaction) -> Run | IdleCompaction | None:
+        """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
+        if run.stopped or self._closed:
+            return None
+        if self._wishes:
+            from letta_code.agent.compaction import IdleCompaction
+
+            return IdleCompaction(self, run.reason)
+        waiting = self.queued()
+        return Run(self, self._model, messages=waiting) if waiting and run.reason == ev.StopReason.DONE else None
+
+    def queued(self) -> list[ev.UserMessage]:
+        """What was said during a run, as messages to deliver."""
+        return [
+            ev.UserMessage(message_id=new_id("msg"), content=q.content, client_id=q.client_id)
+            for q in self.history.queued.values()
+        ]
 
     async def unqueue(self, client_id: str) -> bool:
         """Take a queued message back."""
@@ -302,7 +329,51 @@ class Session:
 
     async def compact(self, instructions: str = "") -> ev.ContextCompacted:
         """Summarise older messages now; see `SessionPort.compact`."""
-        raise LettaError("There is nothing to compact.")
+        from letta_code.agent.compacting.wish import Wish
+        from letta_code.agent.compaction import IdleCompaction
+
+        async with self._sending:
+            if not self._model_name:
+                raise ConfigError("No model is configured that could summarise.", hint="/connect connects one.")
+            wish = Wish(instructions)
+            self._wishes.append(wish)
+            if not self.running:
+                self._start(IdleCompaction(self))
+        return await wish.outcome()
+
+    @property
+    def wished(self) -> bool:
+        """Whether a compaction was asked for that was not made yet."""
+        return bool(self._wishes)
+
+    def take_wishes(self) -> list[Wish]:
+        """The compactions that were asked for; who takes them answers them."""
+        wishes, self._wishes = self._wishes, []
+        return wishes
+
+    def head(self, info: ModelInfo) -> Head:
+        """Instructions and tools for a model."""
+        around = self.surroundings
+        return Head(Toolset(around.tools, around.situation(info)), info, __version__)
+
+    def tell_meter(self) -> None:
+        """Tell how full the context is."""
+        tokens, exact = self.context.tokens()
+        info = self.model_info
+        self.publish(
+            ev.ContextMeter(
+                after_seq=self.history.last_seq,
+                tokens=tokens,
+                window=info.window if info else 0,
+                limit=self.limits.of(info),
+                cost=self.history.cost,
+                exact=exact,
+            )
+        )
+
+    async def read(self, after: int, until: int) -> Sequence[ev.Event]:
+        """Stored events with `after < seq <= until`."""
+        return await self._journal.read(after, until)
 
     async def reflect(self, focus: str = "") -> str:
         """Read the conversation again for memory; see `SessionPort.reflect`."""

@@ -87,7 +87,7 @@ class PlayedModel:
     def __init__(self, *turns: Turn, info: ModelInfo | None = None) -> None:
         self.turns = list(turns)
         self.requests: list[ChatRequest] = []
-        self._info = info or ModelInfo(name="fake/model", window=1000)
+        self._info = info or ModelInfo(name="fake/model", window=100_000)
 
     @property
     def info(self) -> ModelInfo:

@@ -1,0 +1,69 @@
+"""Outline: what stands for evicted messages when no model made a summary: their first lines, within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from letta_code.agent.transcript import Entry, shortened
+from letta_code.core.messages import Value
+
+_PERSON, _FIRST_LINE, _CALL = 400, 200, 120  # characters of an entry
+_OLD_SHARE = 3  # a third of the room may be what stood there before
+_PERSON_SHARE = 0.6  # of the rest may be the person's words
+
+
+class _Line(Value):
+    seq: int
+    order: int
+    text: str
+    cost: int
+    person: bool
+
+
+def outline(entries: Sequence[Entry], before: str, count: Callable[[str], int], budget: int) -> str:
+    """The newest entries as a line each, as many as have room, behind what `before` told."""
+    parts: list[str] = []
+    if before:
+        old = _fitted(before, count, budget // _OLD_SHARE)
+        parts.append(f"# What was kept of before that\n{old}")
+        budget -= count(parts[0])
+    lines = [_line(entry, order, count) for order, entry in enumerate(entries)]
+    persons = _newest([line for line in lines if line.person], int(budget * _PERSON_SHARE))
+    left = budget - sum(line.cost for line in persons)
+    others = _newest([line for line in lines if not line.person], left)
+    shown = sorted([*persons, *others], key=lambda line: line.order)
+    if shown:
+        dropped = len(lines) - len(shown)
+        more = [f"({dropped} lines more, not shown)"] if dropped else []
+        parts.append("\n".join(["# What was said and done", *more, *(line.text for line in shown)]))
+    return "\n\n".join(parts)
+
+
+def _newest(lines: Sequence[_Line], budget: int) -> list[_Line]:
+    chosen: list[_Line] = []
+    for line in reversed(lines):
+        budget -= line.cost
+        if budget < 0:
+            break
+        chosen.append(line)
+    return chosen
+
+
+def _line(entry: Entry, order: int, count: Callable[[str], int]) -> _Line:
+    person = entry.who == "person"
+    if person:
+        text = shortened(" ".join(entry.text.split()), _PERSON)
+    else:
+        first = next((line for line in entry.text.splitlines() if line.strip()), "")
+        limit = _FIRST_LINE if entry.who == "agent" else _CALL
+        text = first.strip() if len(first.strip()) <= limit else first.strip()[:limit] + " …"
+    text = Entry(seq=entry.seq, who=entry.who, text=text).rendered()
+    return _Line(seq=entry.seq, order=order, text=text, cost=count(text) + 1, person=person)
+
+
+def _fitted(text: str, count: Callable[[str], int], budget: int) -> str:
+    """A text cut in its middle until it is within the budget."""
+    limit = len(text)
+    while limit > 40 and count(shortened(text, limit)) > budget:
+        limit = limit * 3 // 4
+    return shortened(text, limit)
