@@ -110,7 +110,10 @@ def diff_of(before: Block | None, after: Block | None) -> DiffBlock:
     """The change of a block's value as a unified diff; a change of its settings stands as lines before it."""
     from difflib import unified_diff
 
-    old, new = _lines(before), _lines(after)
+    old, new = _settings(before), _settings(after)
+    if old == new:
+        old, new = [], []
+    old, new = [*old, *_value(before)], [*new, *_value(after)]
     lines = [line.rstrip("\n") for line in unified_diff(old, new, lineterm="", n=3)][2:]
     status = "added" if before is None else "deleted" if after is None else "modified"
     block = after or before
@@ -125,10 +128,13 @@ def diff_of(before: Block | None, after: Block | None) -> DiffBlock:
     )
 
 
-def _lines(block: Block | None) -> list[str]:
+def _settings(block: Block | None) -> list[str]:
     if block is None:
         return []
-    settings = [f"description: {block.description}"] if block.description else []
-    settings += ["read_only: true"] if block.read_only else []
-    settings.append(f"limit: {block.limit}")
-    return [*settings, "", *(block.value.split("\n") if block.value else ())]
+    lines = [f"description: {block.description}"] if block.description else []
+    lines += ["read_only: true"] if block.read_only else []
+    return [*lines, f"limit: {block.limit}", ""]
+
+
+def _value(block: Block | None) -> list[str]:
+    return block.value.split("\n") if block and block.value else []
