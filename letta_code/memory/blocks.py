@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # what only a write or a look at the past needs is loaded the
     from letta_code.memory.outcome import BlockChange, NeedsApproval, Outcome, Written
     from letta_code.memory.past import Past
     from letta_code.memory.proposals import Proposals
-    from letta_code.memory.provenance import Provenance
+    from letta_code.memory.provenance import Change, Provenance
     from letta_code.memory.waiting import Waiting
     from letta_code.memory.writer import Writer
 
@@ -154,25 +154,36 @@ class Blocks:
 
         before = {(block.scope, block.path): block for block in self.view(pin).blocks}
         after = {(block.scope, block.path): block for block in self.view().blocks}
-        authors = self._authors_since(pin)
+        history = self._history_since(pin)
         found: list[BlockChange] = []
         for key in dict.fromkeys([*before, *after]):
-            a, b = before.get(key), after.get(key)
-            by = authors.get(key[1], [])
-            if _same(a, b) or (but and by and all(_seen_by(one, but) for one in by)):
+            changes = history.get(key[1], [])
+            own = [change for change in changes if but and _seen_by(change.provenance, but)]
+            if own and len(own) == len(changes):
                 continue
-            who = ", ".join(dict.fromkeys(one.named for one in by))
-            found.append(BlockChange(before=a, after=b, diff=diff_of(a, b), by=who))
+            # What others did behind the reader's own edit is told against that: it may look as it was before (an undo).
+            known = self._left_by(own[-1], key) if own and own[-1] is not changes[-1] else before.get(key)
+            now = after.get(key)
+            if not _same(known, now):
+                who = ", ".join(dict.fromkeys(change.provenance.named for change in changes if change not in own))
+                found.append(BlockChange(before=known, after=now, diff=diff_of(known, now), by=who))
         return tuple(found)
 
-    def _authors_since(self, pin: str) -> dict[str, list[Provenance]]:
-        """Who changed each file since a pin; nothing where history cannot be read."""
-        authors: dict[str, list[Provenance]] = {}
+    def _history_since(self, pin: str) -> dict[str, list[Change]]:
+        """The changes of each file since a pin, oldest first; nothing where history cannot be read."""
+        history: dict[str, list[Change]] = {}
         with contextlib.suppress(BlockError):
             for change, paths in self.past.since(pin):
                 for path in paths:
-                    authors.setdefault(path, []).append(change.provenance)
-        return authors
+                    history.setdefault(path, []).append(change)
+        return history
+
+    def _left_by(self, change: Change, key: tuple[str, str]) -> Block | None:
+        """A block as a change left it."""
+        scope, path = key
+        now = Pin.of(self.pin())
+        pin = Pin(own=now.own, shared=change.commit) if scope == "shared" else Pin(own=change.commit, shared=now.shared)
+        return next((b for b in self.view(str(pin)).blocks if (b.scope, b.path) == (scope, path)), None)
 
     # ------------------------------------------------------------ writing
 

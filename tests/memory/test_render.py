@@ -133,6 +133,17 @@ def test_ones_own_edits_can_be_left_out(blocks: Blocks) -> None:
     assert change.label == "human"
 
 
+def test_an_undo_of_ones_own_edit_is_told_although_the_block_is_as_it_was_shown(blocks: Blocks) -> None:
+    blocks.ensure()
+    pin = blocks.pin()
+    blocks.apply(Append(label="human", text="mine"), AGENT)
+    blocks.past.undo("last", PERSON)
+    [change] = blocks.changes_since(pin, but="conv-1")
+    assert change.by == "the person"
+    assert change.diff.diff.splitlines()[-1] == "-mine"
+    assert blocks.changes_since(pin) == ()
+
+
 def test_removed_and_resettled_blocks_are_told(blocks: Blocks) -> None:
     blocks.apply(Create(label="old", value="x"), AGENT)
     pin = blocks.pin()
