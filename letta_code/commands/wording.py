@@ -1,9 +1,11 @@
-"""Wording: times, tokens and money as people read them; no command of its own."""
+"""Wording: times, tokens, money and what became of the context as people read them; no command of its own."""
 
 from __future__ import annotations
 
 import calendar
 import time
+
+from letta_code.core.events import ContextCompacted, ReflectionDone
 
 
 def ago(at: str, now: float | None = None) -> str:
@@ -56,3 +58,39 @@ def columns(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> list
         cells = (cell.rjust(widths[at]) if at in right else cell.ljust(widths[at]) for at, cell in enumerate(row))
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def compacted(event: ContextCompacted) -> str:
+    """What a compaction did: `Context compacted: 41,230 → 9,800 tokens, 212 messages summarised, …`."""
+    parts: list[str] = []
+    if event.tokens_before:
+        parts.append(f"{event.tokens_before:,} → {event.tokens_after:,} tokens")
+    if event.evicted:
+        how = "summarised" if event.method == "summary" else "left out without a summary"
+        parts.append(f"{_many(event.evicted, 'message')} {how}")
+    if kept := len(event.kept) + len(event.put_back):
+        parts.append(f"{_many(kept, 'item')} kept word for word")
+    return "Context compacted" + (f": {', '.join(parts)}" if parts else "")
+
+
+def reflected(event: ReflectionDone, verdict: str = "") -> str:
+    """What a reflection came to."""
+    changes = [block for block in event.blocks if block.__struct_config__.tag == "memory"]
+    what = _many(len(changes), "block") if changes else "memory"
+    match verdict or event.status:
+        case "merged" if verdict:
+            return f"Reflection: you took its change of {what} into memory"
+        case "rejected":
+            return f"Reflection: you rejected its change of {what}"
+        case "merged":
+            return f"Reflection changed {what}"
+        case "waiting":
+            return f"Reflection proposes to change {what}: it waits for you"
+        case "nothing":
+            return "Reflection found nothing to keep"
+        case _:
+            return f"Reflection failed: {event.error or 'no reason was given'}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from letta_code.core.display import DisplayBlock
+from letta_code.core.events import ContextCompacted, ReflectionDone
 
 
 class Growing(msgspec.Struct):
@@ -131,7 +132,51 @@ class SayCard(msgspec.Struct):
     blocks: tuple[DisplayBlock, ...] = ()
 
 
-Card: TypeAlias = UserCard | AssistantCard | ReasoningCard | ToolCard | NoticeCard | EndCard | SayCard
+class CompactedCard(msgspec.Struct):
+    """The context was compacted."""
+
+    key: str
+    event: ContextCompacted
+
+
+class EvictedCard(msgspec.Struct):
+    """The line below what the model does not see any more."""
+
+    key: str
+
+
+class ReflectionCard(msgspec.Struct):
+    """What a background reading found; `verdict` is "" while nobody has decided, then merged or rejected."""
+
+    key: str
+    event: ReflectionDone
+    verdict: str = ""
+
+
+class MemoryCard(msgspec.Struct):
+    """The model was told of an edit of its memory that it had not made.
+
+    `text` is what it was told, `here` the conversation that this is.
+    """
+
+    key: str
+    text: str
+    here: str = ""
+
+
+Card: TypeAlias = (
+    UserCard
+    | AssistantCard
+    | ReasoningCard
+    | ToolCard
+    | NoticeCard
+    | EndCard
+    | SayCard
+    | CompactedCard
+    | EvictedCard
+    | ReflectionCard
+    | MemoryCard
+)
 
 
 class Queued(msgspec.Struct, frozen=True):

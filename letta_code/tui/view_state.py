@@ -23,6 +23,7 @@ from letta_code.tui.cards import (
     ToolCard,
     UserCard,
 )
+from letta_code.tui.memory_events import note, note_wait
 from letta_code.tui.wording import END_TEXTS, run_summary, said, title_of
 
 
@@ -47,6 +48,10 @@ class ViewState:
         self.waiting_since = 0.0
         self.tokens = 0
         self.window = 0
+        self.limit = 0  # tokens at which the context is compacted
+        self.places: dict[str, int] = {}  # seq of the event that a message's card came with
+        self.memory_mark = 0  # counts what may have changed memory
+        self.proposals: dict[str, ev.ReflectionDone] = {}  # reflections that wait for the person
         self.cost: float | None = None
         self._spent: float | None = None
         self.last_seq = 0
@@ -76,6 +81,14 @@ class ViewState:
         """Put a card at the end, or in its place when its key is known."""
         self.cards[card.key] = card
         self._changes[card.key] = None
+
+    def add_before(self, other: str, card: Card) -> None:
+        """Put a card before another one."""
+        self.add(card)
+        del self.cards[card.key]
+        before = list(self.cards.items())
+        at = list(self.cards).index(other)
+        self.cards = dict([*before[:at], (card.key, card), *before[at:]])
 
     def remove(self, key: str) -> None:
         """Take a card away."""
@@ -110,6 +123,7 @@ class ViewState:
             return
         self.last_seq = max(self.last_seq, event.seq)
         self._durable(event)
+        note(self, event)
 
     def _durable(self, event: ev.Event) -> None:  # noqa: PLR0912 - one case an event type, each a line or two
         match event:
@@ -145,7 +159,7 @@ class ViewState:
             case ev.UnknownEvent(type=kind, seq=seq):
                 text = f"Something a newer version of letta-code wrote: {kind or 'an event without a type'}"
                 self.add(NoticeCard(key=f"notice-{seq}", level="info", text=text, hint="It is kept as it is."))
-            case _:  # context, reminders, loaded tools: for the model, not for the screen
+            case _:  # memory and the context: memory_events; reminders, loaded tools: for the model, not for the screen
                 pass
 
     def _live(self, event: ev.LiveEvent) -> None:
@@ -169,8 +183,9 @@ class ViewState:
                 if self.waiting is None or _waits_anew(self.waiting, event):
                     self.waiting_since = self.clock()
                 self.waiting = event
+                note_wait(self, event)
             case ev.ContextMeter():
-                self.tokens = event.tokens
+                self.tokens, self.limit = event.tokens, event.limit or self.limit
                 self.window = event.window or self.window
                 self._costs(event.cost)
 

@@ -17,6 +17,7 @@ from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.messages import ContentPart, TextPart, ToolCall, Usage, text_of
 from letta_code.core.requests import Answer, ApprovalRequest, Choice, QuestionRequest, RuleOffer, Unanswered
 from letta_code.llm.model import ModelInfo
+from letta_code.memory.desk import Desk
 
 Script = Callable[["FakeSession", str], Awaitable[None]]
 
@@ -38,10 +39,12 @@ class FakeSession:
         cwd: str = "/work/project",
         pause: float = 0.0,
         window: int = 200_000,
+        desk: Desk | None = None,
     ) -> None:
         self.script = script
         self.pause = pause
         self.window = window
+        self.desk = desk
         self.journal: list[ev.Event] = []
         self.sent: list[str] = []
         self.closed = False
@@ -63,6 +66,12 @@ class FakeSession:
     @property
     def status(self) -> Status:
         return msgspec.structs.replace(self._state, running=self._run is not None, last_seq=len(self.journal))
+
+    @property
+    def memory(self) -> Desk:
+        if self.desk is None:
+            raise ConfigError("This session has no memory.")
+        return self.desk
 
     @property
     def model_info(self) -> ModelInfo | None:

@@ -31,14 +31,16 @@ class Row(NamedTuple):
 class CodeView(Horizontal):
     """Rows with numbers and, for a path whose language is known, syntax colours."""
 
-    def __init__(self, rows: list[Row], *, path: str = "", footer: str = "") -> None:
+    def __init__(self, rows: list[Row], *, path: str = "", footer: str = "", prose: bool = False) -> None:
+        """`prose` wraps between words."""
         super().__init__(classes="code-view")
         self._rows = coloured(rows, path)
         self._footer = footer
+        self._prose = prose
 
     def compose(self) -> ComposeResult:
         """Gutter and code, side by side."""
-        code = Code(self._rows, self._footer)
+        code = Code(self._rows, self._footer, self._prose)
         yield Gutter(code)
         yield code
 
@@ -46,9 +48,10 @@ class CodeView(Horizontal):
 class Code(Widget):
     """The code column.  It wraps by itself, so that the gutter can follow and a copy can leave the wraps out."""
 
-    def __init__(self, rows: list[Row], footer: str = "") -> None:
+    def __init__(self, rows: list[Row], footer: str = "", prose: bool = False) -> None:
         super().__init__(classes="code")
         self.rows = rows
+        self._cut = _at_words if prose else Content.fold
         self._footer = footer
         self._width = 0
         self._places: list[tuple[int, int]] = []  # of each screen line: row, first character
@@ -73,7 +76,7 @@ class Code(Widget):
         lines: list[Content] = []
         for index, row in enumerate(self.rows):
             start = 0
-            for piece in row.content.fold(width) if row.content.cell_length > width else [row.content]:
+            for piece in self._cut(row.content, width) if row.content.cell_length > width else [row.content]:
                 places.append((index, start))
                 start += len(piece)
                 lines.append(self._backed(row.kind, piece, width))
@@ -116,6 +119,14 @@ class Code(Widget):
             return len(self.rows) - 1, len(self.rows[-1].content)
         row, start = self._places[max(line, 0)]
         return row, min(start + max(column, 0), len(self.rows[row].content))
+
+
+def _at_words(line: Content, width: int) -> list[Content]:
+    """A line in pieces that fit, cut between words where that is possible; no character is left out."""
+    from textual._wrap import compute_wrap_offsets  # Content.wrap drops blanks, and copying counts characters
+
+    pieces = line.divide(compute_wrap_offsets(line.plain, width, 4))
+    return [piece.truncate(width) for piece in pieces] if pieces else [line]  # a blank may stand beyond the edge
 
 
 class Gutter(Static):

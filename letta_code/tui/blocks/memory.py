@@ -5,20 +5,22 @@ from __future__ import annotations
 from textual.widget import Widget
 
 from letta_code.core.display import DiffBlock, MemoryBlock
-from letta_code.tui.blocks import render
+from letta_code.tui.blocks import line, render
+from letta_code.tui.blocks.code import CodeView
+from letta_code.tui.blocks.diff import PREVIEW_ROWS, diff_rows
 
 
 @render.register
 def memory(block: MemoryBlock, full: bool) -> Widget:
-    """As a diff under the block's label."""
-    return render(
-        DiffBlock(
-            path=f"memory: {block.label}",
-            diff=block.diff,
-            status=block.status,
-            old_path=block.old_label,
-            added=block.added,
-            removed=block.removed,
-        ),
-        full,
-    )
+    """The changed lines of a block."""
+    return memory_diff(block, full=full)
+
+
+def memory_diff(block: MemoryBlock | DiffBlock, *, full: bool) -> Widget:
+    """As a diff of prose: wrapped between words; the first lines unless `full`."""
+    rows = diff_rows(block.diff)
+    if not rows:
+        return line({"deleted": "deleted", "renamed": "renamed"}.get(block.status, "no change of text"))
+    shown = rows if full or len(rows) <= PREVIEW_ROWS + 3 else rows[:PREVIEW_ROWS]
+    hidden = len(rows) - len(shown)
+    return CodeView(shown, prose=True, footer=f"… {hidden:,} more lines" if hidden else "")

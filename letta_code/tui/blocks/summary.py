@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from textual.content import Content
 
-from letta_code.core.display import DiffBlock, FileBlock, ImageBlock, MatchesBlock
+from letta_code.core.display import DiffBlock, FileBlock, ImageBlock, MatchesBlock, MemoryBlock
 from letta_code.tui.blocks.diff import counts
 
 
@@ -38,6 +38,14 @@ def _diff(block: DiffBlock) -> Content:
 def _image(block: ImageBlock) -> Content:
     size = f"{block.width} × {block.height}" if block.width else block.media_type
     return Content.styled(size, "$foreground 75%")
+
+
+@summary.register
+def _memory(block: MemoryBlock) -> Content:
+    parts = [counts(DiffBlock(path="", diff="", added=block.added, removed=block.removed))]
+    if block.limit:
+        parts.append(Content.styled(f"{block.chars:,}/{block.limit:,}", "$foreground 75%"))
+    return Content("  ").join([part for part in parts if part.plain])
 
 
 # Blocks whose summary is enough until the card is unfolded.

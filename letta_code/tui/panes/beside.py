@@ -1,10 +1,14 @@
-"""Beside: the place at the right of the transcript on wide screens; memory will stand above the changes."""
+"""Beside: the place at the right of the transcript on wide screens: memory, and below it the changes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.panes.memory import MemoryPane
 from letta_code.tui.view_state import ViewState
 
@@ -12,16 +16,22 @@ WIDE = 110  # columns from which on there is room
 
 
 class Beside(Vertical):
-    """Holds the panes; a pane is mounted when it is first wanted."""
+    """Holds the panes.  Memory is there from the start; the changes are mounted when they are first wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, core: CoreThread, open_memory: Callable[[], None]) -> None:
         super().__init__(id="beside")
-        self._wanted = False
-        self.display = False
+        self._changes = False
+        self._memory = True
+        self._pane = MemoryPane(core, open_memory)
+        self._state: ViewState | None = None
 
     def compose(self) -> ComposeResult:
-        """The memory pane's place."""
-        yield MemoryPane()
+        """The memory pane."""
+        yield self._pane
+
+    def on_mount(self) -> None:
+        """The place is there from the first frame on, so that nothing jumps when memory comes."""
+        self._place()
 
     @property
     def fits(self) -> bool:
@@ -29,13 +39,34 @@ class Beside(Vertical):
         return self.screen.size.width >= WIDE
 
     def toggle(self) -> None:
-        """Show it, or hide it."""
-        self._wanted = not self._wanted
+        """Show the changes, or hide them."""
+        self._changes = not self._changes
+
+    def toggle_memory(self) -> None:
+        """The same for memory."""
+        self._memory = not self._memory
+
+    def _place(self) -> None:
+        memory = self._memory and not self._pane.absent
+        self._pane.display = memory
+        self.set_class(self._changes, "with-changes")
+        self.display = self.fits and (self._changes or memory)
+
+    @on(MemoryPane.Found)
+    async def _found(self, event: MemoryPane.Found) -> None:
+        event.stop()
+        if self._state is not None:
+            await self.show(self._state)
 
     async def show(self, state: ViewState) -> None:
         """Draw the state, if it is to be seen."""
-        self.display = self._wanted and self.fits
-        if not self.display:
+        self._state = state
+        self._place()
+        if self.fits and self._memory:
+            self._pane.show(state)
+        else:
+            self._pane.rest()
+        if not (self.display and self._changes):
             return
         from letta_code.tui.panes.changes import ChangesPane  # mounted when it is first wanted
 

@@ -17,9 +17,13 @@ from textual.widgets import Static
 from letta_code.tui.cards import (
     AssistantCard,
     Card,
+    CompactedCard,
     EndCard,
+    EvictedCard,
+    MemoryCard,
     NoticeCard,
     ReasoningCard,
+    ReflectionCard,
     SayCard,
     ToolCard,
     UserCard,
@@ -103,7 +107,9 @@ class Transcript(VerticalScroll, can_focus=False):
                     del self._views[key]
                     await view.remove()
             elif view is None:
-                if key not in hidden:
+                if isinstance(card, EvictedCard):
+                    await self._insert(card, state)
+                elif key not in hidden:
                     new.append(card)
             else:
                 await self._show(view, card)
@@ -166,6 +172,18 @@ class Transcript(VerticalScroll, can_focus=False):
             if isinstance(card, AssistantCard) and not card.done:
                 await self._show(self._views[card.key], card)
 
+    async def _insert(self, card: EvictedCard, state: ViewState) -> None:
+        """Mount a card in its place among the others, or put it away where its neighbour is not mounted either."""
+        keys = list(state.cards)
+        following = keys[keys.index(card.key) + 1 :]
+        after = next((key for key in following if key in self._views or key in self._earlier), "")
+        if after in self._earlier:
+            self._earlier.insert(self._earlier.index(after), card.key)
+            return
+        below = self._views.get(after)
+        await self.mount(self._make(card), before=below)
+        self._views = {key: self._views[key] for key in keys if key in self._views}
+
     async def _show(self, view: Widget, card: Card) -> None:
         shown = view.show(card)  # type: ignore[attr-defined]  # every view made below has it
         if shown is not None:
@@ -186,6 +204,14 @@ class Transcript(VerticalScroll, can_focus=False):
                 return NoticeView(card)
             case EndCard():
                 return EndView(card)
+            case EvictedCard():
+                from letta_code.tui.widgets.memory_cards import EvictedView
+
+                return EvictedView(card)
+            case CompactedCard() | ReflectionCard() | MemoryCard():
+                from letta_code.tui.widgets.memory_cards import MemoryCardView
+
+                return MemoryCardView(card, self.full)
             case ToolCard():
                 # imported late, as below: the first frame has no cards
                 from letta_code.tui.widgets.tool_card import ToolView

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from textual import on
@@ -36,6 +36,9 @@ from letta_code.tui.widgets.queue import QueueView
 from letta_code.tui.widgets.status_bar import StatusBar, WorkingLine
 from letta_code.tui.widgets.welcome import Welcome
 
+if TYPE_CHECKING:
+    from letta_code.tui.widgets.memory_editor import Draft
+
 TYPING_PAUSE = 1.0  # seconds without a key before a card takes the prompt's place
 Clock: TypeAlias = Callable[[], float]
 STOPPING = "Stopping…"
@@ -64,7 +67,7 @@ class ChatScreen(Screen[None]):
         self._history = history
         self._state = ViewState(clock)
         self._transcript = Transcript()
-        self._beside = Beside()
+        self._beside = Beside(core, lambda: self.show("memory"))
         self._working = WorkingLine()
         self._queue = QueueView()
         self._completer = Completer(self.prompt.area, self.dispatch, core, ports, options.cwd)
@@ -75,6 +78,7 @@ class ChatScreen(Screen[None]):
         self._card_timer: Timer | None = None
         self._branch_for = ""
         self.mouse = options.settings.face.mouse
+        self.memory_drafts: dict[str, Draft] = {}  # texts of blocks that were not saved
 
     def compose(self) -> ComposeResult:
         """Transcript and dock, and the place beside them."""
@@ -176,6 +180,7 @@ class ChatScreen(Screen[None]):
         self._state.model, self._state.mode, self._state.cwd = status.model, status.mode, status.cwd
         self._state.conversation_id, self._state.title = status.conversation_id, status.title
         self._state.tokens, self._state.window, self._state.cost = status.context_tokens, status.window, status.cost
+        self._state.limit = status.compact_at
         self._replay_until = status.last_seq
         self._begun = False
         if not status.model:
@@ -382,6 +387,18 @@ class ChatScreen(Screen[None]):
             self.show("diff")
             return
         self._beside.toggle()
+        await self._beside.show(self._state)
+
+    def action_open_memory(self) -> None:
+        """The memory screen."""
+        self.show("memory")
+
+    async def action_memory(self) -> None:
+        """Show or hide memory beside the transcript; on a narrow screen it gets all of it."""
+        if not self._beside.fits:
+            self.show("memory")
+            return
+        self._beside.toggle_memory()
         await self._beside.show(self._state)
 
     async def on_resize(self) -> None:

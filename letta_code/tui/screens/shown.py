@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def show(chat: ChatScreen, name: str) -> None:
-    """Open a screen or card: help, diff, connect, models, resume, history, editor, mouse.
+    """Open a screen or card: help, diff, memory, connect, models, resume, history, editor, mouse.
 
     no-model is connect, shown by itself: nothing is connected to before the person says so.
     """
@@ -38,6 +38,8 @@ async def show(chat: ChatScreen, name: str) -> None:
             _edit(chat)
         case "mouse":
             _mouse(chat)
+        case "memory":
+            _memory(chat)
         case _:
             chat.state.notice("warning", f"This screen has no {name}.")
             chat.redraw()
@@ -57,6 +59,13 @@ def _diff(chat: ChatScreen) -> None:
 
     if chat.app.screen is chat:
         chat.app.push_screen(ReviewScreen(chat.state))
+
+
+def _memory(chat: ChatScreen) -> None:
+    from letta_code.tui.screens.memory import MemoryScreen
+
+    if chat.app.screen is chat:
+        chat.app.push_screen(MemoryScreen(chat, chat.memory_drafts))
 
 
 async def _connect(chat: ChatScreen, *, servers: bool = True) -> None:

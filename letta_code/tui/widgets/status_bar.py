@@ -16,7 +16,7 @@ MODE_STYLES = {
     "auto": "$text-warning",
     "full": "bold $text-error",
 }
-AMBER = 0.75  # of the window
+AMBER = 0.75  # of what may stand in the context
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_A_SECOND = 5
 
@@ -63,6 +63,10 @@ class StatusBar(Widget):
 def _context(state: ViewState) -> Content:
     if not state.tokens:
         return Content("")
+    if state.limit:  # where it is compacted, which is what a person feels; the window is only the model's
+        full = state.tokens >= state.limit * AMBER
+        text = f"{_short(state.tokens)}/{_short(state.limit).replace('.0k', 'k')}"
+        return Content.styled(text, "$text-warning" if full else "$foreground 75%")
     if not state.window:
         return Content.styled(f"{_short(state.tokens)} tokens", "$foreground 75%")
     share = state.tokens / state.window
@@ -155,7 +159,9 @@ def doing(state: ViewState, now: float) -> tuple[str, str]:
     if waiting is not None and waiting.phase == "storage":
         return f"{clean_line(waiting.reason)}: try {waiting.attempt}, until there is room", "$text-error"
     if waiting is not None:
-        word = {"loading": "loading the model"}.get(waiting.phase, "waiting for the model")
+        word = {"loading": "loading the model", "compacting": "making room in the context"}.get(
+            waiting.phase, "waiting for the model"
+        )
         passed = now - state.waiting_since
         return (f"{word} for {seconds_text(int(passed))}" if passed >= 3 else word), "$foreground"
     return "working", "$foreground"

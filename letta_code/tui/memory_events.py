@@ -1,0 +1,81 @@
+"""Memory events: what compaction, reflection and edits of memory mean for the screen's state (no textual here)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from letta_code.core import events as ev
+from letta_code.core.display import MemoryBlock
+from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, NoticeCard, ReflectionCard
+
+if TYPE_CHECKING:
+    from letta_code.tui.view_state import ViewState
+
+_COMPACTING = "compacting"
+_MAKING_ROOM = "Making room in the context: its oldest messages are being summarised."
+
+
+def note(state: ViewState, event: ev.Event) -> None:
+    """Take a durable event that may have to do with memory."""
+    _place(state, event)
+    match event:
+        case ev.ContextCompacted():
+            _compacted(state, event)
+        case ev.ReflectionDone():
+            state.add(ReflectionCard(key=event.reflection_id, event=event))
+            if event.status == "waiting":
+                state.proposals[event.reflection_id] = event
+            state.memory_mark += 1
+        case ev.ReflectionDecided(reflection_id=reflection_id, verdict=verdict):
+            card = state.cards.get(reflection_id)
+            if isinstance(card, ReflectionCard):
+                card.verdict = verdict
+                state.touch(reflection_id)
+            state.proposals.pop(reflection_id, None)
+            state.memory_mark += 1
+        case ev.ReminderAdded(kind="memory"):
+            state.add(MemoryCard(key=event.message_id, text=event.text, here=state.conversation_id))
+            state.memory_mark += 1
+        case ev.ToolResult(blocks=blocks) if any(isinstance(block, MemoryBlock) for block in blocks):
+            state.memory_mark += 1
+        case ev.TodoChanged():
+            state.memory_mark += 1
+        case ev.RunFinished():
+            state.remove(_COMPACTING)
+        case _:
+            pass
+
+
+def note_wait(state: ViewState, event: ev.Waiting) -> None:
+    """A card while the context is being compacted; it goes when something else is waited for."""
+    if event.phase != "compacting":
+        state.remove(_COMPACTING)
+    elif _COMPACTING not in state.cards:
+        state.add(NoticeCard(key=_COMPACTING, level="info", text=_MAKING_ROOM, hint="Memory blocks stay as they are."))
+
+
+def _place(state: ViewState, event: ev.Event) -> None:
+    """Remember which event a message's cards belong to, so that a compaction finds where the context begins."""
+    match event:
+        case ev.UserMessage(message_id=key, seq=seq):
+            state.places.setdefault(key, seq)
+        case ev.AssistantMessage(message_id=key, seq=seq, tool_calls=calls):
+            for name in (f"thought-{key}", key, *(call.id for call in calls)):
+                state.places.setdefault(name, seq)
+        case _:
+            pass
+
+
+def _compacted(state: ViewState, event: ev.ContextCompacted) -> None:
+    state.remove(_COMPACTING)
+    state.waiting = None
+    state.tokens = event.tokens_after or state.tokens
+    for key in [key for key, card in state.cards.items() if isinstance(card, EvictedCard)]:
+        state.remove(key)  # all above the new line has left, too
+    first = next((k for k in state.cards if state.places.get(k, 0) >= event.first_kept_seq > 0), "")
+    line = EvictedCard(key=f"evicted-{event.seq}")
+    if first:
+        state.add_before(first, line)
+    else:
+        state.add(line)
+    state.add(CompactedCard(key=event.message_id or f"compacted-{event.seq}", event=event))

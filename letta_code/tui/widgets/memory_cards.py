@@ -1,0 +1,157 @@
+"""Memory cards: what became of the context and of memory, one line each that unfolds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.events import Click, Key
+from textual.widget import Widget
+from textual.widgets import Static
+
+from letta_code.commands.wording import compacted, reflected
+from letta_code.core.display import MemoryBlock
+from letta_code.tui.blocks import draw
+from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, ReflectionCard
+from letta_code.tui.clean import clean, clean_line
+from letta_code.tui.memory_words import placed
+from letta_code.tui.widgets.markdown_cards import SafeMarkdown
+from letta_code.tui.widgets.tool_card import Folded
+
+QUIET = "$foreground 75%"
+_LABEL = re.compile(r'label="([^"]*)"')
+FoldingCard = CompactedCard | ReflectionCard | MemoryCard
+
+
+class MemoryCardView(Vertical, can_focus=True):
+    """Draws such a card; Enter or a click unfolds what there is to read."""
+
+    def __init__(self, card: FoldingCard, full: bool = False) -> None:
+        super().__init__(classes="card tool memory-card")
+        self.full = full
+        self._card = card
+        self._title = Static(self._head(), markup=False, classes="memory-card-title")
+
+    def compose(self) -> ComposeResult:
+        """The line, and below it what there is to read."""
+        yield self._title
+        if self.full:
+            yield from body(self._card)
+
+    def show(self, card: FoldingCard) -> None:
+        """Draw the card's new state."""
+        self._card = card
+        self._redraw()
+
+    def fold(self, full: bool | None = None) -> None:
+        """Unfold or fold; the other way round without a wish."""
+        self.full = (not self.full) if full is None else full
+        self._redraw()
+        if full is None:
+            self.post_message(Folded(self))
+
+    def on_click(self, event: Click) -> None:
+        """A click on the line folds."""
+        if event.widget is self._title and not self.screen.selections:
+            event.stop()
+            self.fold()
+
+    def on_key(self, event: Key) -> None:
+        """Enter and space fold."""
+        if event.key in ("enter", "space"):
+            event.stop()
+            self.fold()
+
+    def _redraw(self) -> None:
+        self._title.update(self._head())
+        with self.app.batch_update():
+            for child in list(self.children)[1:]:
+                child.remove()
+            if self.full:
+                self.mount(*body(self._card))
+
+    def _head(self) -> Content:
+        line = head(self._card)
+        return line if self.full else Content.assemble(line, ("  ▸", "$foreground 45%"))
+
+
+def head(card: FoldingCard) -> Content:
+    """The card in one line."""
+    match card:
+        case CompactedCard(event=event):
+            note = f"  {clean_line(event.note)}" if event.note else ""
+            tone = "$text-accent" if event.method == "summary" else "$text-warning"
+            return Content.assemble(("⇣ ", tone), compacted(event), (note, QUIET))
+        case ReflectionCard(event=event, verdict=verdict):
+            tone = {"failed": "$text-error", "waiting": "$text-warning"}.get(verdict or event.status, "$text-accent")
+            hint = "  F2 shows and decides it" if event.status == "waiting" and not verdict else ""
+            return Content.assemble(("◆ ", tone), clean_line(reflected(event, verdict)), (hint, QUIET))
+        case MemoryCard(text=text, here=here):
+            return Content.assemble(
+                ("◆ ", "$text-accent"), ("The agent was told: ", QUIET), clean_line(told(text, here))
+            )
+
+
+def told(text: str, here: str) -> str:
+    """What a reminder about memory says, without the values."""
+    found: list[str] = []
+    lines = iter(text.split("\n")[1:])
+    for line in lines:
+        if line.startswith("<block "):  # what stands in a block says nothing about the edit
+            _skip_block(lines)
+        elif line.startswith("A block came"):
+            label = _LABEL.search(next(lines, ""))
+            found.append(f"`{label[1] if label else '?'}` is new{line.removeprefix('A block came').rstrip(':')}")
+            _skip_block(lines)
+        elif line.startswith("`"):
+            found.append(line.removesuffix(":").partition(", and is now")[0].rstrip("."))
+    said = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+    return placed(said, here) or "memory changed"
+
+
+def _skip_block(lines: Iterator[str]) -> None:
+    for line in lines:
+        if line == "</block>":
+            return
+
+
+def body(card: FoldingCard) -> list[Widget]:
+    """What stands below it when it is unfolded."""
+    match card:
+        case CompactedCard(event=event):
+            parts: list[Widget] = [SafeMarkdown(clean(event.summary))] if event.summary else []
+            parts += _listed("Kept word for word", event.kept)
+            return parts + _listed("Put back, because the summary had lost it", event.put_back)
+        case ReflectionCard(event=event):
+            why = [Static(clean(event.why), markup=False, classes="text")] if event.why else []
+            blocks: list[Widget] = []
+            for block in event.blocks:
+                if isinstance(block, MemoryBlock):
+                    blocks.append(Static(Content.styled(clean_line(block.label), "bold"), markup=False, classes="text"))
+                blocks.append(draw(block, full=True))
+            return [*why, *blocks]
+        case MemoryCard(text=text):
+            return [Static(Content.styled(clean(text), QUIET), markup=False, classes="text")]
+
+
+def _listed(title: str, items: tuple[str, ...]) -> list[Widget]:
+    if not items:
+        return []
+    lines = [Content.styled(title, "bold"), *(Content.assemble(("· ", QUIET), clean_line(item)) for item in items)]
+    return [Static(Content("\n").join(lines), markup=False, classes="text")]
+
+
+class EvictedView(Static):
+    """The line below what the model does not see any more."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, card: EvictedCard) -> None:
+        text = "▲ above: no longer in the model's context, still searchable"
+        super().__init__(Content.styled(text, "$foreground 60%"), markup=False, classes="card evicted")
+
+    def show(self, card: EvictedCard) -> None:
+        """It does not change."""
