@@ -315,7 +315,7 @@ class Run:
         """
         session = self.session
         changed = self._reminders() if self._told_mode != session.mode else []
-        coming = (*changed, *await self._memory_news(), *session.queued())
+        coming = (*changed, *await self.memory_news(), *session.queued())
         filled = session.context.tokens()[0] + sum(session.context.size_of(event) for event in coming)
         if filled < session.limits.of(self.info) * PRESSURE_SHARE and not session.wished:
             return coming
@@ -332,7 +332,7 @@ class Run:
         made = await Compaction(session, self._opened(), self._made_head()).make(OVERFLOW)
         return made is not None
 
-    async def _memory_news(self) -> tuple[ev.KnownEvent, ...]:
+    async def memory_news(self) -> tuple[ev.KnownEvent, ...]:
         """What others changed in memory since the model was last shown or told of it."""
         desk = self.session.desk
         if desk is None:

@@ -11,7 +11,7 @@ from letta_code import __version__
 from letta_code.agent.compacting.limits import Limits
 from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.head import Head, Toolset
-from letta_code.agent.history import History
+from letta_code.agent.history import MEMORY, History
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
@@ -177,7 +177,10 @@ class Session:
         messages = (*self.queued(), *messages)
         if self.desk is not None and messages and not self.options.interactive:
             self.desk.take_task(text_of(messages[-1].content))
-        await self.commit(*self._first_events(messages), *run.opening(), *messages, *run.started())
+        opening = run.opening()
+        if self.history.facts.get(MEMORY) and not any(isinstance(event, ev.ContextPinned) for event in opening):
+            opening = (*opening, *await run.memory_news())  # what the message may be about comes before it
+        await self.commit(*self._first_events(messages), *opening, *messages, *run.started())
         if not self._model_name:
             raise ConfigError(
                 "No model is configured.", hint="Run `letta-code configure`, or give one with --model provider/name."
