@@ -63,7 +63,7 @@ class Compaction:
         session, history = self._session, self._history
         before, _ = session.context.tokens()
         head, sizes = session.context.own_count()
-        scale = before / max(head + sum(sizes), 1)  # the provider's count against ours
+        scale = before / (head + sum(sizes)) if before else 1.0  # the provider's count against ours
         limit = session.limits.of(self._model.info)
         weights = Weights(head=head, messages=tuple(sizes), limit=int(limit / scale))
         cut = find_cut(history, weights, reason, added=int(added / scale))

@@ -17,7 +17,7 @@ _NUMBER = r"([0-9][0-9,_]{2,})"
 _WORDINGS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"> *{_NUMBER} +maximum",
+        rf"> *{_NUMBER}\b",
         rf"maximum (?:context|prompt|input) (?:length|size) (?:is|of)? *{_NUMBER}",
         rf"(?:context size|context length|context window|n_ctx)\D{{0,20}}{_NUMBER}",
         rf"(?:maximum|limit|at most|up to|max_seq_len)\D{{0,30}}{_NUMBER}",

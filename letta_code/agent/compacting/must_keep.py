@@ -164,9 +164,10 @@ def choose(found: Sequence[Item], count: Callable[[str], int], budget: int) -> K
         for item in of_kind[: -_MOST[kind] - 1 : -1] if kind != TODO else of_kind[: _MOST[TODO]]:
             text = shortened(item.text, min(_LONGEST[kind], budget * 2))  # half of it, at about 4 characters a token
             cost = count(text) + 6  # the mark and the number before it
-            if cost <= room:
-                chosen.append(Item(kind=kind, text=text, seq=item.seq))
-                room -= cost
+            if cost > room:
+                break
+            chosen.append(Item(kind=kind, text=text, seq=item.seq))
+            room -= cost
     return Kept(items=_sorted(chosen), left_out=len(newest) - len(chosen))
 
 

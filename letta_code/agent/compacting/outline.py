@@ -8,6 +8,8 @@ from letta_code.agent.transcript import Entry, shortened
 from letta_code.core.messages import Value
 
 _PERSON, _FIRST_LINE, _CALL = 400, 200, 120  # characters of an entry
+_TITLE = "# What was said and done"
+_MORE = "({} lines more, not shown)"
 _OLD_SHARE = 3  # a third of the room may be what stood there before
 _PERSON_SHARE = 0.6  # of the rest may be the person's words
 
@@ -27,6 +29,7 @@ def outline(entries: Sequence[Entry], before: str, count: Callable[[str], int], 
         old = _fitted(before, count, budget // _OLD_SHARE)
         parts.append(f"# What was kept of before that\n{old}")
         budget -= count(parts[0])
+    budget -= count(_TITLE) + count(_MORE.format(len(entries))) + 2
     lines = [_line(entry, order, count) for order, entry in enumerate(entries)]
     persons = _newest([line for line in lines if line.person], int(budget * _PERSON_SHARE))
     left = budget - sum(line.cost for line in persons)
@@ -34,8 +37,8 @@ def outline(entries: Sequence[Entry], before: str, count: Callable[[str], int], 
     shown = sorted([*persons, *others], key=lambda line: line.order)
     if shown:
         dropped = len(lines) - len(shown)
-        more = [f"({dropped} lines more, not shown)"] if dropped else []
-        parts.append("\n".join(["# What was said and done", *more, *(line.text for line in shown)]))
+        more = [_MORE.format(dropped)] if dropped else []
+        parts.append("\n".join([_TITLE, *more, *(line.text for line in shown)]))
     return "\n\n".join(parts)
 
 
