@@ -293,6 +293,9 @@ class Calls:
 
     def _unknown(self, name: str) -> str:
         names = list(self.toolset.sent)
+        instead = next((t.stands_for[name] for t in self.toolset.sent.values() if name in t.stands_for), "")
+        if instead:
+            return f"There is no tool {name!r} here: use {instead}."
         near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
         guess = next((n for n in names if near and n.lower() == near[0]), "")
         hint = f" Did you mean {guess}?" if guess else ""

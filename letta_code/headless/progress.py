@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from letta_code.core.display import NoteBlock
 from letta_code.core.events import Event, LiveEvent, Notice, ToolResult, ToolStarted, Waiting
 from letta_code.core.messages import text_of
 from letta_code.headless.result import Denial, Failure
@@ -31,8 +32,8 @@ class Progress:
         match event:
             case ToolStarted(title=title, name=name):
                 self._say(f"* {one_line(title or name)}")
-            case ToolResult(status="error" | "interrupted" | "unknown"):
-                self._say(f"  {event.status}: {one_line(text_of(event.content))}")
+            case ToolResult():
+                self._result(event)
             case Waiting(phase="retry") if event.attempt != self._attempt:
                 self._attempt = event.attempt
                 self._say(f"  waiting {event.seconds:.0f} s, then try {event.attempt}: {one_line(event.reason)}")
@@ -47,6 +48,14 @@ class Progress:
                 self.notice(event)
             case _:
                 pass
+
+    def _result(self, event: ToolResult) -> None:
+        """A call that went wrong, and what a tool warns the person of (a memory edit that nobody was asked about)."""
+        if event.status in ("error", "interrupted", "unknown"):
+            self._say(f"  {event.status}: {one_line(text_of(event.content))}")
+        for block in event.blocks:
+            if isinstance(block, NoteBlock) and block.level != "info":
+                self._say(f"  {block.level}: {one_line(block.text, 400)}")
 
     def _silent(self, phase: str, seconds: float) -> None:
         """A server that says nothing: a line every ten seconds."""

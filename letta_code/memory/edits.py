@@ -231,6 +231,8 @@ def _hunk_applied(hunk: Hunk, value: str, block: Block, number: int) -> str:
 
 def _not_found(what: str, old: str, block: Block) -> str:
     text = f"{what} does not stand in `{block.label}`. Nothing was changed."
+    if not block.value:
+        return f"{text} `{block.label}` is empty: add lines with insert."
     without = _NUMBERED.sub("", old)
     if without != old and without.strip() and without in block.value:
         return f"{text} It begins with line numbers, which are not part of the value: leave them out."

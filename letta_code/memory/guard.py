@@ -9,6 +9,7 @@ from letta_code.memory.block import TODO, Block, BlockError
 from letta_code.memory.edits import shown
 from letta_code.memory.provenance import Provenance
 
+OWN_LINES = "of your own lines"  # as the person is asked about them
 SHRINK = 0.7  # a block that keeps less than this part of its characters …
 SHRINK_FROM = 100  # … and had at least so many is being emptied rather than corrected
 _ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
@@ -53,7 +54,7 @@ def risks(before: Block | None, after: Block | None, by: Provenance, persons_lin
         old, new = before.chars, after.chars if after else 0
         if persons_lines and (lost := _lost(before, after, persons_lines)):
             quoted = "; ".join(f"“{line[:80]}”" for line in lost[:3]) + ("; …" if len(lost) > 3 else "")
-            found.append(f"it removes {len(lost)} of your own lines from `{before.label}`: {quoted}")
+            found.append(f"it removes {len(lost)} {OWN_LINES} from `{before.label}`: {quoted}")
         if after is None and before.value:
             found.append(f"it deletes `{before.label}` with its {old} characters")
         elif old >= SHRINK_FROM and new < old * SHRINK:

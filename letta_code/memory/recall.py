@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from letta_code.core.events import AssistantMessage, Event, ToolResult, UserMessage
 from letta_code.core.messages import Value, text_of
 from letta_code.memory.block import BlockError
@@ -18,7 +20,17 @@ _LONGEST = 1_000_000  # characters of a message that are searched
 _LONGEST_RESULT = 16_000  # the same of a tool's result: its beginning and its end
 _SHOWN = 400  # characters of a message that was found without words
 # Their results only repeat what stands elsewhere.
-_ECHOES = frozenset({"conversation_search", "archival_memory_search", "memory"})
+_ECHOES = frozenset(
+    {
+        "conversation_search",
+        "archival_memory_insert",
+        "archival_memory_search",
+        "memory",
+        "memory_apply_patch",
+        "memory_rethink",
+        "Todo",
+    }
+)
 
 
 class Found(Value):
@@ -102,6 +114,17 @@ class Recall:
         limit = max(1, min(limit, MOST_RESULTS))
         left = self.catch_up(BUDGET)
         return Recalled(found=tuple(self._found(query, window, limit)), left=left)
+
+    def wider(self, found: Found, characters: int) -> Found:
+        """A find with about so much of its message around what was found; as it is where that is no more."""
+        if "…" not in found.text or len(found.text) >= characters:
+            return found
+        whole = self._index.text_of(found.conversation_id, found.seq)
+        piece = next((part.strip() for part in found.text.split("…") if part.strip()), "")
+        at = max(whole.find(piece) - characters // 4, 0) if len(whole) > characters else 0
+        text = whole[at : at + characters]
+        end = " …" if at + characters < len(whole) else ""
+        return replace(found, text=f"{'… ' if at else ''}{text}{end}") if text else found
 
     def _found(self, query: str, window: Window, limit: int) -> list[Found]:
         query = searchable(query)

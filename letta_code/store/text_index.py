@@ -257,6 +257,13 @@ class TextIndex:
         )
         return self._distinct(sql, values, limit)
 
+    def text_of(self, conversation_id: str, seq: int) -> str:
+        """The whole text of a message that is indexed; "" of any other."""
+        sql = "SELECT text FROM messages WHERE conversation_id = ? AND seq = ?"
+        with self._open() as database:
+            rows = database.query(sql, [conversation_id, seq])
+        return str(rows[0][0]) if rows else ""
+
     def _distinct(self, sql: str, values: Sequence[SqlValue], limit: int) -> list[MessageHit]:
         asked = limit * 2
         with self._open() as database:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from letta_code.memory.desk import Desk
 
 A = TypeVar("A", bound=msgspec.Struct)
+
+_NO_CHOICE = re.compile(r"^Invalid enum value .* at `\$([^`]*)`$", re.DOTALL)
 
 
 class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,7 +164,8 @@ class Tool(Generic[A]):
 
     `name` is what the model calls; `args` the argument struct; `reads_only` lets calls run together; `deferred` tools
     are not sent until `tool_search` finds them, `deferred_only` is sent only where there are such; `lean` tools are
-    those that small local models get.  The text for the model is `<module>.md` beside the module.
+    those that small local models get; `stands_for` says what to call instead of a tool that models know from elsewhere.
+    The text for the model is `<module>.md` beside the module.
     """
 
     name: ClassVar[str]
@@ -171,6 +175,7 @@ class Tool(Generic[A]):
     deferred_only: ClassVar[bool] = False
     lean: ClassVar[bool] = False
     order: ClassVar[int] = 100  # place in the list sent to the model
+    stands_for: ClassVar[Mapping[str, str]] = {}
 
     registry: ClassVar[dict[str, type[Tool[Any]]]] = {}
 
@@ -233,7 +238,9 @@ def parse_arguments(kind: type[A], arguments: str) -> A:
     try:
         return msgspec.json.decode(arguments.encode("utf-8", "surrogatepass"), type=kind)
     except msgspec.ValidationError as error:
-        raise ToolError(f"Invalid arguments: {_short(str(error))}. {_fields(kind)}") from error
+        raise ToolError(
+            f"Invalid arguments: {_short(str(error))}. {_choices(kind, str(error)) or _fields(kind)}"
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ToolError(
             f"The arguments are not valid JSON ({_short(str(error))}); nothing was run. "
@@ -245,6 +252,15 @@ def parse_arguments(kind: type[A], arguments: str) -> A:
 
 def _short(text: str, limit: int = 140) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _choices(kind: type[msgspec.Struct], error: str) -> str:
+    """What may stand where a word was none of the choices; "" for other errors."""
+    place = _NO_CHOICE.search(error)
+    schema: Any = msgspec.json.decode(parameters_of(kind)) if place else {}
+    for name in re.findall(r"\[|[A-Za-z_]\w*", place[1]) if place else ():
+        schema = schema["items"] if name == "[" else schema.get("properties", {}).get(name, {})
+    return _short(f"`${place[1]}` takes: {', '.join(schema['enum'])}.") if place and "enum" in schema else ""
 
 
 def _fields(kind: type[msgspec.Struct]) -> str:

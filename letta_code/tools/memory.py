@@ -78,6 +78,13 @@ class Memory(MemoryEditor[MemoryArgs]):
         "line": "insert_line",
     }
 
+    stands_for: ClassVar[Mapping[str, str]] = {
+        "memory_insert": "memory with command insert, label, insert_text and insert_line",
+        "memory_replace": "memory with command str_replace, label, old_string and new_string",
+        "core_memory_append": "memory with command insert, label and insert_text",
+        "core_memory_replace": "memory with command str_replace, label, old_string and new_string",
+    }
+
     def title(self, args: MemoryArgs) -> str:
         """Such as `Memory: str_replace human`."""
         if args.command == "view":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what only a write needs is loaded then: the tools themselve
 A = TypeVar("A", bound=msgspec.Struct)
 
 UNDO = "`letta-code memory undo` takes it back."
+BY_THE_PERSON = "lines that the person wrote"  # how the model is told of what the person reads as their own lines
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 
 
@@ -41,10 +42,18 @@ class MemoryTool(Tool[A]):
             return super().parse(arguments)
         except ToolError as error:
             unknown = _UNKNOWN.search(str(error))
-            right = self.meant.get(unknown[1], "") if unknown else ""
-            if not unknown or not right:
+            wrong = self._misnamed(arguments) if unknown else {}
+            if not unknown or unknown[1] not in wrong:
                 raise
-            raise ToolError(str(error).replace(unknown[0], f"`{unknown[1]}` is called `{right}` here")) from error
+            names = ", ".join(f"`{name}` is called `{right}`" for name, right in list(wrong.items())[:3])
+            raise ToolError(str(error).replace(unknown[0], f"{names} here")) from error
+
+    def _misnamed(self, arguments: str) -> dict[str, str]:
+        try:
+            given = msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
+        except (ValueError, RecursionError):  # the unknown name was met before what is no JSON
+            return {}
+        return {name: self.meant[name] for name in given if name in self.meant}
 
 
 class MemoryEditor(MemoryTool[A]):
@@ -129,12 +138,15 @@ def local_time(at: str) -> str:
 
 def _told(written: Written, *, confirmed: bool) -> ToolResult:
     from letta_code.memory.desk import blocks_of
+    from letta_code.memory.guard import OWN_LINES
 
     notes = [NoteBlock(text=text) for text in written.notices]
     text = written.text
     if written.risks and not confirmed:
         notes.append(NoteBlock(level="warning", text=f"{_sentence('; '.join(written.risks))} {UNDO}"))
-        text += " Nobody was asked, though a person's lines or much of a block went: put back what was not meant to go."
+        lost = [why.replace(OWN_LINES, BY_THE_PERSON) for why in written.risks if OWN_LINES in why]
+        if lost:
+            text += f" Nobody was asked: {'; '.join(lost)}. Put back what was not meant to go."
     if written.conflict:
         notes.append(
             NoteBlock(level="warning", text=f"Two edits of the same lines; one is kept in {written.conflict}.")

@@ -297,3 +297,13 @@ async def test_what_was_said_in_one_conversation_is_found_in_another(stage: Stag
     assert "in your context" in results[0]
     assert results[1].startswith("Kept as ")
     assert "Banana listens on 8473." in results[2]
+
+
+async def test_a_tool_that_models_know_from_letta_is_told_its_name_here(stage: Stage) -> None:
+    with stage:
+        session = await stage.open()
+        call = use("memory_replace", label="human", old_string="a", new_string="b")
+        events = await stage.run(session, "go", Reply(tools=(call,)), Reply(text="So."))
+        await session.close()
+    (result,) = of(events, ev.ToolResult)
+    assert text_of(result.content).startswith("There is no tool 'memory_replace' here: use memory with command str_rep")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from letta_code.core.events import Waiting
+from letta_code.core.display import MemoryBlock, NoteBlock
+from letta_code.core.events import Event, LiveEvent, ToolResult, Waiting
 from letta_code.headless.progress import Progress
 
 
-def told(*events: Waiting, quiet: bool = False) -> list[str]:
+def told(*events: Event | LiveEvent, quiet: bool = False) -> list[str]:
     lines: list[str] = []
     progress = Progress(lines.append, quiet=quiet)
     for event in events:
@@ -20,3 +21,14 @@ def test_a_silent_server_is_named_every_ten_seconds_of_each_call() -> None:
     assert told(*call, *call) == said + said
     assert told(*call, quiet=True) == []
     assert told(Waiting(phase="loading", seconds=31.0)) == ["  waiting for the model to be loaded, 31 s so far"]
+
+
+def test_what_a_tool_warns_of_is_said() -> None:
+    blocks = (
+        MemoryBlock(label="human"),
+        NoteBlock(text="an aside"),
+        NoteBlock(text="It was not asked.", level="warning"),
+    )
+    result = ToolResult(message_id="m", call_id="c", name="memory", status="ok", content=(), blocks=blocks)
+    assert told(result) == ["  warning: It was not asked."]
+    assert told(result, quiet=True) == []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from letta_code.core.display import MemoryBlock, NoteBlock
 from letta_code.core.errors import ToolError
+from letta_code.core.messages import text_of
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.desk import Desk
 from letta_code.memory.edits import Append, Create, Delete, Insert, Rethink, SetLimit, SetReadOnly
@@ -107,11 +108,13 @@ async def test_a_change_is_shown_to_the_person(ctx: FakeContext):
         ({"command": "insert", "label": "human", "new_string": "x"}, "insert needs insert_text; insert does not take"),
         ({"command": "insert", "label": "human", "insert_text": "x", "value": "y"}, "insert does not take value"),
         ({"command": "str_replace", "label": "human", "new_string": "x"}, "str_replace needs old_string"),
-        ({"command": "str_replace", "label": "human", "old_string": "x"}, "`human` is empty"),
+        ({"command": "str_replace", "label": "human", "old_string": "x"}, "`human` is empty: add lines with insert"),
         ({"command": "rename", "label": "human"}, "rename needs new_label"),
         ({"command": "view", "label": "humans"}, r"no block `humans`. Did you mean `human`\?"),
         ({"command": "append", "label": "human"}, "Invalid enum value 'append'"),
         ({"command": "create", "label": "x", "file_text": "y"}, "`file_text` is called `value` here"),
+        ({"path": "human", "text": "x"}, "`path` is called `label`, `text` is called `insert_text` here. Required"),
+        ({"command": "append"}, r"`\$.command` takes: create, delete, describe, insert, rename, str_replace, view"),
         ({"command": "view", "path": "human"}, "`path` is called `label` here. Required: command; optional: label"),
         ({"command": "view", "colour": "red"}, "unknown field `colour`. Required: command"),
         ({"command": "create", "label": "x", "limit": 900_000}, "limit must be from 1 to"),
@@ -201,7 +204,7 @@ async def test_alone_it_is_written_and_the_person_can_undo_it(ctx: FakeContext, 
     assert note.level == "warning"
     assert "it removes 2 of your own lines from `human`" in note.text
     assert "letta-code memory undo" in note.text
-    assert "put back what was not meant to go" in result.content[0].text
+    assert "it removes 2 lines that the person wrote from `human`" in text_of(result.content)
     assert value(blocks, "human") == "I like coffee."
 
 

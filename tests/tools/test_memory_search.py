@@ -109,6 +109,8 @@ async def test_nothing_found_says_what_to_try(ctx: FakeContext):
         (TALKS, {"query": "x", "roles": ["system"]}, "Invalid enum value 'system'"),
         (TALKS, {"query": "x", "start_datetime": "2026-01-01"}, "`start_datetime` is called `start_date` here"),
         (TALKS, {"query": "x", "limit": 0}, "Expected `int` >= 1"),
+        (TALKS, {"query": "x", "conversations": ["current"]}, r"'current' is no conversation: .* or 'this'"),
+        (TALKS, {"query": "x", "roles": ["all"]}, r"`\$.roles\[0\]` takes: assistant, tool, user"),
     ],
 )
 async def test_what_is_refused(ctx: FakeContext, tool: object, arguments: dict[str, object], words: str):
@@ -133,6 +135,7 @@ async def test_what_was_said_elsewhere_is_found_with_its_place(ctx: FakeContext,
 async def test_the_question_itself_is_not_its_answer(ctx: FakeContext, store: Store, agent: str):
     await talk(store, agent, "conv-old", user("The port is 8473."))
     await talk(store, agent, HERE, user("What was the port?"), assistant("I look for the port."))
+    assert (await ctx.text(TALKS, query="looking for")).startswith("Nothing found elsewhere. Try other")
     lines = (await ctx.text(TALKS, query="port", limit=1)).split("\n")
     assert [re.findall(r"· (\S+#\d+)", line) for line in lines[1:-1]] == [["conv-old#2"]]
     assert lines[-1] == "2 more in this conversation, in your context."
@@ -183,3 +186,27 @@ async def test_what_is_not_indexed_yet_is_said(
     monkeypatch.setattr("letta_code.memory.recall.BUDGET", -1.0)  # no time for indexing
     said = await ctx.text(TALKS, query="apple")
     assert said.endswith("2 events are not indexed yet and were not searched: search again for those.")
+
+
+async def test_few_results_show_more_of_each(ctx: FakeContext, store: Store, agent: str):
+    before, after = "intro " * 1000, " outro" * 1000
+    await talk(store, agent, "conv-old", user(f"{before}the banana plan: step one{after}"), user("banana " * 300))
+    short = await ctx.text(TALKS, query='"banana plan"')
+    assert len(short) > 4000
+    assert "the banana plan: step one" in short
+    many = await ctx.text(TALKS, query="banana")
+    assert many.startswith("2 found, best first; a smaller limit shows more of each;")
+    assert "the banana plan: step one" in many
+    assert len(many) < 6500
+
+
+async def test_what_memory_tools_said_is_not_found_again(ctx: FakeContext, store: Store, agent: str):
+    echo = ToolResult(
+        message_id=new_id("msg"),
+        call_id="c",
+        name="archival_memory_insert",
+        status="ok",
+        content=(TextPart(text="apple kept"),),
+    )
+    await talk(store, agent, "conv-old", echo, user("apple"))
+    assert re.findall(r"conv-old#(\d)", await ctx.text(TALKS, query="apple")) == ["3"]

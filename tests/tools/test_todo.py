@@ -55,7 +55,10 @@ async def test_an_empty_list_clears_it(ctx: FakeContext):
         ([item("a"), item("  ")], "Item 2 has no text"),
         ([item("x" * 501)], "longer than 500"),
         ([item("a")] * 51, "length <= 50"),
-        ([item("a", "completed")], r"Invalid enum value 'completed' - at `\$.items\[0\].status`"),
+        (
+            [item("a", "completed")],
+            r"Invalid enum value 'completed' - at `\$.items\[0\].status`\. .* takes: done, in_progress",
+        ),
         ([{"text": "a"}], "missing required field `status`"),
     ],
 )
