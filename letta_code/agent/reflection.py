@@ -169,9 +169,8 @@ class Reflection:
             thinking = self._thinking(model, desk, history.last_seq)
             thought = await self._think(thinking, desk, events, wish.focus)
         except LettaError as error:
-            last = len(failed) + 1 >= MOST_FAILURES
-            done = _replaced(_spent(done, thinking, began), error=f"{error} {error.hint}".strip())
-            await session.commit(done, _failure(error, last=last))
+            notice = _failure(error, last=len(failed) + 1 >= MOST_FAILURES)
+            await session.commit(_replaced(_spent(done, thinking, began), error=_told(error, notice)), notice)
             return
         finally:
             if model is not None and (self._other_model or not model.info.loopback):
@@ -225,7 +224,8 @@ class Reflection:
         try:
             settled = await asyncio.to_thread(settle, desk.blocks, proposal)
         except LettaError as error:  # memory cannot be written, or somebody changed just these lines
-            await self._session.commit(_replaced(done, error=str(error)), _failure(error, last=False))
+            notice = _failure(error, last=False)
+            await self._session.commit(_replaced(done, error=_told(error, notice)), notice)
             return
         done = _replaced(
             done,
@@ -237,8 +237,8 @@ class Reflection:
             blocks=settled.blocks,
             commit=settled.commit,
         )
-        notice = ev.Notice(level="info", text=told(settled, proposal) + left, code="reflection")
-        await self._session.commit(done, notice)
+        text, hint = told(settled, proposal)
+        await self._session.commit(done, ev.Notice(level="info", text=text + left, hint=hint, code="reflection"))
 
     def _proposal(self, reflection_id: str, thought: Thought, desk: Desk) -> Proposal:
         from letta_code.memory.proposals import Proposal
@@ -270,7 +270,7 @@ class Reflection:
         if approved:
             proposal, settled = await asyncio.to_thread(proposing.approve, blocks, wanted)
             event = ev.ReflectionDecided(reflection_id=proposal.id, verdict="merged", commit=settled.commit)
-            decided = Decided(text=proposing.told(settled, proposal), event=event, settled=settled)
+            decided = Decided(text="\n\n".join(proposing.told(settled, proposal)), event=event, settled=settled)
         else:
             proposal = await asyncio.to_thread(proposing.reject, blocks, wanted)
             event = ev.ReflectionDecided(reflection_id=proposal.id, verdict="rejected")
@@ -305,6 +305,10 @@ def _failure(error: LettaError, *, last: bool) -> ev.Notice:
     )
     hint = f"{error.hint} {after}".strip()
     return ev.Notice(level="warning", text=f"Reflection failed: {error}", hint=hint, code="reflection")
+
+
+def _told(error: LettaError, notice: ev.Notice) -> str:
+    return f"{error} {notice.hint}"
 
 
 def _log_bug(task: asyncio.Task[None]) -> None:

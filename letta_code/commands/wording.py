@@ -77,15 +77,16 @@ def reflected(event: ReflectionDone, verdict: str = "") -> str:
     """What a reflection came to."""
     changes = [block for block in event.blocks if block.__struct_config__.tag == "memory"]
     what = _many(len(changes), "block") if changes else "memory"
+    why = f": {event.why}" if event.why else ""
     match verdict or event.status:
         case "merged" if verdict:
             return f"Reflection: you took its change of {what} into memory"
         case "rejected":
             return f"Reflection: you rejected its change of {what}"
         case "merged":
-            return f"Reflection changed {what}"
+            return f"Reflection changed {what}{why}"
         case "waiting":
-            return f"Reflection proposes to change {what}: it waits for you"
+            return f"Reflection proposes to change {what} and waits for you{why}"
         case "nothing":
             return "Reflection found nothing to keep"
         case _:

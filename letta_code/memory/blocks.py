@@ -165,7 +165,9 @@ class Blocks:
             known = self._left_by(own[-1], key) if own and own[-1] is not changes[-1] else before.get(key)
             now = after.get(key)
             if not _same(known, now):
-                who = ", ".join(dict.fromkeys(change.provenance.named for change in changes if change not in own))
+                others = [change.provenance for change in changes if change not in own]
+                hands = [by for by in others if by.source != "letta"] or others  # who only made the file says nothing
+                who = ", ".join(dict.fromkeys(by.named for by in hands))
                 found.append(BlockChange(before=known, after=now, diff=diff_of(known, now), by=who))
         return tuple(found)
 

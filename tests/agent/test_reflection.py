@@ -88,7 +88,7 @@ class Life:
         return [request for request in self.model.requests if request.aside == "reflection"]
 
     def notices(self) -> list[str]:
-        return [n.text for n in self.journal.of(ev.Notice) if n.code == "reflection"]
+        return [f"{n.text} {n.hint}".strip() for n in self.journal.of(ev.Notice) if n.code == "reflection"]
 
     def human(self) -> str:
         return self.blocks.view().find("human").value
@@ -130,7 +130,7 @@ async def test_after_a_compaction_memory_learns_and_the_conversation_is_told(hom
     assert (done.status, done.read_until, done.why) == ("merged", done.seq - 1, "You like tea.")
     assert life.human() == "likes tea (2026-01-01)"
     assert [(block.label, block.added, block.commit) for block in done.blocks] == [("human", 1, done.commit)]
-    assert life.notices() == [f"Reflection: You like tea. (human +1 -0; take it back: /memory undo {done.commit[:8]})"]
+    assert life.notices() == [f"Reflection: You like tea. (human +1 -0) Take it back: /memory undo {done.commit[:8]}"]
     assert life.session.history.reflected_until == done.read_until
     await life.says("What do I like?")
     told = [r for r in life.journal.of(ev.ReminderAdded) if r.kind == "memory"]
@@ -293,6 +293,27 @@ async def test_a_patch_that_does_not_fit_is_sent_back_once_with_the_reason(home:
     assert done.status == "merged" and life.human() == "- lives in Berlin (2026-01-01)"
 
 
+async def test_all_that_does_not_fit_is_told_at_once(home: Path) -> None:
+    wrong = "*** Update Block: human\n-lives in Bomn\n+x\n*** Update Block: project\n-makes\n+y"
+    life = Life(home, say("1"), say(wrong), say("NOTHING"))
+    for label, text in (("human", "lives in Bonn"), ("project", "uses make")):
+        life.blocks.apply(Append(label=label, text=text), Provenance())
+    await life.says("I moved.")
+    await life.session.reflect()
+    await life.reflected()
+    problem = words(life.asked[1]).partition("cannot be used")[2]
+    assert "`human`" in problem and "`project`" in problem and problem.count("Bonn") == 1
+
+
+async def test_an_answer_may_be_framed_as_models_do(home: Path) -> None:
+    framed = TEA.replace("+likes", "-(empty)\n+likes").replace("Why: You", "Let me think.\n\n**Why:** You")
+    life = Life(home, say("1"), say(framed.replace("*** Begin", "```\n*** Begin") + "\n```\nThat is all."))
+    await life.says("I like tea.")
+    await life.session.reflect()
+    (done,) = await life.reflected()
+    assert (done.status, done.why, life.human()) == ("merged", "You like tea.", "likes tea (2026-01-01)")
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
@@ -398,7 +419,7 @@ async def test_the_same_line_changed_by_a_person_meanwhile_is_never_lost(home: P
     assert life.human() == "lives in Hamburg"
     kept = [block for block in life.blocks.view().others if block.path.startswith("conflicts/")]
     if done.status == "merged":
-        assert len(kept) == 1 and "Berlin" in kept[0].value and "both versions" in life.notices()[-1]
+        assert len(kept) == 1 and "Berlin" in kept[0].value and "Both versions" in life.notices()[-1]
     else:
         await life.session.reflection.decide(done.reflection_id, approved=True)
         assert life.human() == "lives in Hamburg"

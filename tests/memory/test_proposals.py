@@ -137,4 +137,8 @@ def test_the_agent_of_the_conversation_hears_of_what_reflection_did(filled: Bloc
     filled.apply(ApplyPatch(patch=PATCH), BY, approved=True)
     changes = filled.changes_since(pin, but="conv-1")
     assert [change.label for change in changes] == ["human"]
-    assert "the reflection in conv-1 at event 40" in changes[0].by
+    assert changes[0].by == "the reflection in conv-1 at event 40"
+    new = Blocks(filled.root.parents[2], "agent-2", "proj-1", "conv-1")
+    new.ensure()
+    new.apply(ApplyPatch(patch="*** Update Block: human\n+likes tea"), BY)
+    assert [change.by for change in new.changes_since("")] == ["the reflection in conv-1 at event 40"]

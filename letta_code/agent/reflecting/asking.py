@@ -132,7 +132,8 @@ def read_answer(text: str) -> Answer | None:
         return Answer() if _NOTHING.match(said) else None
     before, rest = text[:begin], text[begin:]
     patch = rest[: end + len(_END)] if (end := rest.rfind(_END)) >= 0 else rest
-    lines = [line for line in patch.split("\n") if not line.startswith("```")]
+    # Code fences around it, and the word that stands for an empty block, are no part of a patch.
+    lines = [line for line in patch.split("\n") if not line.startswith("```") and line[1:] != "(empty)"]
     return Answer(patch="\n".join(lines).rstrip(), why=_why(before))
 
 

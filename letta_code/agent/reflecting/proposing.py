@@ -77,17 +77,19 @@ def _settled(outcome: Outcome) -> Settled:
     return Settled(status=status, blocks=blocks_of(outcome), commit=outcome.commit, conflict=outcome.conflict)
 
 
-def told(settled: Settled, proposal: Proposal) -> str:
-    """One line for the person."""
-    why = visible(one_line(proposal.why, 300)) or "Memory was brought up to date."
+def told(settled: Settled, proposal: Proposal) -> tuple[str, str]:
+    """One line for the person, and what they can do about it."""
+    why = visible(one_line(proposal.why, 140))
     changes = ", ".join(f"{visible(block.label)} +{block.added} -{block.removed}" for block in settled.blocks)
     match settled.status:
         case "merged":
-            kept = f" In {settled.conflict} both versions of the same lines are kept." if settled.conflict else ""
-            return f"Reflection: {why} ({changes or 'no lines'}; take it back: /memory undo {settled.commit[:8]}){kept}"
+            hint = f"Take it back: /memory undo {settled.commit[:8]}"
+            if settled.conflict:
+                hint = f"Both versions of the same lines are kept: see {settled.conflict}. {hint}"
+            return f"Reflection: {why} ({changes or 'no lines'})", hint
         case "waiting":
-            asks = visible(one_line("; ".join(settled.asks), 300))
-            decide = f"/reflect approve {proposal.id} or /reflect reject {proposal.id}"
-            return f"Reflection proposes: {why} ({changes}) It waits for your yes: {asks}. {decide}"
+            asks = visible(one_line("; ".join(settled.asks), 140))
+            decide = f"/reflect approve {proposal.id}, /reflect reject {proposal.id}, or /reflect waiting to see it"
+            return f"Reflection proposes: {why} ({changes})", f"It waits for your yes ({asks}): {decide}"
         case _:
-            return "Reflection: memory says that already."
+            return "Reflection: memory says that already.", ""

@@ -25,6 +25,7 @@ from letta_code.llm.model import ChatModel
 from letta_code.memory.block import BlockError
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import ApplyPatch
+from letta_code.memory.patch import read_patch
 from letta_code.memory.proposals import check_proposal
 from letta_code.memory.provenance import Provenance
 from letta_code.memory.view import View
@@ -32,6 +33,7 @@ from letta_code.memory.view import View
 OUTPUT_SHARE = 5  # a fifth of the budget is for the answer, reasoning included
 FRAME = 250  # tokens of the sentences around blocks and transcript
 SECOND = 1_500  # tokens of an answer and of what is wrong with it, in a second question
+MOST_PROBLEMS = 4_000  # characters of what is wrong with an answer
 LEAST = 500  # tokens of transcript that are worth a request
 _NEITHER = "it is neither the word NOTHING nor a patch that begins with `*** Begin Patch`."
 _ENDS = {
@@ -152,7 +154,18 @@ class Thinking:
         if not answer.patch:
             return Thought(answer=answer, reading=reading)
         check_proposal(answer.patch, view)
-        base = str(view.pin)
-        edit = ApplyPatch(patch=answer.patch)
-        preview = await asyncio.to_thread(self._blocks.preview, edit, self._by, base=base)
-        return Thought(answer=answer, reading=reading, base=base, asks=preview.why)
+        asks = await asyncio.to_thread(self._asks, answer.patch, str(view.pin))
+        return Thought(answer=answer, reading=reading, base=str(view.pin), asks=asks)
+
+    def _asks(self, patch: str, base: str) -> tuple[str, ...]:
+        """What a person would be asked about a patch; raises `BlockError` with all that is wrong with it."""
+        try:
+            return self._blocks.preview(ApplyPatch(patch=patch), self._by, base=base).why
+        except BlockError as error:
+            found = [str(error)]
+            for edit in read_patch(patch):
+                try:
+                    self._blocks.preview(edit, self._by, base=base)
+                except BlockError as another:
+                    found.append(str(another))
+            raise BlockError("\n".join(dict.fromkeys(found))[:MOST_PROBLEMS]) from error
