@@ -346,7 +346,9 @@ class Run:
         return (*notices, told)
 
     def request(self) -> ChatRequest:
-        """The next request."""
+        """The next request; what it tells of memory is what the model's edits are based on from here on."""
+        if self.session.desk is not None:
+            self.session.desk.knows(self.session.history.facts.get(MEMORY, ""))
         return self.session.context.request()
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart | Restarted]:
