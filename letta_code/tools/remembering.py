@@ -22,8 +22,9 @@ if TYPE_CHECKING:  # what only a write needs is loaded then: the tools themselve
 
 A = TypeVar("A", bound=msgspec.Struct)
 
-UNDO = "`letta-code memory undo` takes it back."
-BY_THE_PERSON = "lines that the person wrote"  # how the model is told of what the person reads as their own lines
+BY_THE_PERSON = (
+    "of the lines that the person wrote"  # how the model is told of what the person reads as their own lines
+)
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 
 
@@ -143,7 +144,8 @@ def _told(written: Written, *, confirmed: bool) -> ToolResult:
     notes = [NoteBlock(text=text) for text in written.notices]
     text = written.text
     if written.risks and not confirmed:
-        notes.append(NoteBlock(level="warning", text=f"{_sentence('; '.join(written.risks))} {UNDO}"))
+        undo = f"`letta-code memory undo {written.commit[:10]}` takes it back."
+        notes.append(NoteBlock(level="warning", text=f"{_sentence('; '.join(written.risks))} {undo}"))
         lost = [why.replace(OWN_LINES, BY_THE_PERSON) for why in written.risks if OWN_LINES in why]
         if lost:
             text += f" Nobody was asked: {'; '.join(lost)}. Put back what was not meant to go."

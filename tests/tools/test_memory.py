@@ -203,8 +203,8 @@ async def test_alone_it_is_written_and_the_person_can_undo_it(ctx: FakeContext, 
     assert isinstance(note, NoteBlock)
     assert note.level == "warning"
     assert "it removes 2 of your own lines from `human`" in note.text
-    assert "letta-code memory undo" in note.text
-    assert "it removes 2 lines that the person wrote from `human`" in text_of(result.content)
+    assert f"letta-code memory undo {blocks.pin()[:10]}" in note.text
+    assert "it removes 2 of the lines that the person wrote from `human`" in text_of(result.content)
     assert value(blocks, "human") == "I like coffee."
 
 
