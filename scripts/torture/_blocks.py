@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
 import statistics
@@ -18,11 +19,15 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 sys.path.insert(0, str(HERE))
 
+from _blocks_app import SEED, judge, play  # noqa: E402 - after the path is set
 from _blocks_worker import LABEL, PLANTS, make, open_blocks  # noqa: E402 - after the path is set
 
+from letta_code.config.paths import Paths  # noqa: E402
+from letta_code.memory.blocks import Blocks  # noqa: E402
 from letta_code.memory.edits import Append, Rethink  # noqa: E402
 from letta_code.memory.outcome import Written  # noqa: E402
 from letta_code.memory.provenance import Provenance  # noqa: E402
+from letta_code.store.database import Store  # noqa: E402
 
 WRITERS, APPENDS = 8, 50
 KILLS_A_HOME = 25  # then a fresh memory is begun, so that looking at it stays quick
@@ -36,6 +41,7 @@ WRONGS = {
     "mistaken": "crashes that were taken for a hand edit",
     "refused": "writes that failed",
     "overwritten": "a person's edits that are neither in the block nor kept beside it",
+    "untold": "edits of a person that the model, or the person, was not told of",
 }
 
 
@@ -96,10 +102,18 @@ class Writer:
         return self._process.returncode
 
 
-def look(verdict: Verdict, home: Path, where: str, acknowledged: Sequence[str], *, person: bool = False) -> None:
+def look(
+    verdict: Verdict,
+    home: Path,
+    where: str,
+    acknowledged: Sequence[str],
+    *,
+    person: bool = False,
+    opened: Blocks | None = None,
+) -> None:
     """Open memory as the next process would, and compare it with what was acknowledged."""
     try:
-        blocks = open_blocks(home)
+        blocks = opened or open_blocks(home)
         notices = blocks.refresh()
         blocks.apply(Append(label="project", text="looked"), Provenance(source="letta"))
         view = blocks.view()
@@ -288,6 +302,31 @@ def hand_edits(verdict: Verdict, home: Path, rounds: int, rng: random.Random) ->
     verdict.figures["hand edits"] = f"{rounds}, the agent's meanwhile; {conflicts} of the same line, both kept"
 
 
+def app_meanwhile(verdict: Verdict, home: Path, plant: str, rounds: int) -> None:
+    """A real letta-code edits the same block while a person's editor and git do."""
+    home.mkdir()
+    paths = Paths(home=home / ".letta").ensure()
+    with Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents) as store:
+        agent = asyncio.run(store.agents.ensure_default()).id
+    blocks = Blocks(paths.home, agent, "proj-1", "conv-1")
+    blocks.ensure()
+    blocks.apply(Append(label=LABEL, text="\n".join(f"line {n}." for n in range(SEED))), Provenance())
+    git(blocks.root, "add", "-A")  # as a person begins, who keeps this folder with git
+    try:
+        played = play(paths.home, blocks.root, rounds, plant if plant == "reset" else "", git)
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        verdict.find("refused", f"app meanwhile: {error}")
+        return
+    view = blocks.view()
+    values = [block.value for block in (*view.blocks, *view.others)]
+    judge(played, [line for value in values for line in value.split("\n")], verdict.find)
+    look(verdict, paths.home, "app meanwhile", [], person=True, opened=blocks)
+    verdict.figures["the app meanwhile"] = (
+        f"{len(played.by_hand)} hand edits by file and git, {len(played.acknowledged)} of the model; "
+        f"{played.conflicts} of the same line, both kept; {played.errors} told to the model as errors"
+    )
+
+
 def _p50(times: Sequence[float]) -> str:
     return f"{statistics.median(times):.1f} ms"
 
@@ -311,6 +350,7 @@ def main() -> int:
         if plant == "reset":
             PLANTS[plant]()  # this part runs in this process
         hand_edits(verdict, scratch / "hand", 100, rng)
+        app_meanwhile(verdict, scratch / "app", plant, 24)
     print(
         f"memory blocks, {time.monotonic() - began:.0f} s, seed {options.seed}{f', planted {plant}' if plant else ''}"
     )

@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("plant", "code"), [("", 0), ("told-first", 1)])
+@pytest.mark.parametrize(("plant", "code"), [("", 0), ("told-first", 1), ("reset", 1)])
 def test_blocks_are_tortured(repository: Path, plant: str, code: int) -> None:
     words = ["--kills", "4", *(["--plant", plant] if plant else [])]
     done = subprocess.run(
@@ -22,3 +22,4 @@ def test_blocks_are_tortured(repository: Path, plant: str, code: int) -> None:
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "8 x 50 appends keep 400 lines" in done.stdout
+    assert ("overwritten: app meanwhile" in done.stdout) == (plant == "reset")
