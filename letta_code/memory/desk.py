@@ -170,7 +170,7 @@ class Desk:
 
         wanted = tuple(labels)
         outcome = await asyncio.to_thread(self.blocks.apply, edit, by, base=self._base(wanted), approved=approved)
-        if isinstance(outcome, Written) and outcome.commit:
+        if isinstance(outcome, Written) and outcome.commit and not outcome.conflict:
             self._own.update(dict.fromkeys(wanted, outcome.pin))
             for change in outcome.changes:
                 if change.after is not None:

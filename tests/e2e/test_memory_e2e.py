@@ -203,6 +203,7 @@ async def test_rewriting_again_and_again_is_no_conflict_with_oneself(stage: Stag
 
     with stage:
         session = await stage.open()
+        stage.elsewhere(session, "project", "zero")  # before the head is pinned: edits have a base to conflict with
         events = await stage.run(
             session,
             "go",

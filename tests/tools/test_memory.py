@@ -209,6 +209,7 @@ async def test_alone_it_is_written_and_the_person_can_undo_it(ctx: FakeContext, 
 
 
 async def test_own_edits_in_a_row_do_not_conflict_with_themselves(ctx: FakeContext, blocks: Blocks):
+    blocks.apply(Append(label="project", text="zero"), OTHER)
     ctx.memory.knows(blocks.pin())
     for text in ("one\ntwo", "three\nfour", "five"):
         said = await ctx.text(RETHINK, label="project", new_memory=text)
@@ -226,10 +227,16 @@ async def test_a_conflict_with_another_keeps_both_and_is_an_error(ctx: FakeConte
     assert result.is_error
     assert "Not merged" in result.content[0].text
     assert value(blocks, "project") == "port 2"
-    kept = [block for block in blocks.view().others if block.path.startswith("conflicts/")]
+    again = await ctx.call(RETHINK, label="project", new_memory="port 3")
+    assert again.is_error, "it has not seen the other's version yet"
+    assert value(blocks, "project") == "port 2"
+    kept = [block for block in blocks.view().others if block.path.startswith("conflicts/")][:1]
     assert [block.value for block in kept] == ["port 3"]
     shown = await ctx.text(MEMORY, command="view", label=kept[0].path.removesuffix(".md"))
     assert "1: port 3" in shown
+    assert "1: port 2" in await ctx.text(MEMORY, command="view", label="project")
+    await ctx.call(RETHINK, label="project", new_memory="port 3")
+    assert value(blocks, "project") == "port 3"
 
 
 async def test_an_edit_is_based_on_what_was_viewed(ctx: FakeContext, blocks: Blocks):

@@ -78,6 +78,13 @@ async def test_a_passage_is_kept_and_found(ctx: FakeContext):
     assert (shown.total, len(shown.lines)) == (1, 1)
 
 
+async def test_tags_match_any_or_all(ctx: FakeContext):
+    await ctx.call(INSERT, content="first", tags=["a"])
+    await ctx.call(INSERT, content="second", tags=["a", "b"])
+    for mode, count in (("any", 2), ("all", 1)):
+        assert (await ctx.text(ARCHIVE, tags=["a", "b"], tag_match_mode=mode)).startswith(f"{count} found")
+
+
 async def test_the_same_again_and_nearly_the_same_are_told(ctx: FakeContext):
     text = "Releases are cut on the first Monday of each month by Ada."
     await ctx.call(INSERT, content=text)
