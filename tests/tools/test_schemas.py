@@ -33,8 +33,8 @@ BUDGETS = {
     "tool_search": 70,
 }
 MEMORY_BUDGET = 900  # of the six memory tools together, names included
-ALL_BUDGET = 2_600 + MEMORY_BUDGET
-LEAN_BUDGET = 1_000
+ALL_BUDGET = 2_600
+LEAN_BUDGET = 950
 
 MEMORY_TOOLS = (
     "memory",
