@@ -156,7 +156,7 @@ class Context:
         """The instructions and each block of memory."""
         from letta_code.memory.render import parted
 
-        instructions, blocks = parted(pinned.system) if pinned.memory else (pinned.system, ())
+        instructions, blocks = parted(pinned.system)  # a new agent's memory has no pin yet
         found = [
             Section(kind="instructions", title="Instructions", text=instructions, tokens=self._count(instructions))
         ]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from letta_code.agent.compacting.limits import PRESSURE_SHARE
 from letta_code.agent.context import Section
 from letta_code.agent.port import Status
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.commands.wording import ago, columns, tokens
+from letta_code.config.settings import ContextSettings
 from letta_code.core.events import ContextCompacted
 from letta_code.core.messages import Value
 from letta_code.safety.terminal import visible
 from letta_code.store.database import Store
 
-PRESSURE = 0.75  # of the line: from here on the agent is told to save what matters
-SETTING = "context.compact_at_tokens"
+SETTING, SHARE = "context.compact_at_tokens", "context.window_share"
 _CELLS = 44  # of the bar
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _BIGGEST = 5
@@ -50,7 +51,7 @@ async def context(context: CommandContext, arguments: str) -> Outcome:
     return Outcome(
         say=report(
             context.session.context_sections(),
-            Line.of(status, context.settings.context.compact_at_tokens),
+            Line.of(status, context.settings.context),
             [one.event for one in stored if isinstance(one.event, ContextCompacted)],
             every=arguments.strip() == "all",
         )
@@ -63,11 +64,18 @@ class Line(Value):
     used: int
     limit: int
     window: int = 0
+    why: str = f"`{SETTING}` moves it"  # the limit is where it is
 
     @classmethod
-    def of(cls, status: Status, setting: int) -> Line:
+    def of(cls, status: Status, settings: ContextSettings) -> Line:
         """The line of a session; the setting's where the session has none yet."""
-        return cls(used=status.context_tokens, limit=status.compact_at or setting, window=status.window)
+        limit = status.compact_at or settings.compact_at_tokens
+        if limit == settings.compact_at_tokens:
+            return cls(used=status.context_tokens, limit=limit, window=status.window)
+        why = f"the provider refused a longer request; `{SETTING}` lowers it"
+        if limit == int(status.window * settings.window_share):
+            why = f"{settings.window_share:.0%} of the model's window; `{SHARE}` moves it, `{SETTING}` lowers it"
+        return cls(used=status.context_tokens, limit=limit, window=status.window, why=why)
 
 
 def report(
@@ -89,12 +97,12 @@ def bar(line: Line) -> list[str]:
     share = line.used / line.limit if line.limit else 0.0
     eighths = min(round(share * _CELLS * 8), _CELLS * 8)
     cells = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
-    at = round(PRESSURE * _CELLS)
+    at = round(PRESSURE_SHARE * _CELLS)
     empty = ["░"] * (_CELLS - len(cells))
     if len(cells) <= at:
         empty[at - len(cells)] = "┊"
     head = f"{tokens(line.used)} of {tokens(line.limit)} tokens, {share:.0%} of the way to compaction"
-    mark = f"{' ' * at}└ {PRESSURE:.0%}: {tokens(round(line.limit * PRESSURE))}, the agent is told to save"
+    mark = f"{' ' * at}└ {PRESSURE_SHARE:.0%}: {tokens(round(line.limit * PRESSURE_SHARE))}, the agent is told to save"
     rows = [head, f"{cells}{''.join(empty)}▏{tokens(line.limit)}", mark]
     if line.window:
         rows.append(f"The model's window has {tokens(line.window)}: {line.used / line.window:.0%} is used.")
@@ -142,11 +150,14 @@ def _by_title(found: Iterable[Section]) -> Mapping[str, list[int]]:
 
 def _biggest(sections: Sequence[Section]) -> list[str]:
     """The messages that a person may want to get rid of."""
-    messages = sorted((section for section in sections if section.seq), key=lambda section: -section.tokens)[:_BIGGEST]
+    worth = sum(section.tokens for section in sections) / 100
+    messages = [section for section in sections if section.seq and section.tokens >= worth]
     if not messages:
         return []
+    messages.sort(key=lambda section: -section.tokens)
     rows = [
-        (f"  event {one.seq}", tokens(one.tokens), _cut(one.title, 20), _cut(one.text, _BEGINNING)) for one in messages
+        (f"  event {one.seq}", tokens(one.tokens), _cut(one.title, 20), _cut(one.text, _BEGINNING))
+        for one in messages[:_BIGGEST]
     ]
     return ["the biggest messages", *columns(rows, right=(1,))]
 
@@ -166,7 +177,7 @@ def _cut(text: str, width: int) -> str:
 
 def _notes(line: Line, total: int) -> list[str]:
     notes = [
-        f"`{SETTING}` in `~/.letta/config.yaml` moves the line (at most 0.9 of the window); `/compact` compacts now."
+        f"The line is at {line.limit:,} tokens: {line.why}, in `~/.letta/config.yaml`. `/compact` makes room now.",
     ]
     if line.used and abs(total - line.used) > 0.05 * line.used:
         notes.insert(

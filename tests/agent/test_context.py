@@ -94,7 +94,7 @@ def test_sections_stand_in_the_order_in_which_they_are_sent() -> None:
 
 def test_each_block_of_memory_is_a_section_of_its_own() -> None:
     memory = '<memory>\nYours.\n<block label="human" chars="3/5000">\nAnn\n</block>\n</memory>'
-    pinned = ev.ContextPinned(key="k", system=f"Be good.\n\n{memory}", tools="[]", memory="a" * 40)
+    pinned = ev.ContextPinned(key="k", system=f"Be good.\n\n{memory}", tools="[]")
     sections = Context(_history(pinned), Quarter()).sections()
     assert [(s.kind, s.title) for s in sections] == [
         ("instructions", "Instructions"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from letta_code.agent.context import Section
-from letta_code.agent.port import SessionOptions
+from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.session import Session
 from letta_code.agent.start import start_session
 from letta_code.commands.base import Outcome, load_commands
@@ -145,6 +145,17 @@ def test_a_provider_that_counts_otherwise_is_told() -> None:
     sections = [part("user", 1000, seq=2)]
     assert "provider counted 2.0k" in report(sections, Line(used=2000, limit=9000))
     assert "provider counted" not in report(sections, Line(used=1010, limit=9000))
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [(40_000, "`context.compact_at_tokens` moves it"), (9_000, "90% of the model's window"), (7_000, "refused")],
+)
+def test_what_puts_the_line_where_it_is_is_told(limit: int, said: str) -> None:
+    status = Status(conversation_id="c", agent_id="a", context_tokens=10, window=10_000, compact_at=limit)
+    line = Line.of(status, ContextSettings())
+    say = report([part("user", 10, seq=2)], line)
+    assert line.limit == limit and said in say and f"at {limit:,} tokens" in say
 
 
 def test_what_left_the_context_is_told_with_its_events() -> None:

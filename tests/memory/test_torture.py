@@ -22,4 +22,4 @@ def test_blocks_are_tortured(repository: Path, plant: str, code: int) -> None:
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "8 x 50 appends keep 400 lines" in done.stdout
-    assert ("overwritten: app meanwhile" in done.stdout) == (plant == "reset")
+    assert ("untold: app meanwhile" in done.stdout) == (plant == "reset")
