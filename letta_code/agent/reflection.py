@@ -98,8 +98,7 @@ class Reflection:
         if self._session.desk is None or unattended or self._closed:
             return
         self._due = self._due or wish
-        if not (self._one_at_a_time and self._session.running):
-            self._begin_due()
+        self._begin_due()
 
     @property
     def _one_at_a_time(self) -> bool:
@@ -128,9 +127,9 @@ class Reflection:
         if not any(isinstance(event, ev.UserMessage) for event in events):
             return "Nothing was said since the last reflection."
         self._due = Wish(asked=True, focus=focus)
+        self._begin_due()
         if self._one_at_a_time and self._session.running:
             return "The model answers one request at a time: the reflection begins when this run has ended."
-        self._begin_due()
         read = f"events {history.reflected_until + 1} to {history.last_seq}"
         return f"Reading {read} again, behind the scenes; a line tells what came of it."
 
@@ -151,7 +150,10 @@ class Reflection:
     # ------------------------------------------------------------ one reflection
 
     async def _work(self, wish: Wish) -> None:
-        session, began = self._session, monotonic()
+        session = self._session
+        if self._one_at_a_time:
+            await session.idle()
+        began = monotonic()
         desk, history = session.memory, session.history
         events = await self._read(history.reflected_until, history.last_seq)
         failed = [event for event in events if isinstance(event, ev.ReflectionDone) and event.status == "failed"]

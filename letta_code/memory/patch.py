@@ -12,6 +12,8 @@
 *** Move Block: draft
 *** To: notes/final
 *** Delete Block: stale
+*** Rewrite Block: crowded
++its whole new value
 *** End Patch
 """
 
@@ -20,10 +22,10 @@ from __future__ import annotations
 import re
 
 from letta_code.memory.block import BlockError, given_label
-from letta_code.memory.edits import Create, Delete, Edit, Hunk, Hunks, Rename
+from letta_code.memory.edits import Create, Delete, Edit, Hunk, Hunks, Rename, Rethink
 
 LARGEST = 200_000  # characters
-_HEAD = re.compile(r"\*\*\* (Update|Add|Delete|Move) (?:Block|File): *(.+?) *")
+_HEAD = re.compile(r"\*\*\* (Update|Add|Delete|Move|Rewrite) (?:Block|File): *(.+?) *")
 _OPTION = re.compile(r"\*\*\* (Description|Scope|To|Move to): *(.*?) *")
 _FENCES = ("*** Begin Patch", "*** End Patch")
 
@@ -44,6 +46,10 @@ class _Section:
                 return [self._create()]
             case "Delete":
                 return [Delete(label=self.label)]
+            case "Rewrite":
+                if not any(line.strip("+ ") for _, line in self.lines):
+                    raise BlockError(f"The patch gives `{self.label}` no new value. Nothing was changed.")
+                return [Rethink(label=self.label, value=self._added("a whole new value"))]
             case _:
                 edits: list[Edit] = []
                 if any(line.strip() for _, line in self.lines):
@@ -54,16 +60,20 @@ class _Section:
                     raise BlockError(f"The patch says nothing of what to do with `{self.label}`. Nothing was changed.")
                 return edits
 
-    def _create(self) -> Create:
-        wrong = next(((n, line) for n, line in self.lines if line and not line.startswith("+")), None)
+    def _added(self, what: str) -> str:
+        wrong = next(((n, line) for n, line in self.lines if line and line[0] != "+"), None)
         if wrong:
-            raise BlockError(f"Line {wrong[0]} of the patch: lines of a new block begin with `+`. Nothing was changed.")
+            raise BlockError(f"Line {wrong[0]} of the patch: lines of {what} begin with `+`. Nothing was changed.")
+        return "\n".join(line[1:] for _, line in self.lines)
+
+    def _create(self) -> Create:
+        value = self._added("a new block")
         scope = self.options.get("scope", "")
         if scope not in ("", "agent", "project", "conversation", "shared"):
             raise BlockError(f"There is no scope {scope!r}: use agent, project, conversation or shared.")
         return Create(
             label=self.label,
-            value="\n".join(line[1:] for _, line in self.lines),
+            value=value,
             description=self.options.get("description", ""),
             scope=scope,
         )

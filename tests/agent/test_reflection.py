@@ -222,6 +222,20 @@ async def test_a_model_on_this_machine_serves_the_conversation_first(home: Path)
     assert len(life.asked) == 2
 
 
+async def test_it_waits_for_a_run_of_a_model_on_this_machine_also_when_a_person_asks(home: Path) -> None:
+    began, forever = hang()
+    local = ModelInfo(name="local/m", window=200_000, loopback=True)
+    life = Life(home, say("1"), forever, say(TEA), info=local)
+    await life.says("I like tea.")
+    await life.session.send("and now?")
+    await began.wait()
+    assert "when this run has ended" in await life.session.reflect()
+    await asyncio.sleep(0.01)
+    assert not life.asked
+    await life.session.interrupt()
+    assert [done.status for done in await life.reflected()] == ["merged"]
+
+
 # ---------------------------------------------------------------- budget
 
 

@@ -106,6 +106,13 @@ def test_file_names_and_paths_in_patches() -> None:
     assert update.label == "human"
 
 
+def test_a_patch_may_rewrite_a_whole_block() -> None:
+    [rewrite] = read_patch("*** Rewrite Block: human\n+one\n+\n+two\n\n*** End Patch")
+    assert rewrite == Rethink(label="human", value="one\n\ntwo\n")
+    with pytest.raises(BlockError, match="Line 2 of the patch"):
+        read_patch("*** Rewrite Block: human\n-one")
+
+
 def test_white_space_at_line_ends_may_differ() -> None:
     [update] = read_patch("*** Update Block: human\n@@\n one  \n-two\n+2")
     assert isinstance(update, Hunks)
@@ -126,7 +133,8 @@ def test_a_hunk_without_context_appends() -> None:
         ("*** Update Block: human\none", "Line 2"),
         ("+x", "before any block"),
         ("*** Add Block: x\nplain", "begin with `\\+`"),
-        ("*** Rewrite Block: x", "before any block"),
+        ("*** Frobnicate Block: x", "before any block"),
+        ("*** Rewrite Block: x\n+", "no new value"),
         ("*** Update Block: human\n*** Frobnicate", "Line 2 .* not understood"),
         ("*** Add Block: x\n*** Scope: world\n+a", "no scope 'world'"),
         ("*** Move Block: x\n", "what to do"),

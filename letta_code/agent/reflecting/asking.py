@@ -24,7 +24,7 @@ from letta_code.safety.terminal import strip_controls
 RETRIES = RetryLimits(retry_seconds=60.0, unreachable_seconds=10.0)  # behind the scenes: nobody waits, it comes again
 _MOST_FILES = 60
 _BEGIN, _END = "*** Begin Patch", "*** End Patch"
-_SECTION = re.compile(r"^\*\*\* (?:Update|Add|Delete|Move) (?:Block|File):", re.MULTILINE)
+_SECTION = re.compile(r"^\*\*\* (?:Update|Add|Delete|Move|Rewrite) (?:Block|File):", re.MULTILINE)
 _WHY = re.compile(r"^\W*why\W*:\W*(.+)$", re.IGNORECASE | re.MULTILINE)
 _NOTHING = re.compile(r"\W*nothing\b", re.IGNORECASE)
 _CONTROLS_OF_TEXT = re.compile(r"<(?=\s*/?\s*(?:transcript|answer|waiting)\b)", re.IGNORECASE)
