@@ -20,6 +20,7 @@ from letta_code.store.journal import StoredEvent
 
 MESSAGES = 10  # shown without a number
 _STRING = 400  # characters of one text in the request, as it is shown
+_SCHEMAS = ("parameters", "input_schema")  # of tools, in the dialects of the providers
 _OWN_FORM = "No model is open yet: the request is in letta-code's own form."
 
 
@@ -96,9 +97,15 @@ def _cut(value: Any) -> Any:
         case list():
             return [_cut(item) for item in cast("list[Any]", value)]
         case dict():
-            return {name: _cut(item) for name, item in cast("Mapping[str, Any]", value).items()}
+            fields = cast("Mapping[str, Any]", value)
+            return {name: _schema(item) if name in _SCHEMAS else _cut(item) for name, item in fields.items()}
         case _:
             return value
+
+
+def _schema(value: object) -> str:
+    """A tool's schema is long and always the same."""
+    return f"… {len(msgspec.json.encode(value)):,} bytes of schema …"
 
 
 # ---------------------------------------------------------------- in a file

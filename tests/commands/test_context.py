@@ -230,6 +230,8 @@ def test_an_outline_keeps_the_last_messages_and_says_what_is_left_out() -> None:
     assert [one["content"][:7] for one in shown["messages"][1:]] == ["text 17", "text 18", "text 19"]
     assert "characters …" in shown["messages"][1]["content"]
     assert outlined(b"not JSON", 3) == "not JSON"
+    tools = outlined(b'{"tools":[{"name":"A","input_schema":{"type":"object"}}]}', 3)
+    assert json.loads(tools)["tools"] == [{"name": "A", "input_schema": "… 17 bytes of schema …"}]
 
 
 def test_events_read_as_lines() -> None:
