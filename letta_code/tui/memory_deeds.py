@@ -81,7 +81,14 @@ def create(label: str, scope: str, description: str) -> Callable[[Blocks, Proven
 
 def delete(block: Block) -> Callable[[Blocks, Provenance], Done]:
     """Remove a block."""
-    return _edit(block, lambda name: Delete(label=name))
+
+    def do(blocks: Blocks, by: Provenance) -> Done:
+        written = _written(blocks, Delete(label=name_of(block, blocks)), by)
+        if block.scope == "shared":  # it is only taken from this agent
+            return _told(written)
+        return Done(said=f"Deleted `{block.label}`. U brings it back.", pin=written.pin, commit=written.commit)
+
+    return do
 
 
 def rename(block: Block, label: str) -> Callable[[Blocks, Provenance], Done]:

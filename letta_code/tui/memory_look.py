@@ -132,15 +132,13 @@ def _changes(blocks: Blocks, since: str, problems: list[str]) -> tuple[BlockChan
 # ---------------------------------------------------------------- the past
 
 
-async def history_of(session: SessionPort, block: Block) -> list[Change]:
-    """The changes of a block, newest first; none where nobody has changed it yet."""
-    if block.is_new:
-        return []
+async def history_of(session: SessionPort, block: Block | None) -> list[Change]:
+    """The changes of a block, newest first; of all of the agent's own memory, deleted blocks too, for None."""
     return await asyncio.to_thread(_history, session.memory.blocks, block)
 
 
-def _history(blocks: Blocks, block: Block) -> list[Change]:
-    return blocks.past.changes(name_of(block, blocks), _MOST_CHANGES)
+def _history(blocks: Blocks, block: Block | None) -> list[Change]:
+    return blocks.past.changes(name_of(block, blocks) if block else "", _MOST_CHANGES)
 
 
 async def diff_of(session: SessionPort, commit: str) -> Sequence[DiffBlock]:

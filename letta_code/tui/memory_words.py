@@ -28,8 +28,11 @@ def authors(by: str, here: str) -> str:
 
 def author(by: Provenance, here: str) -> str:
     """Who made a change, in a word or two: `you`, `agent`, `agent elsewhere`, `letta-code`, `tool Todo`."""
-    who = {"user": "you", "letta": "letta-code"}.get(by.source, clean_line(by.source).replace(":", " ", 1))
-    elsewhere = by.conversation not in ("", here) and by.source != "user"
+    kind, _, name = clean_line(by.source).partition(":")
+    who = {"user": "you", "letta": "letta-code"}.get(kind, kind)
+    if name:  # tool:Todo, web:https://example.org/page
+        who += f" {name.partition('://')[2].partition('/')[0] or name}"[:24]
+    elsewhere = by.conversation not in ("", here) and kind == "agent"
     return f"{who} elsewhere" if elsewhere else who
 
 

@@ -99,6 +99,7 @@ class Transcript(VerticalScroll, can_focus=False):
         """Draw what changed."""
         self._state = state
         new: list[Card] = []
+        between: list[EvictedCard] = []
         hidden = set(self._earlier)
         for key in keys:
             card, view = state.cards.get(key), self._views.get(key)
@@ -108,12 +109,14 @@ class Transcript(VerticalScroll, can_focus=False):
                     await view.remove()
             elif view is None:
                 if isinstance(card, EvictedCard):
-                    await self._insert(card, state)
+                    between.append(card)
                 elif key not in hidden:
                     new.append(card)
             else:
                 await self._show(view, card)
         await self._mount_new(new)
+        for card in between:
+            await self._insert(card, state)
         await self._prune()
 
     def fold_all(self) -> None:

@@ -16,12 +16,14 @@ from textual.widgets import Static
 from letta_code.core.errors import LettaError
 from letta_code.memory.block import Block
 from letta_code.memory.blocks import Blocks
+from letta_code.memory.outcome import BlockChange
 from letta_code.memory.provenance import Provenance
 from letta_code.tui import memory_deeds as deeds
 from letta_code.tui.clean import clean_line
 from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.memory_deeds import Done
 from letta_code.tui.memory_look import Look, look_at, moved
+from letta_code.tui.memory_words import authors
 from letta_code.tui.screens.memory_acts import ACTS
 from letta_code.tui.screens.memory_keys import BINDINGS, foot_content
 from letta_code.tui.widgets.memory_ask import AskLine
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _FLASH_SECONDS = 6.0
 _WIDE = 110
+_STOP = "Nothing was changed."
 
 
 class MemoryScreen(Screen[None]):
@@ -92,6 +95,7 @@ class MemoryScreen(Screen[None]):
         wide = self.size.width >= _WIDE
         self.set_class(wide, "wide")
         self.set_class(not wide, "narrow")
+        self._tell_keys()
         self._fill()
 
     # ------------------------------------------------------------ what is there
@@ -135,6 +139,7 @@ class MemoryScreen(Screen[None]):
         if changed:
             self._flash = changed
             self.set_timer(_FLASH_SECONDS, self._calm)
+            self.say("; ".join(_news(change, look.here) for change in look.changes[:3]))
         if look.problems:
             self.say(" ".join(look.problems), bad=True)
         self._fill()
@@ -205,6 +210,10 @@ class MemoryScreen(Screen[None]):
             return reflection_page(event)
         return Page()
 
+    def headline(self, block: Block | None, title: str = "All changes of memory") -> None:
+        """Say what the right side is about: a block, or what `title` says."""
+        self._head.update(head_content(block) if block else Content.styled(title, "bold"))
+
     async def put(self, view: Widget) -> None:
         """Show something else at the right."""
         old, self.view, self._shown = self.view, view, ()
@@ -219,7 +228,7 @@ class MemoryScreen(Screen[None]):
     def _tell_keys(self) -> None:
         row = self._tree.current
         kind = row.id.partition(":")[0] if row else ""
-        self._foot.update(foot_content(self.view, kind, self.block))
+        self._foot.update(foot_content(self.view, kind, self.block, self.size.width - 2))
 
     def say(self, text: str, hint: str = "", *, bad: bool = False) -> None:
         """Say something in the line above the keys, until something else is said or done."""
@@ -285,7 +294,9 @@ class MemoryScreen(Screen[None]):
         try:
             await work
         except LettaError as error:
-            self.say(str(error), error.hint, bad=True)
+            # What follows is for a model: it would be told the whole value, which stands on the screen here.
+            what, stop, _ = str(error).partition(_STOP)
+            self.say(what + stop, error.hint, bad=True)
 
     async def do(self, deed: Callable[[Blocks, Provenance], Done]) -> Done:
         """Do it off this loop, look again, and tell what came of it."""
@@ -331,3 +342,7 @@ class MemoryScreen(Screen[None]):
         if failed is not None:
             raise failed
         return text
+
+
+def _news(change: BlockChange, here: str) -> str:
+    return f"{change.label} was changed by {authors(change.by, here) or 'somebody'}"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from letta_code.commands.memory_words.told import when
+from letta_code.core.display import DiffBlock
 from letta_code.memory.archival import FoundPassage
+from letta_code.memory.block import Block
+from letta_code.memory.blocks import Blocks
+from letta_code.memory.provenance import PROGRAM, Change, Provenance
 from letta_code.memory.recall import Found
 from letta_code.tui import memory_deeds as deeds
 from letta_code.tui.clean import clean_line
+from letta_code.tui.memory_deeds import Done
 from letta_code.tui.memory_look import diff_of, forget, history_of, lines_of, search
+from letta_code.tui.memory_words import author
 from letta_code.tui.widgets.memory_bar import row_id
 from letta_code.tui.widgets.memory_editor import Draft, EditView
 from letta_code.tui.widgets.memory_search import SearchView
@@ -43,8 +50,8 @@ async def _save(screen: MemoryScreen, draft: Draft) -> None:
     if done.conflict:
         await screen.edit(Draft(block=draft.block, text=draft.text, base=done.pin, leftover=done.conflict))
         screen.say(
-            f"Somebody else changed the same lines of `{clean_line(draft.block.label)}` meanwhile: theirs stands in "
-            f"memory, yours is here and in {clean_line(done.conflict)}. Ctrl+S again puts yours in its place.",
+            "Somebody else changed the same lines meanwhile. Theirs stands in memory; yours is still here, and kept in "
+            "conflicts/ too. Ctrl+S again puts yours in the place of theirs.",
             bad=True,
         )
         return
@@ -76,7 +83,7 @@ async def new(screen: MemoryScreen) -> None:
     if _waiting(screen):
         await _decide(screen, yes=False)
         return
-    label = await screen.ask.words("Label of the new block:")
+    label = await screen.ask.words("Label of the new block (notes/… is read on demand):")
     if not label:
         return
     scope = ""
@@ -147,13 +154,24 @@ async def delete(screen: MemoryScreen) -> None:
 
 async def history(screen: MemoryScreen) -> None:
     """The changes of the block."""
-    block = screen.block
-    if block is None:
-        return
-    changes = await screen.core.call(lambda session: history_of(session, block))
+    if screen.block is not None:
+        await _history(screen, screen.block)
+
+
+async def history_of_all(screen: MemoryScreen) -> None:
+    """The changes of all blocks, also of those that were deleted."""
+    await _history(screen, None)
+
+
+async def _history(screen: MemoryScreen, block: Block | None) -> None:
     core = screen.core
-    read = lambda commit: core.call(lambda session: diff_of(session, commit))  # noqa: E731 - one line, used once
-    await screen.put(HistoryView(changes, screen.look.here, read))
+    changes = await core.call(lambda session: history_of(session, block))
+
+    async def read(commit: str) -> Sequence[DiffBlock]:
+        return await core.call(lambda session: diff_of(session, commit))
+
+    screen.headline(block)
+    await screen.put(HistoryView(block, changes, screen.look.here, read))
 
 
 async def origin(screen: MemoryScreen) -> None:
@@ -168,6 +186,7 @@ async def origin(screen: MemoryScreen) -> None:
 async def find(screen: MemoryScreen) -> None:
     """Search archival memory and past messages."""
     core = screen.core
+    screen.headline(None, "Search")
     await screen.put(SearchView(lambda words: core.call(lambda session: search(session, words))))
 
 
@@ -216,42 +235,51 @@ async def _forget(screen: MemoryScreen, view: SearchView) -> None:
 
 async def undo(screen: MemoryScreen) -> None:
     """Take the highlighted change back, or the block's newest."""
-    block, view = screen.block, screen.view
-    if block is None:
-        return
-    if isinstance(view, HistoryView):
-        change = view.current
-        if change is None:
-            return
-        await screen.do(deeds.undo(change.commit))
-        said = screen.said
-        await history(screen)
-        screen.say(said)
-        return
+    if isinstance(screen.view, HistoryView):
+        await _in_history(screen, screen.view, lambda change: deeds.undo(change.commit))
+    elif screen.block is not None:
+        await _undo_newest(screen, screen.block)
+
+
+async def undo_last(screen: MemoryScreen) -> None:
+    """Take back the newest change of all, also of a block that was deleted."""
+    await _undo_newest(screen, None)
+
+
+async def _undo_newest(screen: MemoryScreen, block: Block | None) -> None:
     changes = await screen.core.call(lambda session: history_of(session, block))
     taken = {change.undoes for change in changes}
-    newest = next((change for change in changes if not change.undoes and change.commit not in taken), None)
+    standing = (change for change in changes if not change.undoes and change.commit not in taken)
+    newest = next((change for change in standing if change.provenance.source != PROGRAM), None)
     if newest is None:
-        screen.say("Nobody has changed it yet.")
+        screen.say("There is no change to take back.")
         return
-    what = f"Take back “{clean_line(newest.summary)}”?"
-    if await screen.ask.key(what, "y", "y takes it back · h shows it first") == "y":
+    by = author(newest.provenance, screen.look.here)
+    what = f"Take back “{clean_line(newest.summary)}” ({by}, {when(newest.at)})?"
+    if await screen.ask.key(what, "y", "y does") == "y":
         await screen.do(deeds.undo(newest.commit))
 
 
 async def restore(screen: MemoryScreen) -> None:
     """Make the block what it was after the highlighted change."""
-    block, view = screen.block, screen.view
-    if block is None or not isinstance(view, HistoryView) or view.current is None:
+    view = screen.view
+    if not isinstance(view, HistoryView) or view.block is None or view.current is None:
         return
-    if (
-        await screen.ask.key("Make the block what it was after this change?", "y", "y does it, undo takes it back")
-        == "y"
-    ):
-        await screen.do(deeds.restore(block, view.current.commit))
-        said = screen.said
-        await history(screen)
-        screen.say(said)
+    what = "Make the block what it was after this change?"
+    if await screen.ask.key(what, "y", "y does, u takes it back") == "y":
+        block = view.block
+        await _in_history(screen, view, lambda change: deeds.restore(block, change.commit))
+
+
+async def _in_history(
+    screen: MemoryScreen, view: HistoryView, deed: Callable[[Change], Callable[[Blocks, Provenance], Done]]
+) -> None:
+    change = view.current
+    if change is None:
+        return
+    done = await screen.do(deed(change))
+    await _history(screen, view.block)
+    screen.say(done.said)
 
 
 async def yes(screen: MemoryScreen) -> None:
@@ -283,10 +311,12 @@ ACTS: dict[str, Act] = {
     "protect": protect,
     "delete": delete,
     "history": history,
+    "history_of_all": history_of_all,
     "origin": origin,
     "find": find,
     "read_on": read_on,
     "undo": undo,
+    "undo_last": undo_last,
     "restore": restore,
     "yes": yes,
 }

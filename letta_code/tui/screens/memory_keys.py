@@ -23,6 +23,8 @@ _ACTS = (
     ("p", "protect"),
     ("x,delete", "delete"),
     ("h", "history"),
+    ("H", "history_of_all"),
+    ("U", "undo_last"),
     ("w", "origin"),
     ("slash", "find"),
     ("o", "read_on"),
@@ -41,14 +43,16 @@ BINDINGS: list[Binding] = [
 Keys = Sequence[tuple[str, str]]
 
 
-def foot_content(view: Widget | None, kind: str, block: Block | None) -> Content:
-    """The keys that do something now."""
-    return Content("  ").join(
-        [
-            Content.assemble((key, "$text-accent"), (f" {what}", "$foreground 75%"))
-            for key, what in _keys(view, kind, block)
-        ]
-    )
+def foot_content(view: Widget | None, kind: str, block: Block | None, width: int) -> Content:
+    """The keys that do something now; a key and its word stay on one line."""
+    lines: list[Content] = []
+    for key, what in _keys(view, kind, block):
+        part = Content.assemble((key, "$text-accent"), (f" {what}" if what else "", "$foreground 75%"))
+        if lines and lines[-1].cell_length + part.cell_length + 2 <= width:
+            lines[-1] = Content("  ").join([lines[-1], part])
+        else:
+            lines.append(part)
+    return Content("\n").join(lines)
 
 
 def _keys(view: Widget | None, kind: str, block: Block | None) -> Keys:
@@ -70,10 +74,23 @@ def _keys(view: Widget | None, kind: str, block: Block | None) -> Keys:
         good, bad = answers.get(kind, ("take it in", "reject it"))
         return (("y", good), ("n", bad), ("Enter", "reads"), ("/", "search"), ("Esc", "back"))
     if block is None:
-        return (("n", "new block"), ("/", "search"), ("Esc", "back"))
+        return (("n", "new block"), ("H", "history"), ("U", "undo the last"), ("/", "search"), ("Esc", "back"))
     lock = "unprotect" if block.read_only else "protect"
     return (
-        ("e", "edit"), ("E", "your editor"), ("h", "history"), ("w", "who wrote it"), ("u", "undo"), ("n", "new"),
-        ("r", "rename"), ("d", "describe"), ("l", "limit"), ("p", lock), ("x", "delete"), ("m", "Markdown"),
-        ("/", "search"), ("Esc", "back"),
-    )  # fmt: skip
+        ("e", "edit"),
+        ("E", "editor"),
+        ("h", "history"),
+        ("H", "all"),
+        ("w", "who wrote it"),
+        ("u", "undo"),
+        ("U", "last"),
+        ("n", "new"),
+        ("r", "rename"),
+        ("d", "describe"),
+        ("l", "limit"),
+        ("p", lock),
+        ("x", "delete"),
+        ("m", "Markdown"),
+        ("/", "search"),
+        ("Esc", ""),
+    )

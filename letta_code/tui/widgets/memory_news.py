@@ -10,7 +10,7 @@ from letta_code.memory.outcome import BlockChange
 from letta_code.tui.clean import clean, clean_line
 from letta_code.tui.memory_look import Look, flashes
 from letta_code.tui.memory_words import authors
-from letta_code.tui.widgets.memory_bar import QUIET, tone
+from letta_code.tui.widgets.memory_bar import QUIET, size
 
 _BLOCKS = 3  # that are shown at a time
 _LINES = 8  # of one block
@@ -29,9 +29,12 @@ def news_content(look: Look) -> Content:
 
 def _change(change: BlockChange, here: str) -> Content:
     block = change.after
-    chars = (f"  {block.chars:,}", tone(block)) if block else ("", "")
     status = _STATUS.get(change.diff.status, "")
-    head = Content.assemble((clean_line(change.label), "bold"), (f" {status}" if status else "", QUIET), chars)
+    head = Content.assemble(
+        (clean_line(change.label), "bold"),
+        (f" {status}" if status else "", QUIET),
+        *([("  "), size(block)] if block else []),
+    )
     who = authors(change.by, here)
     lines = [head, *([Content.styled(who, QUIET)] if who else []), *_lines(change.diff.diff)]
     return Content("\n").join(lines)

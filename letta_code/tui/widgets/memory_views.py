@@ -104,12 +104,17 @@ def reflection_page(event: ReflectionDone) -> Page:
 
 
 class HistoryView(Vertical):
-    """The changes of a block, newest first, and what the highlighted one did."""
+    """The changes of a block (None: of all), newest first, and what the highlighted one did."""
 
     def __init__(
-        self, changes: Sequence[Change], here: str, read: Callable[[str], Awaitable[Sequence[DiffBlock]]]
+        self,
+        block: Block | None,
+        changes: Sequence[Change],
+        here: str,
+        read: Callable[[str], Awaitable[Sequence[DiffBlock]]],
     ) -> None:
         super().__init__(classes="memory-view")
+        self.block = block
         self.changes = {change.commit: change for change in changes}
         self._read = read
         self.list = Rows(empty="Nobody has changed it yet.", classes="memory-rows memory-history")
@@ -161,8 +166,7 @@ class HistoryView(Vertical):
 
 
 def _change_row(change: Change, here: str) -> Row:
-    undone = [(" undo", "$text-warning")] if change.undoes else []
-    left = Content.assemble((when(change.at), QUIET), "  ", clean_line(change.summary), *undone)
+    left = Content.assemble((when(change.at), QUIET), "  ", clean_line(change.summary))
     return Row(change.commit, left, Content.styled(author(change.provenance, here), "$text-accent"))
 
 
