@@ -57,9 +57,12 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
     commands = load_commands()
     assert list(commands) == [
         "agents",
+        "compact",
         "connect",
+        "context",
         "cost",
         "diff",
+        "dump",
         "exit",
         "export",
         "fork",
@@ -69,6 +72,7 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
         "mode",
         "model",
         "new",
+        "reflect",
         "remember",
         "rename",
         "resume",
