@@ -128,7 +128,7 @@ async def test_after_a_compaction_memory_learns_and_the_conversation_is_told(hom
     await life.compacted()
     (done,) = await life.reflected()
     assert (done.status, done.read_until, done.why) == ("merged", done.seq - 1, "You like tea.")
-    assert life.human() == "likes tea (2026-01-01)"
+    assert life.human() == "likes tea (2026-01-01)" and not life.blocks.proposals.all()
     assert [(block.label, block.added, block.commit) for block in done.blocks] == [("human", 1, done.commit)]
     assert life.notices() == [f"Reflection: You like tea. (human +1 -0) Take it back: /memory undo {done.commit[:8]}"]
     assert life.session.history.reflected_until == done.read_until
@@ -184,6 +184,7 @@ async def test_without_a_person_nothing_holds_up_the_exit(home: Path) -> None:
     life = Life(home, say("1"), interactive=False)
     await life.says("I like tea.")
     await life.compacted()
+    assert not life.session.reflection.running
     await life.session.close()
     assert not life.asked
 
