@@ -51,10 +51,10 @@ class ViewState:
         self.limit = 0  # tokens at which the context is compacted
         self.places: dict[str, int] = {}  # seq of the event that a message's card came with
         self.memory_mark = 0  # counts what may have changed memory
-        self.proposals: dict[str, ev.ReflectionDone] = {}  # reflections that wait for the person
         self.cost: float | None = None
         self._spent: float | None = None
         self.last_seq = 0
+        self.opened_at = 0  # the settings of events up to here are history: a flag of this start may differ
         self.last_run = "open"  # changes when a run ended: what files and git say may have changed with it
         self._growing: dict[str, Growing] = {}
         self._tails: dict[str, Tail] = {}
@@ -150,7 +150,7 @@ class ViewState:
             case ev.ConversationRenamed(title=title):
                 self.title = title
             case ev.SettingChanged(name=name, value=value):
-                if name in ("mode", "model"):
+                if name in ("mode", "model") and (not event.seq or event.seq > self.opened_at):
                     setattr(self, name, value)
             case ev.TodoChanged(lines=lines):
                 self.todo = lines

@@ -284,6 +284,14 @@ def test_settings_and_todo_are_kept(feed: Feed) -> None:
     assert state.cards == {}
 
 
+def test_settings_of_earlier_starts_do_not_hide_what_this_start_was_given(feed: Feed) -> None:
+    feed.state.opened_at, feed.state.model = 1, "flag/model"
+    feed.keep(ev.SettingChanged(name="model", value="old/model"))
+    assert feed.state.model == "flag/model"
+    feed.keep(ev.SettingChanged(name="model", value="new/model"))
+    assert feed.state.model == "new/model"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.42, "0.4 s"), (12.9, "12 s"), (65, "1 min 05 s"), (3725, "1 h 02 min")]
 )

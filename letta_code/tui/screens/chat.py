@@ -181,7 +181,7 @@ class ChatScreen(Screen[None]):
         self._state.conversation_id, self._state.title = status.conversation_id, status.title
         self._state.tokens, self._state.window, self._state.cost = status.context_tokens, status.window, status.cost
         self._state.limit = status.compact_at
-        self._replay_until = status.last_seq
+        self._replay_until = self._state.opened_at = status.last_seq
         self._begun = False
         if not status.model:
             self.call_later(self.show, "no-model")
