@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from letta_code.commands.base import CommandContext, Outcome, command
-from letta_code.commands.wording import compacted
 
 
 @command("compact", usage="[WHAT TO KEEP]")
@@ -13,5 +12,5 @@ async def compact(context: CommandContext, arguments: str) -> Outcome:
     What you add says what the summary must not lose, such as `/compact keep the list of failing tests`.  Memory blocks
     stay as they are, and what leaves is still found by search.  It happens by itself when the context is full.
     """
-    event = await context.session.compact(arguments.strip())
-    return Outcome(say=" ".join(filter(None, (f"{compacted(event)}.", event.note))))
+    await context.session.compact(arguments.strip())
+    return Outcome()  # each face tells what a compaction did, whoever asked for it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from letta_code.core.display import NoteBlock
-from letta_code.core.events import Event, LiveEvent, Notice, ToolResult, ToolStarted, Waiting
+from letta_code.core.events import ContextCompacted, Event, LiveEvent, Notice, ToolResult, ToolStarted, Waiting
 from letta_code.core.messages import text_of
 from letta_code.headless.result import Denial, Failure
 from letta_code.safety.terminal import visible
@@ -44,6 +44,8 @@ class Progress:
             case Waiting(phase="storage") if not self._storage:
                 self._storage = True
                 self._say(f"  waiting for the disk: {one_line(event.reason)}")
+            case ContextCompacted():
+                self._compacted(event)
             case Notice():
                 self.notice(event)
             case _:
@@ -56,6 +58,11 @@ class Progress:
         for block in event.blocks:
             if isinstance(block, NoteBlock) and block.level != "info":
                 self._say(f"  {block.level}: {one_line(block.text, 400)}")
+
+    def _compacted(self, event: ContextCompacted) -> None:
+        from letta_code.commands.wording import compacted  # rare, and not needed for a first request
+
+        self._say(f"* {compacted(event)}" + (f"; {one_line(event.note)}" if event.note else ""))
 
     def _silent(self, phase: str, seconds: float) -> None:
         """A server that says nothing: a line every ten seconds."""

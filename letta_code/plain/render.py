@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import singledispatch
 
+from letta_code.commands.wording import compacted
 from letta_code.core.display import (
     DiffBlock,
     DisplayBlock,
@@ -20,6 +21,7 @@ from letta_code.core.display import (
 )
 from letta_code.core.events import (
     AssistantMessage,
+    ContextCompacted,
     DraftDropped,
     Event,
     LiveEvent,
@@ -94,6 +96,8 @@ class Lines:
             case Waiting(phase="storage") if not self._storage:
                 self._storage = True
                 self._say(f"Waiting for the disk: {_one_line(event.reason)}")
+            case ContextCompacted():
+                self._say(f"{compacted(event)}." + (f" {_one_line(event.note)}" if event.note else ""))
             case Notice(level=level, text=text, hint=hint):
                 self._say(f"{level}: {_one_line(text)}" + (f" {_one_line(hint)}" if hint else ""))
             case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from letta_code.core.display import MemoryBlock, NoteBlock
-from letta_code.core.events import Event, LiveEvent, ToolResult, Waiting
+from letta_code.core.events import ContextCompacted, Event, LiveEvent, ToolResult, Waiting
 from letta_code.headless.progress import Progress
 
 
@@ -32,3 +32,11 @@ def test_what_a_tool_warns_of_is_said() -> None:
     result = ToolResult(message_id="m", call_id="c", name="memory", status="ok", content=(), blocks=blocks)
     assert told(result) == ["  warning: It was not asked."]
     assert told(result, quiet=True) == []
+
+
+def test_a_compaction_is_said_in_one_line() -> None:
+    event = ContextCompacted(
+        message_id="m", summary="…", first_kept_seq=9, evicted=12, tokens_before=30_000, tokens_after=9000, note="So."
+    )
+    assert told(event) == ["* Context compacted: 30,000 → 9,000 tokens, 12 messages summarised; So."]
+    assert told(event, quiet=True) == []

@@ -18,6 +18,7 @@ from letta_code.core.display import (
 )
 from letta_code.core.events import (
     AssistantMessage,
+    ContextCompacted,
     DraftDropped,
     Event,
     LiveEvent,
@@ -103,6 +104,13 @@ def test_tools_waiting_and_ends() -> None:
     assert told(RunFinished(reason="interrupted")) == ["Interrupted."]
     ended = told(RunFinished(reason="error", error_kind="quota", error="No money.", hint="Pay."))
     assert ended == ["error: No money.", "  Pay."]
+
+
+def test_a_compaction_is_said_in_one_line() -> None:
+    event = ContextCompacted(
+        message_id="m", summary="…", first_kept_seq=9, evicted=12, tokens_before=30_000, tokens_after=9000, note="So."
+    )
+    assert told(event) == ["Context compacted: 30,000 → 9,000 tokens, 12 messages summarised. So."]
 
 
 def test_a_silent_server_is_named_every_ten_seconds_of_each_call() -> None:
