@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _disk import bare_commit
 from _lived import A_CONVERSATION, BLOCKS, lived, words
 from _measure import BENCH, LETTA, PYTHON, Table, clean_environment, endpoint_home, median, model_server, run
-from _prompt import parts_of
+from _prompt import OF_MEMORY, parts_of
 from _turn import gaps, replies
 
 from letta_code.config.paths import Paths
@@ -33,8 +33,7 @@ TURNS = 20
 TURN_ROUNDS = 9
 START_ROUNDS = 21
 EDITS = 60
-TOOLS = ("memory", "memory_rethink", "memory_apply_patch", "archival_memory_insert", "archival_memory_search")
-TOOLS += ("conversation_search",)
+TOOLS = tuple(name.strip() for name in OF_MEMORY)
 
 
 def main(messages: int) -> int:
