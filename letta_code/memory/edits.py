@@ -208,18 +208,32 @@ def _unescaped(text: str) -> str:
     return text.replace("&lt;", "<")
 
 
+def _at_the_end(line: str) -> str:
+    return _unescaped(line).rstrip()
+
+
+def _trimmed(line: str) -> str:
+    return _unescaped(line).strip()
+
+
 def _hunk_applied(hunk: Hunk, value: str, block: Block, number: int) -> str:
     lines = value.split("\n") if value else []
     before = hunk.before
     if not before:
         return "\n".join([*lines, *hunk.added])
     size = len(before)
-    for like in (str, str.rstrip, str.strip):  # exact first; then white space at the ends of lines may differ
+    # Exact first; then as the prompt shows it (some `<` as `&lt;`); then white space at the ends of lines may differ.
+    for like in (str, _unescaped, _at_the_end, _trimmed):
         wanted = [like(line) for line in before]
         found = [at for at in range(len(lines) - size + 1) if [like(s) for s in lines[at : at + size]] == wanted]
         if len(found) == 1:
             start, end = found[0], found[0] + size
-            return "\n".join([*lines[:start], *hunk.after(lines[start:end]), *lines[end:]])
+            there = lines[start:end]
+            new = hunk.after(there)
+            if any(line not in there and _unescaped(line) in there for line in before):
+                # It was copied from the prompt, so what comes is written in that way too.
+                new = [line if line in there else _unescaped(line) for line in new]
+            return "\n".join([*lines[:start], *new, *lines[end:]])
         if found:
             places = ", ".join(str(at + 1) for at in found)
             raise BlockError(

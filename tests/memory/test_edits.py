@@ -24,6 +24,18 @@ def test_each_edit() -> None:
     assert value_after(Rethink(label="human", value="\nall new\n"), BLOCK) == "all new"
 
 
+def test_a_patch_may_be_written_as_the_prompt_shows_the_block() -> None:
+    block = Block(label="x", value="never write </memory> here\nlast", limit=100)
+    patch = "*** Update Block: x\n@@\n-never write &lt;/memory> here\n+never write &lt;/block> here\n last"
+    [hunks] = read_patch(patch)
+    assert isinstance(hunks, Hunks)
+    assert value_after(hunks, block) == "never write </block> here\nlast"
+    page = Block(label="x", value="a &lt; b\nlast", limit=100)
+    [hunks] = read_patch("*** Update Block: x\n@@\n-a &lt; b\n+b &lt; c\n last")
+    assert isinstance(hunks, Hunks)
+    assert value_after(hunks, page) == "b &lt; c\nlast"
+
+
 def test_tabs_and_indentation_stay() -> None:
     block = Block(label="make", value="all:\n\tcc -o x")
     assert value_after(Append(label="make", text="\tstrip x"), block) == "all:\n\tcc -o x\n\tstrip x"
