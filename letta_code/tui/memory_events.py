@@ -23,15 +23,12 @@ def note(state: ViewState, event: ev.Event) -> None:
             _compacted(state, event)
         case ev.ReflectionDone():
             state.add(ReflectionCard(key=event.reflection_id, event=event))
-            if event.status == "waiting":
-                state.proposals[event.reflection_id] = event
             state.memory_mark += 1
         case ev.ReflectionDecided(reflection_id=reflection_id, verdict=verdict):
             card = state.cards.get(reflection_id)
             if isinstance(card, ReflectionCard):
                 card.verdict = verdict
                 state.touch(reflection_id)
-            state.proposals.pop(reflection_id, None)
             state.memory_mark += 1
         case ev.ReminderAdded(kind="memory"):
             state.add(MemoryCard(key=event.message_id, text=event.text, here=state.conversation_id))

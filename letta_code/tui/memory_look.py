@@ -12,9 +12,11 @@ from letta_code.core.messages import Value
 from letta_code.memory.archival import FoundPassage
 from letta_code.memory.block import CONFLICTS, TODO, Block
 from letta_code.memory.blocks import Blocks
+from letta_code.memory.edits import ApplyPatch
 from letta_code.memory.origin import Moment, Read, origins
 from letta_code.memory.outcome import BlockChange
 from letta_code.memory.pending import PendingEdit
+from letta_code.memory.proposals import Proposal
 from letta_code.memory.provenance import Change
 from letta_code.memory.recall import Found
 from letta_code.memory.waiting import HeldEdit
@@ -23,6 +25,14 @@ from letta_code.store.journal import StoredEvent
 EVERY = 2.0  # seconds between two looks whether memory moved: two small file reads
 SCOPES = ("agent", "shared", "project", "conversation")
 _MOST_CHANGES = 200  # of one block's history
+
+
+class Proposed(Value):
+    """What a reflection proposes: its diffs on what stands now, or the `problem` why it does not fit any more."""
+
+    proposal: Proposal
+    diffs: tuple[DiffBlock, ...] = ()
+    problem: str = ""
 
 
 class Look(Value):
@@ -39,13 +49,14 @@ class Look(Value):
     unmerged: tuple[Block, ...] = ()
     pending: tuple[PendingEdit, ...] = ()
     held: tuple[HeldEdit, ...] = ()
+    proposed: tuple[Proposed, ...] = ()
     changes: tuple[BlockChange, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
     def waits(self) -> int:
         """How much waits for the person."""
-        return len(self.pending) + len(self.held) + len(self.unmerged)
+        return len(self.pending) + len(self.held) + len(self.proposed) + len(self.unmerged)
 
     def block(self, scope: str, path: str) -> Block | None:
         """A block by its place."""
@@ -102,6 +113,7 @@ def _look(blocks: Blocks, here: str, since: str, hand_edits: bool) -> Look:
         unmerged=tuple(block for block in others if _unmerged(block)),
         pending=pending,
         held=held,
+        proposed=_proposed(blocks, problems),
         changes=_changes(blocks, since, problems),
         problems=tuple(dict.fromkeys(problems)),
     )
@@ -117,6 +129,22 @@ def _waiting(blocks: Blocks, problems: list[str]) -> tuple[tuple[PendingEdit, ..
     except (LettaError, OSError) as error:
         problems.append(str(error))
         return (), ()
+
+
+def _proposed(blocks: Blocks, problems: list[str]) -> tuple[Proposed, ...]:
+    try:
+        return tuple(_seen(blocks, proposal) for proposal in blocks.proposals.waiting())
+    except (LettaError, OSError) as error:
+        problems.append(str(error))
+        return ()
+
+
+def _seen(blocks: Blocks, proposal: Proposal) -> Proposed:
+    try:
+        preview = blocks.preview(ApplyPatch(patch=proposal.patch), proposal.by, base=proposal.base)
+    except (LettaError, OSError) as error:
+        return Proposed(proposal=proposal, problem=str(error))
+    return Proposed(proposal=proposal, diffs=preview.diffs)
 
 
 def _changes(blocks: Blocks, since: str, problems: list[str]) -> tuple[BlockChange, ...]:
@@ -227,3 +255,8 @@ async def forget(session: SessionPort, passage_id: str) -> None:
     """Take a passage out of archival memory."""
     archive = await asyncio.to_thread(lambda: session.memory.archive)
     await archive.delete(passage_id)
+
+
+async def decide_reflection(session: SessionPort, name: str, yes: bool) -> str:
+    """Take what a reflection proposes into memory, or reject it; what came of it."""
+    return (await session.reflection.decide(name, approved=yes)).text

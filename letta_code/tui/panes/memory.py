@@ -74,7 +74,6 @@ class MemoryPane(VerticalScroll, can_focus=False):
         self._tree = Lines()
         self._news = Static("", markup=False, classes="memory-news")
         self._mark: tuple[object, ...] = (_STARTS_ANEW,)
-        self._proposals = 0
         self._flash: frozenset[str] = frozenset()
         self._calm: Timer | None = None
 
@@ -88,9 +87,6 @@ class MemoryPane(VerticalScroll, can_focus=False):
     def show(self, state: ViewState) -> None:
         """Look again where something happened that may have changed memory; cheap when nothing did."""
         mark = (state.conversation_id, state.memory_mark)
-        if self._proposals != len(state.proposals):
-            self._proposals = len(state.proposals)
-            self._draw()
         if mark == self._mark or not state.conversation_id:
             return
         if mark[0] != self._mark[0]:
@@ -159,7 +155,7 @@ class MemoryPane(VerticalScroll, can_focus=False):
             return
         from letta_code.tui.widgets.memory_bar import block_rows
 
-        self._head.update(_head(look.waits + self._proposals))
+        self._head.update(_head(look.waits))
         rows = block_rows(look, cells=_CELLS, flash=self._flash, notes=False)
         self._tree.fill([*_problem_rows(look), *rows])
 

@@ -38,7 +38,7 @@ from letta_code.tui.widgets.memory_views import (
     head_content,
     held_page,
     pending_page,
-    reflection_page,
+    proposal_page,
     value_page,
 )
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from letta_code.tui.screens.chat import ChatScreen
 
 _FLASH_SECONDS = 6.0
+_SLOW_SECONDS = 0.7
 _WIDE = 110
 _STOP = "Nothing was changed."
 
@@ -120,9 +121,13 @@ class MemoryScreen(Screen[None]):
         return self.look.block(scope, path)
 
     async def _follow(self) -> None:
+        hand_edits = False  # first what is known: taking them in may have to wait for another process
         while True:
             try:
-                await self._read(hand_edits=not self.look.pin)
+                await self.read(hand_edits=hand_edits)
+                if not hand_edits:
+                    hand_edits = True
+                    continue
                 pin = self.look.pin
                 await self.core.call(lambda session, pin=pin: moved(session, pin))
             except LettaError as error:
@@ -131,7 +136,8 @@ class MemoryScreen(Screen[None]):
                 self.say(str(error), error.hint, bad=True)
                 return
 
-    async def _read(self, *, hand_edits: bool = False) -> None:
+    async def read(self, *, hand_edits: bool = False) -> None:
+        """Look at memory again and show it."""
         since = self.look.pin
         look = await self.core.call(lambda session: look_at(session, since, hand_edits=hand_edits))
         self.look = look
@@ -151,13 +157,6 @@ class MemoryScreen(Screen[None]):
 
     def _fill(self) -> None:
         rows = tree_rows(self.look, cells=8 if self.size.width >= _WIDE else 6, flash=self._flash)
-        proposals = [
-            Row(f"reflection:{key}", Content(" ◆ reflection"), Content(f"{len(event.blocks)} blocks"))
-            for key, event in self.chat.state.proposals.items()
-        ]
-        if proposals and not (rows and rows[0].left.plain == "waits for you"):
-            rows.insert(0, Row("", Content.styled("waits for you", "bold $text-warning")))
-        rows[1:1] = proposals
         self._tree.empty = "There is no memory yet."
         self._tree.fill(rows)
 
@@ -190,7 +189,7 @@ class MemoryScreen(Screen[None]):
 
     async def _show_row(self) -> None:
         row, block = self._tree.current, self.block
-        shown = (row.id if row else "", block, self._rendered)
+        shown = (row.id if row else "", block, self._rendered)  # what waits never changes, only goes
         if shown == self._shown and self.view is not None and self.view.is_attached:
             return
         await self.put(self._page(row))
@@ -206,8 +205,8 @@ class MemoryScreen(Screen[None]):
             return pending_page(entry)
         if kind == "held" and (edit := next((e for e in self.look.held if e.path == name), None)):
             return held_page(edit)
-        if kind == "reflection" and (event := self.chat.state.proposals.get(name)):
-            return reflection_page(event)
+        if kind == "reflection" and (found := next((p for p in self.look.proposed if p.proposal.id == name), None)):
+            return proposal_page(found)
         return Page()
 
     def headline(self, block: Block | None, title: str = "All changes of memory") -> None:
@@ -300,8 +299,12 @@ class MemoryScreen(Screen[None]):
 
     async def do(self, deed: Callable[[Blocks, Provenance], Done]) -> Done:
         """Do it off this loop, look again, and tell what came of it."""
-        done = await self.core.call(lambda session: deeds.work(session, deed))
-        await self._read()
+        slow = self.set_timer(_SLOW_SECONDS, lambda: self.say("Waiting until memory can be written…"))
+        try:
+            done = await self.core.call(lambda session: deeds.work(session, deed))
+        finally:
+            slow.stop()
+        await self.read()
         if done.said:
             self.say(done.said)
         return done

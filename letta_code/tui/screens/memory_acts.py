@@ -15,7 +15,7 @@ from letta_code.memory.recall import Found
 from letta_code.tui import memory_deeds as deeds
 from letta_code.tui.clean import clean_line
 from letta_code.tui.memory_deeds import Done
-from letta_code.tui.memory_look import diff_of, forget, history_of, lines_of, search
+from letta_code.tui.memory_look import decide_reflection, diff_of, forget, history_of, lines_of, search
 from letta_code.tui.memory_words import author
 from letta_code.tui.widgets.memory_bar import row_id
 from letta_code.tui.widgets.memory_editor import Draft, EditView
@@ -297,7 +297,12 @@ async def _decide(screen: MemoryScreen, *, yes: bool) -> None:
     if not kind or screen.row is None:
         return
     name = screen.row.id.partition(":")[2]
-    await screen.do(deeds.decide(kind, name, yes))
+    if kind != "reflection":
+        await screen.do(deeds.decide(kind, name, yes))
+        return
+    said = await screen.core.call(lambda session: decide_reflection(session, name, yes))
+    await screen.read()
+    screen.say(said)
 
 
 ACTS: dict[str, Act] = {

@@ -90,6 +90,9 @@ def waiting_rows(look: Look) -> list[Row]:
     for entry in look.pending:
         source = Content.styled(f"from {clean_line(entry.provenance.source).partition(':')[0][:10]}", QUIET)
         rows.append(Row(f"pending:{entry.id}", Content.assemble(" ", (f"? {clean_line(entry.label)}", "")), source))
+    for one in look.proposed:
+        left = Content(f" ◆ {clean_line(one.proposal.why)}")
+        rows.append(Row(f"reflection:{one.proposal.id}", left, Content.styled("reflection", QUIET)))
     for edit in look.held:
         rows.append(
             Row(f"held:{edit.path}", Content(f" ✎ {clean_line(edit.path)}"), Content.styled("hand edit", QUIET))

@@ -109,7 +109,7 @@ def told(text: str, here: str) -> str:
         elif line.startswith("`"):
             found.append(line.removesuffix(":").partition(", and is now")[0].rstrip("."))
     said = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
-    return placed(said, here) or "memory changed"
+    return placed(said, here).replace("the person", "you") or "memory changed"
 
 
 def _skip_block(lines: Iterator[str]) -> None:
@@ -125,8 +125,9 @@ def body(card: FoldingCard) -> list[Widget]:
             parts: list[Widget] = [SafeMarkdown(clean(event.summary))] if event.summary else []
             parts += _listed("Kept word for word", event.kept)
             return parts + _listed("Put back, because the summary had lost it", event.put_back)
-        case ReflectionCard(event=event):
-            why = [Static(clean(event.why), markup=False, classes="text")] if event.why else []
+        case ReflectionCard(event=event, verdict=verdict):  # until it is decided the line above says why
+            said = event.why if verdict else ""
+            why = [Static(clean(said), markup=False, classes="text")] if said else []
             blocks: list[Widget] = []
             for block in event.blocks:
                 if isinstance(block, MemoryBlock):

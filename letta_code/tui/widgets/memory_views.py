@@ -13,18 +13,16 @@ from textual.widgets import Static
 from letta_code.commands.memory_words.told import when
 from letta_code.core.display import DiffBlock
 from letta_code.core.errors import LettaError
-from letta_code.core.events import ReflectionDone
 from letta_code.memory.block import Block
 from letta_code.memory.pending import PendingEdit
 from letta_code.memory.provenance import Change
 from letta_code.memory.waiting import HeldEdit
 from letta_code.safety.terminal import visible
-from letta_code.tui.blocks import draw
 from letta_code.tui.blocks.code import CodeView
 from letta_code.tui.blocks.code import Row as CodeRow
 from letta_code.tui.blocks.memory import memory_diff
 from letta_code.tui.clean import clean, clean_line
-from letta_code.tui.memory_look import Line
+from letta_code.tui.memory_look import Line, Proposed
 from letta_code.tui.memory_words import author, place_of
 from letta_code.tui.widgets.markdown_cards import SafeMarkdown
 from letta_code.tui.widgets.memory_bar import QUIET, bar, size
@@ -93,14 +91,27 @@ def held_page(edit: HeldEdit) -> Page:
     return Page(Static(head, markup=False, classes="line"), memory_diff(edit.diff, full=True))
 
 
-def reflection_page(event: ReflectionDone) -> Page:
-    """What a reflection proposes."""
-    head = Content.assemble(("A reflection proposes this", "bold $text-warning"), f"\n{clean(event.why)}")
-    blocks: list[Widget] = []
-    for block in event.blocks:
-        title = clean_line(getattr(block, "label", ""))
-        blocks += [Static(Content.styled(title, "bold"), markup=False, classes="line"), draw(block, full=True)]
-    return Page(Static(head, markup=False, classes="line"), *blocks)
+def proposal_page(proposed: Proposed) -> Page:
+    """What a reflection proposes, why, and what it would change."""
+    proposal = proposed.proposal
+    by = proposal.by
+    where = (
+        f"\nIt read {visible(by.conversation)} up to event {by.seq}, {when(proposal.at)}." if by.conversation else ""
+    )
+    head = Content.assemble(
+        ("A reflection proposes this", "bold $text-warning"),
+        (f"\n{visible(proposal.why)}", ""),
+        (where, QUIET),
+        *[(f"\nAsked, because {visible(why)}", QUIET) for why in proposal.asks],
+    )
+    parts: list[Widget] = [Static(head, markup=False, classes="line")]
+    if proposed.problem:
+        text = Content.styled(f"It does not fit any more: {visible(proposed.problem)}", "$text-warning")
+        return Page(*parts, Static(text, markup=False, classes="line"), Static(visible(proposal.patch), markup=False))
+    for diff in proposed.diffs:
+        parts.append(Static(Content.styled(clean_line(diff.path), "bold"), markup=False))
+        parts.append(memory_diff(diff, full=True))
+    return Page(*parts)
 
 
 class HistoryView(Vertical):
