@@ -20,7 +20,6 @@ from letta_code.agent.compacting.wish import Wish
 from letta_code.agent.compacting.wording import Place, body_of
 from letta_code.agent.compacting.writing import Writer
 from letta_code.agent.history import MEMORY, PRESSURE
-from letta_code.agent.transcript import SHORT, entries_of
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
 from letta_code.core.ids import new_id
@@ -36,7 +35,7 @@ THRESHOLD, OVERFLOW, ASKED = "threshold", "overflow", "asked"
 SEARCH = "conversation_search"
 _WAITING = "older messages are being summarised"
 _ITEMS_SHARE = 0.6  # of the summary's budget, for what must be kept
-_SMALL_INPUT = 12_000  # tokens: where less fits into a request, entries are shortened more
+_GROWN = 0.1  # of the limit: how much must have come since a compaction before the model is warned again
 
 
 class Compaction:
@@ -74,7 +73,7 @@ class Compaction:
         spare = int(SHRINK * min(weights.total + added / scale, weights.limit) - cut.staying - added / scale)
         most = min(cut.budget * 2, max(cut.budget, spare))
         summariser = self._summariser(before)
-        task, left_out = await self._task(cut, instructions, summariser)
+        task, left_out = await self._task(cut, instructions, pinned.system)
         written = await Writer(summariser, self._count, self._place(cut), pinned.system, most).write(task)
         after = cut.staying - head + self._count(pinned.system) + self._count(pinned.tools) + self._count(written.text)
         event = ev.ContextCompacted(
@@ -117,7 +116,7 @@ class Compaction:
             can_search=any(spec.name == SEARCH for spec in self._session.context.tools()),
         )
 
-    async def _task(self, cut: Cut, instructions: str, summariser: Summariser) -> tuple[Task, int]:
+    async def _task(self, cut: Cut, instructions: str, head: str) -> tuple[Task, int]:
         """What is to be summarised, and how many older items had no room."""
         old = self._history.compaction
         events = await self._session.read(old.first_kept_seq - 1 if old else 0, cut.first_kept_seq - 1)
@@ -125,8 +124,9 @@ class Compaction:
         task = Task(
             conversation_id=self._session.conversation_id,
             before=body_of(old.summary) if old else "",
-            entries=tuple(entries_of(events, SHORT if summariser.room < _SMALL_INPUT else None)),
+            events=tuple(events),
             kept=kept.items,
+            copied=must_keep.missing(kept.items, (head,)),
             instructions=instructions,
             budget=cut.budget,
         )
@@ -185,7 +185,8 @@ async def prepared(
     if made:  # the head carries memory as it is now
         coming = [event for event in coming if not (isinstance(event, ev.ReminderAdded) and event.kind == MEMORY)]
     filled = _filled(session, coming)
-    if session.history.pressed or filled < limit * PRESSURE_SHARE:
+    old = session.history.compaction
+    if session.history.pressed or filled < max(limit * PRESSURE_SHARE, old.tokens_after + limit * _GROWN if old else 0):
         return tuple(coming)
     return (*coming, pressure(filled, limit, session))
 
@@ -198,8 +199,8 @@ def pressure(filled: int, limit: int, session: Session) -> ev.ReminderAdded:
     """What the model is told while it can still save what matters."""
     names = {spec.name for spec in session.context.tools()}
     save = (
-        "Save now, with the memory tool, what you must not lose and what no file holds: decisions, exact names, "
-        "findings; a few short lines, nothing that stands in memory already. Then go on with the work."
+        "If you know something that would be missed and stands in no file (a decision, an exact name, a finding), "
+        "save it with the memory tool now, in a few short lines. Then go on with the work."
         if "memory" in names
         else "Go on with the work; note what you must not lose in your next message, in a few short lines."
     )

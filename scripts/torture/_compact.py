@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -322,10 +322,11 @@ def _torn() -> None:
 
 def _no_fallback() -> None:
     """A summary that failed fails the run."""
-    from letta_code.agent.compacting.writing import Writer
+    from letta_code.agent.compacting.summary import Task
+    from letta_code.agent.compacting.writing import Writer, Written
     from letta_code.core.errors import Overloaded
 
-    def cut(self: Writer, task: object, why: str) -> None:
+    def cut(self: Writer, task: Task, why: str) -> Written:
         raise Overloaded(why)
 
     Writer._cut = cut
@@ -351,7 +352,7 @@ def _forgetful_resume() -> None:
     """A resume does not take in the head that a compaction pinned."""
     extend = History.extend
 
-    def forgetting(self: History, events: list[ev.Event]) -> None:
+    def forgetting(self: History, events: Iterable[ev.Event]) -> None:
         extend(self, [event for event in events if not isinstance(event, ev.ContextPinned) or not event.reason])
 
     History.extend = forgetting

@@ -148,6 +148,9 @@ def test_an_item_is_found_however_it_is_marked() -> None:
     items = (Item(kind="rule", text="Never push to `main`."), Item(kind="todo", text="[ ] write tests"))
     assert missing(items, ["- **never push\nto main**, and write tests"]) == ()
     assert missing(items, ["Never push.", "to main"]) == items
+    file = Item(kind="file", text="src/parse_it.py", seq=3)
+    assert missing([file], ["I changed `src/parse_it.py`."]) == ()
+    assert missing([file], ["lib/src/parse_it.py and src/parse_it.pyi"]) == (file,)
     assert listed(items).splitlines() == [
         "Open tasks:",
         "- [ ] write tests",

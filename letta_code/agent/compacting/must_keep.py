@@ -187,7 +187,15 @@ def normalised(text: str) -> str:
 def missing(items: Sequence[Item], texts: Iterable[str]) -> tuple[Item, ...]:
     """The items that do not stand, word for word, in any of the texts."""
     known = [normalised(text) for text in texts]
-    return tuple(item for item in items if not any(_essence(item) in text for text in known))
+    return tuple(item for item in items if not any(_stands(item, text) for text in known))
+
+
+def _stands(item: Item, text: str) -> bool:
+    if item.kind != FILE:
+        return _essence(item) in text
+    return (
+        re.search(rf"(?<![\w./-]){re.escape(_essence(item))}(?![\w/-])", text) is not None
+    )  # not within a longer path
 
 
 def _essence(item: Item) -> str:
@@ -205,10 +213,11 @@ _TITLES = {
 
 
 def listed(items: Sequence[Item]) -> str:
-    """Items as a list under a title for each kind, each with the event it came with."""
+    """Items as a list under a title for each kind, each with the event it came with; what stands in another, once."""
     lines: list[str] = []
     for kind in KINDS:
-        of_kind = [item for item in items if item.kind == kind]
+        others = [normalised(item.text) for item in items if item.kind != kind]
+        of_kind = [item for item in items if item.kind == kind and not any(_stands(item, one) for one in others)]
         if of_kind:
             lines += [_TITLES[kind], *(_listed(item) for item in of_kind)]
     return "\n".join(lines)

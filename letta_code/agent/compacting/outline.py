@@ -1,4 +1,4 @@
-"""Outline: what stands for evicted messages when no model made a summary: their first lines, within a budget."""
+"""Outline: what stands for evicted messages when no model made a summary: their first and last lines, in a budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from letta_code.agent.transcript import Entry, shortened
 from letta_code.core.messages import Value
 
-_PERSON, _FIRST_LINE, _CALL = 400, 200, 120  # characters of an entry
+_PERSON, _ANSWER, _CALL = 400, 160, 100  # characters: of what a person said, of a line of an answer, of a line else
 _TITLE = "# What was said and done"
 _MORE = "({} lines more, not shown)"
 _OLD_SHARE = 3  # a third of the room may be what stood there before
@@ -57,11 +57,16 @@ def _line(entry: Entry, order: int, count: Callable[[str], int]) -> _Line:
     if person:
         text = shortened(" ".join(entry.text.split()), _PERSON)
     else:
-        first = next((line for line in entry.text.splitlines() if line.strip()), "")
-        limit = _FIRST_LINE if entry.who == "agent" else _CALL
-        text = first.strip() if len(first.strip()) <= limit else first.strip()[:limit] + " …"
+        text = _ends(entry.text, _ANSWER if entry.who == "agent" else _CALL)
     text = Entry(seq=entry.seq, who=entry.who, text=text).rendered()
     return _Line(seq=entry.seq, order=order, text=text, cost=count(text) + 1, person=person)
+
+
+def _ends(text: str, limit: int) -> str:
+    """The first line, and the last: there an output tells how it ended."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    first, last = (line if len(line) <= limit else f"{line[:limit]} …" for line in (lines[0], lines[-1]))
+    return first if len(lines) == 1 else f"{first} {'…' if len(lines) > 2 else '/'} {last}"
 
 
 def _fitted(text: str, count: Callable[[str], int], budget: int) -> str:

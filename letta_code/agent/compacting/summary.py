@@ -12,15 +12,16 @@ from time import monotonic
 from letta_code.agent.compacting.must_keep import Item, listed
 from letta_code.agent.compacting.outline import outline
 from letta_code.agent.draft import Draft
-from letta_code.agent.transcript import Entry, rendered
+from letta_code.agent.transcript import SHORT, Entry, Lengths, entries_of, rendered
 from letta_code.core.errors import BadKey, ContextOverflow, EndpointUnreachable, ProviderError, QuotaExceeded
-from letta_code.core.events import AssistantMessage
+from letta_code.core.events import AssistantMessage, Event
 from letta_code.core.ids import new_id
 from letta_code.core.messages import TextPart, Usage, UserText, Value
 from letta_code.llm.model import ChatModel, ChatRequest
 from letta_code.llm.retry import OnWait, Restarted, RetryLimits, stream_with_retries
 
 ASIDE = "compaction"
+LONG = Lengths(person=12_000, agent=6_000, call=1_200, result=1_500, error=2_500)
 SECONDS = 900.0  # for one request; a model on this machine may need minutes
 RETRY_SECONDS = 90.0  # then the context is cut without a model
 _MOST_REQUESTS = 8
@@ -38,12 +39,17 @@ class SummaryFailed(Exception):
 
 
 class Task(Value):
-    """What is to be summarised: `before` is the summary so far, `budget` the tokens that the new one may have."""
+    """What is to be summarised.
+
+    `before` is the summary so far, `events` what left since, `kept` what must survive and `copied` what of that the
+    summary is to copy; `budget` are the tokens that it may have.
+    """
 
     conversation_id: str
     before: str
-    entries: tuple[Entry, ...]
+    events: tuple[Event, ...]
     kept: tuple[Item, ...]
+    copied: tuple[Item, ...]
     instructions: str
     budget: int
 
@@ -108,7 +114,7 @@ class Summariser:
 
     async def _all_parts(self, task: Task, room: int) -> str:
         fixed = self._count(_request_text(task, "", ())) + self._count(instructions())
-        parts = self._parts(task.entries, max(room - fixed - task.budget - self.max_output(task.budget), 0))
+        parts = self._parts(task.events, max(room - fixed - task.budget - self.max_output(task.budget), 0))
         summary = task.before
         if len(parts) > _MOST_REQUESTS:  # a conversation of another tool, or of a much larger window
             early = [entry for part in parts[: -_MOST_REQUESTS + 1] for entry in part]
@@ -118,9 +124,19 @@ class Summariser:
             summary = await self._ask(task, _request_text(task, summary, part))
         return summary
 
-    def _parts(self, entries: Sequence[Entry], room: int) -> list[list[Entry]]:
+    def _parts(self, events: Sequence[Event], room: int) -> list[list[Entry]]:
+        """The entries for each request: as long as they may be where one is enough, else shortened."""
+        room = max(room, _SMALLEST_INPUT)
+        parts: list[list[Entry]] = []
+        for lengths in (LONG, Lengths(), SHORT):
+            parts = self._parted(entries_of(events, lengths), room)
+            if len(parts) == 1:
+                break
+        return parts
+
+    def _parted(self, entries: Sequence[Entry], room: int) -> list[list[Entry]]:
         parts: list[list[Entry]] = [[]]
-        left = room = max(room, _SMALLEST_INPUT)
+        left = room
         for entry in entries:
             cost = self._count(entry.rendered()) + 1
             if cost > left and parts[-1]:
@@ -184,12 +200,15 @@ def instructions() -> str:
 def _request_text(task: Task, before: str, entries: Sequence[Entry]) -> str:
     words = max(int(task.budget * _WORDS) // 50 * 50, 150)
     first, last = (entries[0].seq, entries[-1].seq) if entries else (0, 0)
-    parts = [f"Conversation {task.conversation_id}, events {first} to {last}. At most {words} words."]
+    parts = [
+        f"Conversation {task.conversation_id}, events {first} to {last}; what came after stays with the agent. "
+        f"At most {words} words."
+    ]
     if before:
         parts.append(f"<earlier_summary>\n{before}\n</earlier_summary>")
     parts.append(f"<transcript>\n{rendered(entries)}\n</transcript>")
-    if task.kept:
-        parts.append(f"Must be kept, word for word:\n{listed(task.kept)}")
+    if task.copied:
+        parts.append(f"Must be kept, word for word:\n{listed(task.copied)}")
     if task.instructions:
         parts.append(f"The person says of this summary: {task.instructions}")
     parts.append(f"Write the summary now: the sections only, at most {words} words.")

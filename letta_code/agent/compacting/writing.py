@@ -9,6 +9,7 @@ from letta_code.agent.compacting import must_keep
 from letta_code.agent.compacting.outline import outline
 from letta_code.agent.compacting.summary import Summariser, SummaryFailed, Task
 from letta_code.agent.compacting.wording import Place, wrapped
+from letta_code.agent.transcript import SHORT, entries_of
 from letta_code.core.messages import Value
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,6 @@ class Writer:
         log.warning("compaction without a model: %s", why)
         listed = must_keep.listed(must_keep.missing(task.kept, (self._head,)))
         frame = self._count(wrapped("", self._place, listed, by_model=False))
-        body = outline(task.entries, task.before, self._count, max(self._most - frame - 20, 0))
+        body = outline(entries_of(task.events, SHORT), task.before, self._count, max(self._most - frame - 20, 0))
         text = wrapped(body, self._place, listed, by_model=False)
-        return Written(text=text, method="cut", note=f"{why} The first lines of what left stand in its place.")
+        return Written(text=text, method="cut", note=f"{why} The first and last lines of what left stand in its place.")
