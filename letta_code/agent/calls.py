@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from difflib import get_close_matches
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -296,6 +295,8 @@ class Calls:
         instead = next((t.stands_for[name] for t in self.toolset.sent.values() if name in t.stands_for), "")
         if instead:
             return f"There is no tool {name!r} here: use {instead}."
+        from difflib import get_close_matches
+
         near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
         guess = next((n for n in names if near and n.lower() == near[0]), "")
         hint = f" Did you mean {guess}?" if guess else ""

@@ -46,9 +46,8 @@ def memory_section(view: View, more: Sequence[Block] = ()) -> str:
 
 
 _OPENING = "\n\n<memory>\n"
-_WHOLE_BLOCK = re.compile(
-    r'^<block label="([^"\n]*)"(?: scope="([a-z]+)")?[^\n]*>\n.*?\n</block>$', re.MULTILINE | re.DOTALL
-)
+# Compiled when first needed: this module is on the start path.
+_WHOLE_BLOCK = r'(?ms)^<block label="([^"\n]*)"(?: scope="([a-z]+)")?[^\n]*>\n.*?\n</block>$'
 _FILES = "<memory_files>\n"
 
 
@@ -60,8 +59,8 @@ def parted(system: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     before, opening, memory = system.rpartition(_OPENING)
     if not opening:
         return system, ()
-    blocks = [(_named(found), found.group(0)) for found in _WHOLE_BLOCK.finditer(memory)]
-    frame, listed, files = _WHOLE_BLOCK.sub("", memory).partition(_FILES)
+    blocks = [(_named(found), found.group(0)) for found in re.finditer(_WHOLE_BLOCK, memory)]
+    frame, listed, files = re.sub(_WHOLE_BLOCK, "", memory).partition(_FILES)
     parts = [("(about memory)", f"<memory>\n{' '.join(frame.split())}"), *blocks]
     if listed:
         parts.append(("(list of other files)", listed + files))

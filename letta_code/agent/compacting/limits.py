@@ -14,15 +14,12 @@ _SMALLEST = 512  # tokens; a smaller number in an error is no window
 
 # Where providers put the size of the window into their words.
 _NUMBER = r"([0-9][0-9,_]{2,})"
-_WORDINGS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"> *{_NUMBER}\b",
-        rf"maximum (?:context|prompt|input) (?:length|size) (?:is|of)? *{_NUMBER}",
-        rf"(?:context size|context length|context window|n_ctx)\D{{0,20}}{_NUMBER}",
-        rf"(?:maximum|limit|at most|up to|max_seq_len)\D{{0,30}}{_NUMBER}",
-        rf"{_NUMBER} *(?:tokens? )?(?:maximum|limit)",
-    )
+_WORDINGS = (  # compiled when a provider refuses: this module is on the start path
+    rf"> *{_NUMBER}\b",
+    rf"maximum (?:context|prompt|input) (?:length|size) (?:is|of)? *{_NUMBER}",
+    rf"(?:context size|context length|context window|n_ctx)\D{{0,20}}{_NUMBER}",
+    rf"(?:maximum|limit|at most|up to|max_seq_len)\D{{0,30}}{_NUMBER}",
+    rf"{_NUMBER} *(?:tokens? )?(?:maximum|limit)",
 )
 
 
@@ -60,7 +57,7 @@ class Limits:
 def window_in(words: str) -> int:
     """The window that an error names, in tokens; 0 where it names none."""
     for wording in _WORDINGS:
-        for number in wording.findall(words):
+        for number in re.findall(wording, words, re.IGNORECASE):
             tokens = int(re.sub(r"[,_]", "", number))
             if tokens >= _SMALLEST:
                 return tokens
