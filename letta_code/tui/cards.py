@@ -146,11 +146,16 @@ class EvictedCard(msgspec.Struct):
 
 
 class ReflectionCard(msgspec.Struct):
-    """What a background reading found; `verdict` is "" while nobody has decided, then merged or rejected."""
+    """What a background reading found; `verdict` is "" while nobody has decided, then merged or rejected.
+
+    `text` and `hint` are what was said of it, where something was.
+    """
 
     key: str
     event: ReflectionDone
     verdict: str = ""
+    text: str = ""
+    hint: str = ""
 
 
 class MemoryCard(msgspec.Struct):

@@ -22,8 +22,11 @@ def note(state: ViewState, event: ev.Event) -> None:
         case ev.ContextCompacted():
             _compacted(state, event)
         case ev.ReflectionDone():
-            state.add(ReflectionCard(key=event.reflection_id, event=event))
+            if event.status != "nothing":  # where that is worth telling, a notice does
+                state.add(ReflectionCard(key=event.reflection_id, event=event))
             state.memory_mark += 1
+        case ev.Notice(code="reflection"):
+            _said_of_reflection(state, event)
         case ev.ReflectionDecided(reflection_id=reflection_id, verdict=verdict):
             card = state.cards.get(reflection_id)
             if isinstance(card, ReflectionCard):
@@ -61,6 +64,15 @@ def _place(state: ViewState, event: ev.Event) -> None:
                 state.places.setdefault(name, seq)
         case _:
             pass
+
+
+def _said_of_reflection(state: ViewState, event: ev.Notice) -> None:
+    """The card of a reflection takes the notice about it, which says the same for faces that have no cards."""
+    card = next((card for card in reversed(state.cards.values()) if not isinstance(card, NoticeCard)), None)
+    if isinstance(card, ReflectionCard) and card.event.seq == event.seq - 1:
+        card.text, card.hint = event.text, event.hint
+        state.remove(f"notice-{event.seq}")
+        state.touch(card.key)
 
 
 def _compacted(state: ViewState, event: ev.ContextCompacted) -> None:

@@ -154,8 +154,6 @@ class ViewState:
                     setattr(self, name, value)
             case ev.TodoChanged(lines=lines):
                 self.todo = lines
-            case ev.Notice(code="reflection"):  # its card says it
-                pass
             case ev.Notice(level=level, text=text, hint=hint):
                 self.add(NoticeCard(key=f"notice-{event.seq}", level=level, text=text, hint=hint))
             case ev.UnknownEvent(type=kind, seq=seq):

@@ -14,7 +14,7 @@ from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, NoticeC
 from letta_code.tui.memory_words import author, authors, placed
 from letta_code.tui.view_state import ViewState
 from letta_code.tui.widgets.memory_bar import bar, percent
-from letta_code.tui.widgets.memory_cards import told
+from letta_code.tui.widgets.memory_cards import head, told
 from letta_code.tui.widgets.status_bar import _context, doing
 
 
@@ -91,6 +91,23 @@ def test_a_reflection_and_what_was_decided() -> None:
     assert isinstance(card, ReflectionCard)
     assert card.verdict == "rejected"
     assert state.memory_mark > mark
+
+
+def test_a_reflection_is_told_once() -> None:
+    state = talk(1)
+    state.apply(ev.ReflectionDone(seq=5, reflection_id="r", status="failed", read_until=4, error="no model"))
+    state.apply(ev.Notice(seq=6, level="warning", text="Reflection failed: no model", hint="Later.", code="reflection"))
+    state.apply(ev.Notice(seq=7, level="info", text="Reflection: there was nothing to keep.", code="reflection"))
+    card = state.cards["r"]
+    assert isinstance(card, ReflectionCard)
+    assert head(card).plain == "◆ Reflection failed: no model  Later."
+    assert keys(state)[-2:] == ["r", "notice-7"]
+
+
+def test_a_reflection_that_found_nothing_is_not_shown() -> None:
+    state = talk(1)
+    state.apply(ev.ReflectionDone(seq=5, reflection_id="r", status="nothing", read_until=4))
+    assert "r" not in state.cards
 
 
 def test_only_what_may_have_changed_memory_makes_the_pane_look() -> None:

@@ -85,10 +85,14 @@ def head(card: FoldingCard) -> Content:
             note = f"  {clean_line(event.note)}" if event.note else ""
             tone = "$text-accent" if event.method == "summary" else "$text-warning"
             return Content.assemble(("⇣ ", tone), compacted(event), (note, QUIET))
-        case ReflectionCard(event=event, verdict=verdict):
+        case ReflectionCard(event=event, verdict=verdict, text=text, hint=hint):
             tone = {"failed": "$text-error", "waiting": "$text-warning"}.get(verdict or event.status, "$text-accent")
-            hint = "  F2 shows and decides it" if event.status == "waiting" and not verdict else ""
-            return Content.assemble(("◆ ", tone), clean_line(reflected(event, verdict)), (hint, QUIET))
+            line = reflected(event, verdict) if verdict or not text else text
+            if event.status == "waiting" and not verdict:
+                hint = "F2 shows and decides it"
+            elif verdict or event.status == "merged":  # how to undo it stands in the history, on F2
+                hint = ""
+            return Content.assemble(("◆ ", tone), clean_line(line), (f"  {clean_line(hint)}" if hint else "", QUIET))
         case MemoryCard(text=text, here=here):
             return Content.assemble(
                 ("◆ ", "$text-accent"), ("The agent was told: ", QUIET), clean_line(told(text, here))
