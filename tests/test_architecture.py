@@ -148,6 +148,14 @@ FIRST_FRAME = {
 # Parts of the standard library that cost milliseconds and that nothing on the way needs.
 SLOW_STANDARD = {"multiprocessing", "sqlite3", "unittest", "xml", "pydoc", "doctest", "distutils", "lib2to3"}
 
+# Parts of memory that only a search, a write to archival memory, a full context or a quiet moment needs.
+LATER = {
+    "letta_code.agent.compaction",
+    "letta_code.memory.archival",
+    "letta_code.memory.recall",
+    "letta_code.store.text_index",
+}
+
 
 def foreign(modules: Iterable[str]) -> set[str]:
     """Top-level names that are neither ours, nor the standard library's, nor the interpreter's own."""
@@ -211,6 +219,7 @@ def test_modules_at_the_first_headless_request(endpoint: str, tmp_path: Path, mo
     assert "letta_code.agent.loop" in modules
     assert foreign(modules) - FIRST_REQUEST == set()
     assert modules & SLOW_STANDARD == set()
+    assert modules & LATER == set()
     assert not [name for name in modules if name.startswith(("letta_code.tui", "letta_code.plain"))]
 
 
@@ -239,6 +248,7 @@ def test_modules_at_the_first_frame(endpoint: str, tmp_path: Path, monkeypatch: 
     assert "textual.app" in modules
     assert foreign(modules) - FIRST_FRAME == set()
     assert modules & SLOW_STANDARD == set()
+    assert modules & LATER == set()
     assert not [name for name in modules if name.startswith(("letta_code.headless", "letta_code.plain"))]
 
 
