@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import calendar
+import re
 import time
+from collections.abc import Iterator
 
 from letta_code.core.events import ContextCompacted, ReflectionDone
+
+_LABEL = re.compile(r'label="([^"]*)"')
 
 
 def ago(at: str, now: float | None = None) -> str:
@@ -91,6 +95,29 @@ def reflected(event: ReflectionDone, verdict: str = "") -> str:
             return "Reflection found nothing to keep"
         case _:
             return f"Reflection failed: {event.error or 'no reason was given'}"
+
+
+def reminded(text: str) -> str:
+    """What the model was told of its memory, without the values: who changed which block."""
+    found: list[str] = []
+    lines = iter(text.split("\n")[1:])
+    for line in lines:
+        if line.startswith("<block "):  # what stands in a block says nothing about the edit
+            _skip_block(lines)
+        elif line.startswith("A block came"):
+            label = _LABEL.search(next(lines, ""))
+            found.append(f"`{label[1] if label else '?'}` is new{line.removeprefix('A block came').rstrip(':')}")
+            _skip_block(lines)
+        elif line.startswith("`"):
+            found.append(line.removesuffix(":").partition(", and is now")[0].rstrip("."))
+    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more or "memory changed"
+
+
+def _skip_block(lines: Iterator[str]) -> None:
+    for line in lines:
+        if line == "</block>":
+            return
 
 
 def _many(count: int, what: str) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from letta_code.core.display import NoteBlock
-from letta_code.core.events import ContextCompacted, Event, LiveEvent, Notice, ToolResult, ToolStarted, Waiting
+from letta_code.core.events import (
+    ContextCompacted,
+    Event,
+    LiveEvent,
+    Notice,
+    ReminderAdded,
+    ToolResult,
+    ToolStarted,
+    Waiting,
+)
 from letta_code.core.messages import text_of
 from letta_code.headless.result import Denial, Failure
 from letta_code.safety.terminal import visible
@@ -46,6 +55,10 @@ class Progress:
                 self._say(f"  waiting for the disk: {one_line(event.reason)}")
             case ContextCompacted():
                 self._compacted(event)
+            case ReminderAdded(kind="memory"):
+                from letta_code.commands.wording import reminded  # rare too
+
+                self._say(f"* the agent was told: {one_line(reminded(event.text))}")
             case Notice():
                 self.notice(event)
             case _:

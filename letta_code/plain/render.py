@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import singledispatch
 
-from letta_code.commands.wording import compacted
+from letta_code.commands.wording import compacted, reminded
 from letta_code.core.display import (
     DiffBlock,
     DisplayBlock,
@@ -26,6 +26,7 @@ from letta_code.core.events import (
     Event,
     LiveEvent,
     Notice,
+    ReminderAdded,
     RunFinished,
     StopReason,
     TextDelta,
@@ -62,6 +63,7 @@ class Lines:
         self._said: dict[str, int] = {}  # message id: characters of it that were said
         self._attempt = 0
         self._storage = False
+        self._compacting = False
         self._waited = 0  # times ten seconds of this call that were told
 
     def event(self, event: Event | LiveEvent) -> None:
@@ -96,7 +98,13 @@ class Lines:
             case Waiting(phase="storage") if not self._storage:
                 self._storage = True
                 self._say(f"Waiting for the disk: {_one_line(event.reason)}")
+            case Waiting(phase="compacting") if not self._compacting:
+                self._compacting = True
+                self._say("Making room in the context.")
+            case ReminderAdded(kind="memory", text=text):
+                self._say(f"The agent was told: {_one_line(reminded(text))}")
             case ContextCompacted():
+                self._compacting = False
                 self._say(f"{compacted(event)}." + (f" {_one_line(event.note)}" if event.note else ""))
             case Notice(level=level, text=text, hint=hint):
                 self._say(f"{level}: {_one_line(text)}" + (f" {_one_line(hint)}" if hint else ""))
@@ -148,7 +156,7 @@ class Lines:
             self._say(f"  {event.status}: {_one_line(text_of(event.content))}")
 
     def _finished(self, event: RunFinished) -> None:
-        self._attempt, self._storage = 0, False
+        self._attempt, self._storage, self._compacting = 0, False, False
         if event.reason == StopReason.ERROR:
             self._say(f"error: {_one_line(event.error, 600)}")
         elif event.reason in _ENDS:

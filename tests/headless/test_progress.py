@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from letta_code.core.display import MemoryBlock, NoteBlock
-from letta_code.core.events import ContextCompacted, Event, LiveEvent, ToolResult, Waiting
+from letta_code.core.events import ContextCompacted, Event, LiveEvent, ReminderAdded, ToolResult, Waiting
 from letta_code.headless.progress import Progress
 
 
@@ -39,4 +39,11 @@ def test_a_compaction_is_said_in_one_line() -> None:
         message_id="m", summary="…", first_kept_seq=9, evicted=12, tokens_before=30_000, tokens_after=9000, note="So."
     )
     assert told(event) == ["* Context compacted: 30,000 → 9,000 tokens, 12 messages summarised; So."]
+    assert told(event, quiet=True) == []
+
+
+def test_an_edit_of_memory_by_others_is_told_without_its_text() -> None:
+    text = "Your memory changed:\n`human` was changed by the person (90/5000 characters now):\n+- Tea"
+    event = ReminderAdded(message_id="m", kind="memory", text=text)
+    assert told(event) == ["* the agent was told: `human` was changed by the person (90/5000 characters now)"]
     assert told(event, quiet=True) == []

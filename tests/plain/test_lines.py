@@ -23,6 +23,7 @@ from letta_code.core.events import (
     Event,
     LiveEvent,
     Notice,
+    ReminderAdded,
     RunFinished,
     TextDelta,
     ToolResult,
@@ -111,6 +112,15 @@ def test_a_compaction_is_said_in_one_line() -> None:
         message_id="m", summary="…", first_kept_seq=9, evicted=12, tokens_before=30_000, tokens_after=9000, note="So."
     )
     assert told(event) == ["Context compacted: 30,000 → 9,000 tokens, 12 messages summarised. So."]
+
+
+def test_a_compaction_is_announced_once_and_an_edit_of_memory_is_told_without_its_text() -> None:
+    wait = Waiting(phase="compacting")
+    assert told(wait, wait) == ["Making room in the context."]
+    text = 'Your memory changed:\n`human` was changed by the person, and is now:\n<block label="human">\nx\n</block>'
+    reminder = ReminderAdded(message_id="m", kind="memory", text=text)
+    assert told(reminder) == ["The agent was told: `human` was changed by the person"]
+    assert told(ReminderAdded(message_id="m", kind="environment", text="It is Tuesday.")) == []
 
 
 def test_a_silent_server_is_named_every_ten_seconds_of_each_call() -> None:

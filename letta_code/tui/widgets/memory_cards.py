@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -12,7 +9,7 @@ from textual.events import Click, Key
 from textual.widget import Widget
 from textual.widgets import Static
 
-from letta_code.commands.wording import compacted, reflected
+from letta_code.commands.wording import compacted, reflected, reminded
 from letta_code.core.display import MemoryBlock
 from letta_code.tui.blocks import draw
 from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, ReflectionCard
@@ -22,7 +19,6 @@ from letta_code.tui.widgets.markdown_cards import SafeMarkdown
 from letta_code.tui.widgets.tool_card import Folded
 
 QUIET = "$foreground 75%"
-_LABEL = re.compile(r'label="([^"]*)"')
 FoldingCard = CompactedCard | ReflectionCard | MemoryCard
 
 
@@ -100,26 +96,8 @@ def head(card: FoldingCard) -> Content:
 
 
 def told(text: str, here: str) -> str:
-    """What a reminder about memory says, without the values."""
-    found: list[str] = []
-    lines = iter(text.split("\n")[1:])
-    for line in lines:
-        if line.startswith("<block "):  # what stands in a block says nothing about the edit
-            _skip_block(lines)
-        elif line.startswith("A block came"):
-            label = _LABEL.search(next(lines, ""))
-            found.append(f"`{label[1] if label else '?'}` is new{line.removeprefix('A block came').rstrip(':')}")
-            _skip_block(lines)
-        elif line.startswith("`"):
-            found.append(line.removesuffix(":").partition(", and is now")[0].rstrip("."))
-    said = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
-    return placed(said, here).replace("the person", "you") or "memory changed"
-
-
-def _skip_block(lines: Iterator[str]) -> None:
-    for line in lines:
-        if line == "</block>":
-            return
+    """What a reminder about memory says, without the values, as it is seen from a conversation."""
+    return placed(reminded(text), here).replace("the person", "you")
 
 
 def body(card: FoldingCard) -> list[Widget]:
