@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from letta_code import __version__
 from letta_code.agent.compacting.limits import Limits
 from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
+from letta_code.agent.ledger import Journal, Ledger
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
+from letta_code.agent.settling import Settling
 from letta_code.agent.unanswered import reason_for
-from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
-from letta_code.core.errors import ConfigError, LettaError, StoreFull
+from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Approve, Request, Unanswered
@@ -33,31 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TITLE_LENGTH = 60
-STORAGE_RETRY_SECONDS = 1.0
 _ORPHAN = (
     "letta-code was stopped while this call was under way; whether it took effect is unknown. "
     "Look at the state before you repeat it."
 )
-
-
-class Journal(Protocol):
-    """Where a conversation's events are kept (the store, for one conversation)."""
-
-    async def append(self, events: Sequence[ev.KnownEvent]) -> Sequence[ev.KnownEvent]:
-        """Keep events in one commit; gives them back with `seq` and `at`.  Raises `StoreError`."""
-        ...
-
-    async def answer(self, event: ev.RequestAnswered) -> tuple[ev.RequestAnswered, bool]:
-        """Keep the first answer to a request; gives the one that stands and whether it is this one."""
-        ...
-
-    async def read(self, after: int, until: int) -> Sequence[ev.Event]:
-        """Stored events with `after < seq <= until`."""
-        ...
-
-    async def close(self) -> None:
-        """Give the conversation back to other writers."""
-        ...
 
 
 OpenModel = Callable[[str], Awaitable[ChatModel]]
@@ -91,7 +71,6 @@ class Session:
         self.counter = counter
         self.limits = Limits(options.settings.context)
         self._notices = notices
-        self._journal = journal
         self._open_model = open_model
         self._model: ChatModel | None = None
         self._model_name = options.model or history.model or options.settings.model
@@ -100,12 +79,11 @@ class Session:
         self._wishes: list[Wish] = []
         self._task: asyncio.Task[None] | None = None
         self._waiters: dict[str, asyncio.Future[Answer]] = {}
-        self._listeners: list[asyncio.Queue[ev.Event | ev.LiveEvent | None]] = []
         self._sending = asyncio.Lock()
-        self._committing = asyncio.Lock()
         self._closed = False
-        self._settling: asyncio.Task[None] | None = None
         self.reflection = Reflection(self, journal.read, open_model)
+        self._ledger = Ledger(journal, history, run_id=self._run_id, heard=self.reflection.heard)
+        self._settling = Settling(self.desk, counter.count, self.publish)
         surroundings.set_mode(self._mode)
 
     # ------------------------------------------------------------ what is
@@ -281,11 +259,7 @@ class Session:
 
     async def answer(self, request_id: str, answer: Answer, by: str) -> ev.RequestAnswered:
         """Answer a request; the first answer stands."""
-        event = ev.RequestAnswered(request_id=request_id, answer=answer, by=by, run_id=self._run_id())
-        async with self._committing:
-            stands, first = await self._journal.answer(event)
-            if first:
-                self._take_in([stands])
+        stands, first = await self._ledger.answer(ev.RequestAnswered(request_id=request_id, answer=answer, by=by))
         if first and isinstance(stands.answer, Approve):
             self.surroundings.remember(stands.answer)
         waiter = self._waiters.get(request_id)
@@ -376,7 +350,7 @@ class Session:
 
     async def read(self, after: int, until: int) -> Sequence[ev.Event]:
         """Stored events with `after < seq <= until`."""
-        return await self._journal.read(after, until)
+        return await self._ledger.read(after, until)
 
     async def reflect(self, focus: str = "") -> str:
         """Read the conversation again for memory; see `SessionPort.reflect`."""
@@ -413,109 +387,40 @@ class Session:
 
     def settle(self) -> None:
         """Give the standard blocks of memory their files, behind the scenes."""
-        if self.desk is not None and self._settling is None:
-            self._settling = asyncio.create_task(self._settle(self.desk), name="memory")
-
-    async def _settle(self, desk: Desk) -> None:
-        try:
-            await desk.settle()
-            warnings = await asyncio.to_thread(desk.blocks.warnings, self.counter.count)
-        except LettaError as error:  # nothing depends on it: the blocks are shown as they are to be
-            log.warning("memory could not be settled: %s", error)
-            warnings = (f"The standard memory blocks could not be written: {error}",)
-        for text in warnings:
-            self.publish(ev.Notice(level="warning", text=text, hint="`/memory` shows and mends it.", code="memory"))
+        self._settling.begin()
 
     async def close(self) -> None:
         """Interrupt what runs and give everything back."""
         if self._closed:
             return
         self._closed = True
+        self._ledger.closing()
         await self.interrupt()
         await self.reflection.close()
         if self.history.started is not None:
             self.settle()
-        if self._settling is not None:
-            await self._settling
+        await self._settling.end()
         stopped = await self.surroundings.close()
         if stopped and self.history.started is not None:
             text = f"Stopped with the session: {'; '.join(visible(command)[:200] for command in stopped)}"
             await self.commit(ev.Notice(level="info", text=text, code="background"))
-        for queue in self._listeners:
-            queue.put_nowait(None)
         if self._model is not None:
             await self._model.close()
-        await self._journal.close()
+        await self._ledger.close()
 
     # ------------------------------------------------------------ events
 
-    async def events(self, after: int = 0) -> AsyncIterator[ev.Event | ev.LiveEvent]:
-        """Stored events after a seq, then all as it happens."""
-        queue: asyncio.Queue[ev.Event | ev.LiveEvent | None] = asyncio.Queue()
-        until = self.history.last_seq
-        partial = self._run.partial() if self._run else ()
-        self._listeners.append(queue)
-        try:
-            for notice in self._notices:  # what was found while opening; not part of the conversation
-                yield notice
-            for event in await self._journal.read(after, until):
-                yield event
-            for live in partial:
-                yield live
-            while (item := await queue.get()) is not None:
-                yield item
-        finally:
-            self._listeners.remove(queue)
+    def events(self, after: int = 0) -> AsyncIterator[ev.Event | ev.LiveEvent]:
+        """Stored events after a seq, then all as it happens; what was found while opening comes first."""
+        return self._ledger.follow(after, self._notices, lambda: self._run.partial() if self._run else ())
 
     def publish(self, event: ev.Event | ev.LiveEvent) -> None:
         """Tell all listeners."""
-        for queue in self._listeners:
-            queue.put_nowait(event)
+        self._ledger.publish(event)
 
     async def commit(self, *events: ev.KnownEvent) -> None:
-        """Keep events in one commit, then take them in and tell of them.
-
-        A full disk pauses here, with a notice, until there is room again.  Cancellation is held back until the commit
-        has ended, so that what is stored and what is known never differ.
-        """
-        if not events:
-            return
-        run_id = self._run_id()
-        marked = [e if e.run_id or not run_id else _with_run(e, run_id) for e in events]
-        cancelled = await finish(asyncio.ensure_future(self._commit(marked)))
-        if cancelled:
-            raise asyncio.CancelledError
-
-    async def _commit(self, events: Sequence[ev.KnownEvent]) -> None:
-        async with self._committing:
-            attempt = 0
-            while True:
-                try:
-                    stored = await self._journal.append(events)
-                    break
-                except StoreFull as error:
-                    attempt += 1
-                    if self._closed:
-                        raise
-                    self.publish(
-                        ev.Waiting(phase="storage", seconds=STORAGE_RETRY_SECONDS, attempt=attempt, reason=str(error))
-                    )
-                    await asyncio.sleep(STORAGE_RETRY_SECONDS)
-            self._take_in(stored)
-
-    def _take_in(self, stored: Sequence[ev.KnownEvent]) -> None:
-        for event in stored:
-            if event.seq <= self.history.last_seq:
-                continue  # it was kept before (a client id that is known already)
-            self.history.apply(event)
-            self.publish(event)
-            self.reflection.heard(event)
+        """Keep events in one commit, then take them in and tell of them; see `Ledger.commit`."""
+        await self._ledger.commit(*events)
 
     def _run_id(self) -> str:
         return self._run.run_id if self._run else ""
-
-
-def _with_run(event: ev.KnownEvent, run_id: str) -> ev.KnownEvent:
-    from msgspec.structs import replace
-
-    return replace(event, run_id=run_id)

@@ -87,10 +87,15 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
         if known:
             history.extend(stored.event for stored in store.read(conversation_id))
         agent = store.agents.get(history.started.agent_id) if history.started else None
+        if agent is not None and agent.deleted_at:
+            raise UsageError(
+                f"The agent of this conversation, {agent.name}, was deleted.",
+                hint=f"`letta-code agents restore {agent.name}` brings it back with all its conversations.",
+            )
         if agent is None:
             agent = await choose_agent(store, paths, options.settings, options.cwd, notices.append)
         journal = StoredConversation(store, conversation_id, lock)
-        return await _session(journal, history, agent, options, paths, notices)
+        return await _session(journal, history, agent, options, paths, found=notices)
     except BaseException:
         lock.release()
         raise
@@ -102,6 +107,7 @@ async def _session(
     agent: Agent,
     options: SessionOptions,
     paths: Paths,
+    *,
     found: Sequence[str],
 ) -> Session:
     root = project_root(options.cwd)

@@ -101,7 +101,7 @@ class Stage:
         assert ended.reason == "done", ended
         if answered:
             answered.cancel()
-        return list(await session._journal.read(0, session.history.last_seq))
+        return list(await session.read(0, session.history.last_seq))
 
     async def _answer(self, session: Session, answer: Answer) -> None:
         async for event in session.events(session.history.last_seq):
