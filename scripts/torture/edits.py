@@ -20,9 +20,10 @@ import edit_oracle as oracle
 from edit_faults import FAULTS, planted
 from edit_files import KINDS, fresh_file, fresh_text
 
-from letta_code.core.errors import LettaError
+from letta_code.core.errors import LettaError, ToolError
 from letta_code.core.requests import Answer, Choice, Unanswered
 from letta_code.llm.model import ModelInfo, ToolSpec
+from letta_code.memory.desk import Desk
 from letta_code.tools.apply_patch import ApplyPatch
 from letta_code.tools.base import Tool, ToolResult
 from letta_code.tools.edit import Edit
@@ -52,11 +53,20 @@ class Context:
     state: Mapping[str, str] = {}
     deferred: Sequence[ToolSpec] = ()
     model = ModelInfo(name="torture")
+    seq = 1
+    approved = True
+    confirmed = False
+    context_from = 0
 
     def __init__(self, root: str) -> None:
         self.workspace = LocalWorkspace(root, root)
         self.seen = Seen()
         self.handles: Mapping[str, Handle] = {}
+
+    @property
+    def memory(self) -> Desk:
+        """Files are edited here, no memory."""
+        raise ToolError("There is no memory in this torture.")
 
     def output(self, text: str) -> None:
         """Nobody listens."""
