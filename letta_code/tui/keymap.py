@@ -60,7 +60,7 @@ CHAT: list[Binding] = [
     Binding("ctrl+o", "fold", "Fold", priority=True, show=False),
     Binding("ctrl+b", "changes", "Changes", priority=True, show=False),
     Binding("ctrl+t", "memory", "Memory pane", priority=True, show=False),
-    Binding("f2", "open_memory", "Memory", priority=True, show=False),
+    Binding("f2", "memory(False)", "Memory", priority=True, show=False),
     Binding("pageup", "page(-1)", "Up", priority=True, show=False),
     Binding("pagedown", "page(1)", "Down", priority=True, show=False),
     Binding("ctrl+home", "to_end(-1)", "Start", priority=True, show=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from letta_code.agent.port import Status
 from letta_code.core import events as ev
 from letta_code.core.display import DiffBlock, DisplayBlock
 from letta_code.core.messages import text_of
@@ -64,6 +65,13 @@ class ViewState:
         self._returned = ""
         self._changes: dict[str, None] = {}
         self._local = 0
+
+    def opened(self, status: Status) -> None:
+        """Begin with what a session says of itself."""
+        self.model, self.mode, self.cwd = status.model, status.mode, status.cwd
+        self.conversation_id, self.title = status.conversation_id, status.title
+        self.tokens, self.window, self.limit = status.context_tokens, status.window, status.compact_at
+        self.cost, self.opened_at = status.cost, status.last_seq
 
     # ------------------------------------------------------------ what changed
 

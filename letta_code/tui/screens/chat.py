@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -21,7 +20,6 @@ from textual.widgets import TextArea
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import LettaError
 from letta_code.core.events import Event, LiveEvent, type_of
-from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Opened
 from letta_code.tui.dispatch import Dispatch
 from letta_code.tui.history import PromptHistory
@@ -35,6 +33,7 @@ from letta_code.tui.widgets.prompt import Prompt, PromptArea
 from letta_code.tui.widgets.queue import QueueView
 from letta_code.tui.widgets.status_bar import StatusBar, WorkingLine
 from letta_code.tui.widgets.welcome import Welcome
+from letta_code.tui.wording import folder_text
 
 if TYPE_CHECKING:
     from letta_code.tui.widgets.memory_editor import Draft
@@ -100,7 +99,7 @@ class ChatScreen(Screen[None]):
         self._state.mode = self.options.mode or settings.mode
         self._state.model = self.options.model or settings.model
         self._state.cwd = self.options.cwd
-        self._status.folder = _folder_text(self.options.cwd)
+        self._status.folder = folder_text(self.options.cwd)
         self._refresh_lines()
         self.prompt.area.focus()
 
@@ -177,11 +176,8 @@ class ChatScreen(Screen[None]):
                 self._state.add(card)
         else:
             self.dispatch.forget()
-        self._state.model, self._state.mode, self._state.cwd = status.model, status.mode, status.cwd
-        self._state.conversation_id, self._state.title = status.conversation_id, status.title
-        self._state.tokens, self._state.window, self._state.cost = status.context_tokens, status.window, status.cost
-        self._state.limit = status.compact_at
-        self._replay_until = self._state.opened_at = status.last_seq
+        self._state.opened(status)
+        self._replay_until = status.last_seq
         self._begun = False
         if not status.model:
             self.call_later(self.show, "no-model")
@@ -197,11 +193,7 @@ class ChatScreen(Screen[None]):
         if not self._begun:
             self._begun = True
             returned = ""
-            self.set_class(bool(state.cards), "has-cards")
-            await self._transcript.begin(state)
-        else:
-            self.set_class(bool(state.cards), "has-cards")
-            await self._transcript.sync(state, keys)
+            XX self._transcript.sync(state, keys)
         if returned:
             self.restore(returned)
         if self._branch_for != state.last_run:
@@ -345,7 +337,9 @@ class ChatScreen(Screen[None]):
                 self._card_timer = self.set_timer(wait, self._card_due)
             return
         self._working.flash("")
-        await self.put_card(_card(from_state))
+        from letta_code.tui.screens.shown import card_for
+
+        await self.put_card(card_for(from_state))
         self.app.bell_when_away()  # type: ignore[attr-defined]  # LettaApp's
 
     async def _card_due(self) -> None:
@@ -389,13 +383,9 @@ class ChatScreen(Screen[None]):
         self._beside.toggle()
         await self._beside.show(self._state)
 
-    def action_open_memory(self) -> None:
-        """The memory screen."""
-        self.show("memory")
-
-    async def action_memory(self) -> None:
-        """Show or hide memory beside the transcript; on a narrow screen it gets all of it."""
-        if not self._beside.fits:
+    async def action_memory(self, pane: bool = True) -> None:
+        """Show or hide memory beside the transcript; without the pane, or room for it, it gets all of the screen."""
+        if not (pane and self._beside.fits):
             self.show("memory")
             return
         self._beside.toggle_memory()
@@ -404,19 +394,3 @@ class ChatScreen(Screen[None]):
     async def on_resize(self) -> None:
         """The pane has its place only on wide screens."""
         await self._beside.show(self._state)
-
-
-def _card(request: Request) -> Widget:
-    # imported when something is asked: the first frame needs neither
-    if isinstance(request, ApprovalRequest):
-        from letta_code.tui.widgets.approval import ApprovalCard
-
-        return ApprovalCard(request)
-    from letta_code.tui.widgets.question import QuestionCard
-
-    return QuestionCard(request)
-
-
-def _folder_text(cwd: str) -> str:
-    home = str(Path.home())
-    return "~" + cwd[len(home) :] if cwd == home or cwd.startswith(home + "/") else cwd

@@ -6,9 +6,12 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from letta_code.core.errors import LettaError
+from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.widgets.choices import Option
 
 if TYPE_CHECKING:
+    from textual.widget import Widget
+
     from letta_code.tui.screens.chat import ChatScreen
 
 T = TypeVar("T")
@@ -185,3 +188,14 @@ def _mouse(chat: ChatScreen) -> None:
     else:
         disable()
         chat.flash("The mouse is the terminal's own now: select and copy as everywhere. /mouse takes it back.")
+
+
+def card_for(request: Request) -> Widget:
+    """The card that asks."""
+    if isinstance(request, ApprovalRequest):
+        from letta_code.tui.widgets.approval import ApprovalCard
+
+        return ApprovalCard(request)
+    from letta_code.tui.widgets.question import QuestionCard
+
+    return QuestionCard(request)
