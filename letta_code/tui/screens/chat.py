@@ -190,10 +190,12 @@ class ChatScreen(Screen[None]):
         if state.last_seq < self._replay_until:
             return
         keys, returned = state.take_changes(), state.take_returned()
-        if not self._begun:
-            self._begun = True
-            returned = ""
-            XX self._transcript.sync(state, keys)
+        self.set_class(bool(state.cards), "has-cards")
+        if self._begun:
+            await self._transcript.sync(state, keys)
+        else:
+            self._begun, returned = True, ""
+            await self._transcript.begin(state)
         if returned:
             self.restore(returned)
         if self._branch_for != state.last_run:
