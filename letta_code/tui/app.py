@@ -48,6 +48,7 @@ class LettaApp(App[int]):
         teach_terminal_keys()
         self._options = options
         self._history = PromptHistory(history_folder, options.cwd)
+        self._history_folder = history_folder
         self._copy = copy
         self._clock = clock
         self._core = CoreThread(open_session, self._wake, warm)
@@ -55,6 +56,7 @@ class LettaApp(App[int]):
         self._chat: ChatScreen | None = None
         self._quit_at = 0.0
         self.resume_id = ""
+        self.unsaved: list[Path] = []  # files with texts of memory blocks that were not saved
         self.refused: UsageError | None = None  # the command line named what is not there; nothing was opened
         if options.settings.face.theme in self.available_themes:
             self.theme = options.settings.face.theme
@@ -100,6 +102,10 @@ class LettaApp(App[int]):
         self._history.save_draft(self.chat.prompt.text)
         state = self.chat.state
         self.resume_id = state.conversation_id if state.cards else ""
+        if self.chat.memory_drafts and self._history_folder is not None:
+            from letta_code.tui.memory_drafts import keep
+
+            self.unsaved = keep(self.chat.memory_drafts.values(), self._history_folder)
         await self.chat.dispatch.close()
         await self._core.stop()
 

@@ -25,7 +25,8 @@ def edit_text(text: str) -> str:
         ) from error
     with tempfile.TemporaryDirectory(prefix="letta-") as folder:
         path = Path(folder, "prompt.md")
-        path.write_text(text, encoding="utf-8", errors="replace")
+        ended = text if not text or text.endswith("\n") else text + "\n"  # as editors expect a file to end
+        path.write_text(ended, encoding="utf-8", errors="replace")
         try:
             code = run_in_foreground([*words, str(path)])
         except OSError as error:

@@ -35,6 +35,8 @@ def run(
     code = app.run(mouse=options.settings.face.mouse)
     if app.refused is not None:
         raise app.refused
+    for path in app.unsaved:
+        sys.stdout.write(f"Not saved in memory, kept in {path}\n")
     if app.resume_id:
         sys.stdout.write(f"letta-code --resume {app.resume_id}\n")
     return code or app.return_code or 0

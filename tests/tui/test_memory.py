@@ -119,6 +119,21 @@ async def test_a_text_that_is_not_saved_is_kept_and_goes_on(home: Path, key: str
         assert area.text.endswith(" half a thought")
 
 
+@pytest.mark.parametrize("leaving", ["ctrl+q", "escape"])
+async def test_a_text_that_is_not_saved_outlives_the_program(home: Path, tmp_path: Path, leaving: str) -> None:
+    stage = memory_stage(home, history=tmp_path / "prompts")
+    async with stage.app.run_test(size=NARROW) as pilot:
+        screen = await open_memory(pilot, stage)
+        await edited(pilot, screen, "notes/deploy", " half a thought")
+        await pilot.press(leaving)
+        if leaving == "escape":
+            await sees(pilot, stage, "Not saved")
+            stage.app.exit(0)
+    assert [path.read_text(encoding="utf-8").endswith(" half a thought") for path in stage.app.unsaved] == [True]
+    assert stage.app.unsaved[0].parent == tmp_path / "prompts"
+    assert stage.app.unsaved[0].stat().st_mode & 0o777 == 0o600
+
+
 async def test_what_does_not_fit_stays_in_the_editor(home: Path) -> None:
     blocks_in(home).apply(SetLimit(label="persona", limit=300), PERSON)
     stage = memory_stage(home)

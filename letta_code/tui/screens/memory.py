@@ -240,8 +240,8 @@ class MemoryScreen(Screen[None]):
     async def action_back(self) -> None:
         """One step back: from a view to the block, from the block to the conversation."""
         self.say("")
-        if isinstance(self.view, EditView):
-            self._keep_draft(self.view)
+        if isinstance(self.view, EditView) and self._keep_draft(self.view):
+            self.say(f"Not saved: your text of `{self.view.block.label}` is kept; e goes on with it.")
         if self.view is None or isinstance(self.view, Page):
             if self._tree.has_focus or not self._tree.display:
                 self.dismiss()
@@ -267,20 +267,24 @@ class MemoryScreen(Screen[None]):
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         """Leave; what is being written is kept."""
-        if isinstance(self.view, EditView):
-            self._keep_draft(self.view)
+        if isinstance(self.view, EditView) and self._keep_draft(self.view):
+            label = clean_line(self.view.block.label)
+            self.chat.flash(f"Your text of {label} is not saved: F2, then e, goes on with it.")
         return super().dismiss(result)
 
-    def _keep_draft(self, view: EditView) -> None:
+    def on_unmount(self) -> None:
+        """The same, when the program ends."""
+        if isinstance(self.view, EditView):
+            self._keep_draft(self.view)
+
+    def _keep_draft(self, view: EditView) -> bool:
+        """Whether there was something to keep."""
         name = row_id(view.block)
         if view.changed:
             self.drafts[name] = view.draft
-            self.say(
-                f"Not saved: your text of `{view.block.label}` is kept until you leave letta-code; e goes on with it."
-            )
-            self.chat.flash(f"Your text of {clean_line(view.block.label)} is not saved: F2, then e, goes on with it.")
         else:
             self.drafts.pop(name, None)
+        return view.changed
 
     # ------------------------------------------------------------ what the person does
 
