@@ -145,7 +145,7 @@ async def delete(screen: MemoryScreen) -> None:
         await _forget(screen, screen.view)
     elif block is not None:
         what = f"Delete {clean_line(block.label)} with its {block.chars:,} characters?"
-        if await screen.ask.key(what, "y", "y deletes (undo brings it back) · any other key keeps it") == "y":
+        if await screen.ask.key(what, "y", "y deletes · any other key keeps it") == "y":
             await screen.do(deeds.delete(block))
 
 

@@ -75,7 +75,7 @@ def _keys(view: Widget | None, kind: str, block: Block | None) -> Keys:
         return (("y", good), ("n", bad), ("Enter", "reads"), ("/", "search"), ("Esc", "back"))
     if block is None:
         return (("n", "new block"), ("H", "history"), ("U", "undo the last"), ("/", "search"), ("Esc", "back"))
-    lock = "unprotect" if block.read_only else "protect"
+    lock = "unlock" if block.read_only else "lock"
     return (
         ("e", "edit"),
         ("E", "editor"),

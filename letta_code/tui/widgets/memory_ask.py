@@ -40,6 +40,7 @@ class AskLine(Horizontal, can_focus=True):
     async def words(self, question: str, value: str = "") -> str | None:
         """Ask for words; `value` stands there already."""
         self._input.display = True
+        self.remove_class("whole")
         self._input.value = value
         self._input.cursor_position = len(value)
         return await self._asked(Content.styled(f"{question}  ", "$text-accent"), self._input)
@@ -47,6 +48,7 @@ class AskLine(Horizontal, can_focus=True):
     async def key(self, question: str, keys: str, hint: str = "") -> str | None:
         """Ask for one of some keys; every other key means no."""
         self._input.display = False
+        self.add_class("whole")
         self._keys = keys
         return await self._asked(Content.assemble((question, "bold $text-warning"), (f"  {hint}", "$foreground")), self)
 
