@@ -22,7 +22,8 @@ from letta_code.memory.block import project_key
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append, Rethink
 from letta_code.memory.opening import open_desk
-from letta_code.memory.provenance import Provenance
+from letta_code.memory.proposals import Proposal, proposal_id
+from letta_code.memory.provenance import REFLECTION, Provenance
 from letta_code.store.database import Store
 
 
@@ -457,3 +458,43 @@ def test_a_folder_that_cannot_be_used_is_told(run: Run, blocks: Blocks) -> None:
     blocks.root.write_text("in the way")
     ran = run("append", "human", "likes tea")
     assert ran.code == 1 and str(blocks.root) in ran.err and "Traceback" not in ran.err
+
+
+# ---------------------------------------------------------------- reflections that wait
+
+
+@pytest.fixture
+def reflection(blocks: Blocks, by_agent: Provenance) -> str:
+    """A reflection's proposal that waits for the person."""
+    blocks.apply(Append(label="human", text="likes tea\nfrom Bonn"), by_agent)
+    proposal = Proposal(
+        id=proposal_id(),
+        patch="*** Update Block: human\n@@\n likes tea\n-from Bonn\n+from Berlin",
+        base=blocks.pin(),
+        place=blocks.place,
+        by=Provenance(source=REFLECTION, conversation=by_agent.conversation, seq=3),
+        why="They moved to Berlin.",
+        asks=("it removes a line of yours",),
+    )
+    blocks.proposals.put(proposal)
+    return proposal.id
+
+
+def test_a_reflection_that_waits_is_listed_shown_and_merged(run: Run, blocks: Blocks, reflection: str) -> None:
+    listed = run().out
+    assert "They moved to Berlin." in listed and "asked because it removes a line of yours" in listed
+    assert f"yes: letta-code memory approve {reflection}" in listed
+    assert "│ +from Berlin" in run("pending").out
+    merged = run("approve", reflection)
+    assert (merged.code, blocks.view().find("human").value) == (0, "likes tea\nfrom Berlin")
+    assert "waiting" not in run().out
+    assert run("undo", undo_name(merged)).code == 0
+    assert blocks.view().find("human").value == "likes tea\nfrom Bonn"
+
+
+def test_a_reflection_that_is_rejected_leaves_memory_as_it_is(run: Run, blocks: Blocks, reflection: str) -> None:
+    assert run("reject", reflection).code == 0
+    assert blocks.view().find("human").value == "likes tea\nfrom Bonn"
+    assert "waiting" not in run().out
+    gone = run("approve", reflection)
+    assert (gone.code, "No reflection waits" in gone.err) == (1, True)

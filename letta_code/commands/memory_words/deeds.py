@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from letta_code.agent.reflecting import proposing
 from letta_code.commands.memory_words import told
 from letta_code.commands.memory_words.words import SLASH, Asked, whole_number
 from letta_code.core.display import DiffBlock
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
 
+_REFLECTION = "refl-"  # how the names of proposals begin
 _FOUND = 10  # passages and messages without --count
 _CHANGES = 20
 
@@ -100,7 +102,7 @@ def _list(asked: Asked, here: Here) -> Told:
     counter.load()
     view, tokens = blocks.view(), blocks.tokens(counter.count)
     warnings = blocks.warnings(counter.count)
-    waits = told.Waits(pending=tuple(blocks.waiting.pending()), held=tuple(blocks.waiting.held()))
+    waits = _waits(here)
     lines = [f"Memory of {told.cut(here.agent, 40)}: {tokens:,} of {WARN_TOKENS:,} tokens in context"]
     lines += told.tree(view, waits, call=here.call, files=asked.on("files"), width=here.width)
     lines += ["", *(f"! {visible(warning)}" for warning in warnings)] if warnings else []
@@ -112,6 +114,7 @@ def _list(asked: Asked, here: Here) -> Told:
         "files": view.others,
         "pending": waits.pending,
         "held": waits.held,
+        "proposals": waits.proposals,
         "warnings": warnings,
     }
     return Told(lines=tuple(lines), data=data)
@@ -284,9 +287,17 @@ def _restore(asked: Asked, here: Here) -> Told:
 # ---------------------------------------------------------------- what waits
 
 
+def _waits(here: Here) -> told.Waits:
+    blocks = here.desk.blocks
+    return told.Waits(
+        pending=tuple(blocks.waiting.pending()),
+        held=tuple(blocks.waiting.held()),
+        proposals=tuple(blocks.proposals.waiting()),
+    )
+
+
 def _pending(asked: Asked, here: Here) -> Told:
-    waiting = here.desk.blocks.waiting
-    waits = told.Waits(pending=tuple(waiting.pending()), held=tuple(waiting.held()))
+    waits = _waits(here)
     lines = told.waiting(waits, call=here.call, width=here.width, whole=True)
     if not lines:
         return Told(said="Nothing waits.", data=waits)
@@ -294,10 +305,24 @@ def _pending(asked: Asked, here: Here) -> Told:
 
 
 def _approve(asked: Asked, here: Here) -> Told:
+    if asked.first().startswith(_REFLECTION):
+        return _merged(asked.first(), here)
     return written(here.desk.blocks.waiting.approve(asked.first(), here.by), here.call)
 
 
+def _merged(wanted: str, here: Here) -> Told:
+    """A person's yes to what a reflection proposed."""
+    proposal, settled = proposing.approve(here.desk.blocks, wanted)
+    if not settled.commit:
+        return Told(said=f"{proposal.id} changed nothing: memory says that already.")
+    both = f" Both versions of the same lines are kept: see {settled.conflict}." if settled.conflict else ""
+    back = told.take_back(settled.commit, here.call)
+    return Told(said=f"{proposal.id} is in memory: {visible(proposal.why)}{both} {back}")
+
+
 def _reject(asked: Asked, here: Here) -> Told:
+    if asked.first().startswith(_REFLECTION):
+        return Told(said=f"{proposing.reject(here.desk.blocks, asked.first()).id} is rejected: memory stays as it is.")
     here.desk.blocks.waiting.reject(asked.first(), here.by)
     return Told(said=f"{asked.first()} was thrown away; only history still has it.")
 

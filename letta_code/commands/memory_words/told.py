@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from letta_code.memory.origin import Origin
     from letta_code.memory.outcome import Written
     from letta_code.memory.pending import PendingEdit
+    from letta_code.memory.proposals import Proposal
     from letta_code.memory.provenance import Change
     from letta_code.memory.recall import Recalled
     from letta_code.memory.view import View
@@ -45,6 +46,7 @@ class Waits(Value):
 
     pending: tuple[PendingEdit, ...] = ()
     held: tuple[HeldEdit, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
 
 
 def when(at: str) -> str:
@@ -106,7 +108,7 @@ def _row(block: Block, label_width: int, width: int) -> str:
 
 def waiting(waits: Waits, *, call: str, width: int = WIDTH, whole: bool = False) -> list[str]:
     """What waits, and how it is decided; `whole` shows the texts, not only how they begin."""
-    if not (waits.pending or waits.held):
+    if not (waits.pending or waits.held or waits.proposals):
         return []
     lines = ["", "waiting for you"]
     for entry in waits.pending:
@@ -122,6 +124,13 @@ def waiting(waits: Waits, *, call: str, width: int = WIDTH, whole: bool = False)
         lines.append(f"  hand edit of {path} (+{edit.diff.added} -{edit.diff.removed} lines): {visible(edit.why)}")
         lines += diff_lines(edit.diff) if whole else []
         lines += [f"    yes: {call} adopt {path}", f"    no:  {call} putback {path}"]
+    for one in waits.proposals:
+        lines.append(f"  a reflection, {when(one.at)}: {cut(one.why, width - 34)}")
+        lines += (
+            quoted(one.patch, _LINES_SHOWN) if whole else [f"    asked because {cut('; '.join(one.asks), width - 18)}"]
+        )
+        decide = "/reflect" if call.startswith("/") else call
+        lines += [f"    yes: {decide} approve {one.id}", f"    no:  {decide} reject {one.id}"]
     return lines
 
 

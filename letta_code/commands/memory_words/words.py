@@ -135,9 +135,15 @@ WORDS = (
     Word(name="why", usage="LABEL[:LINE]", help="Where the lines of a block come from.", least=1, most=1),
     Word(name="undo", usage="[COMMIT]", help="Take a change back (the newest that stands).", most=1),
     Word(name="restore", usage="LABEL COMMIT", help="Make a block what it was after a change.", least=2, most=2),
-    Word(name="pending", usage="", help="Texts from outside that wait for your yes."),
-    Word(name="approve", usage="ID", help="Take such a text in, quoted with its source.", least=1, most=1),
-    Word(name="reject", usage="ID", help="Throw it away.", least=1, most=1),
+    Word(name="pending", usage="", help="What waits for your yes: texts from outside, hand edits, reflections."),
+    Word(
+        name="approve",
+        usage="ID",
+        help="Say yes: a text comes in as a quotation.",
+        least=1,
+        most=1,
+    ),
+    Word(name="reject", usage="ID", help="Say no: it is thrown away.", least=1, most=1),
     Word(name="adopt", usage="PATH", help="Take in a hand edit that waits.", least=1, most=1),
     Word(name="putback", usage="PATH", help="Make the file again what memory says.", least=1, most=1),
     Word(
