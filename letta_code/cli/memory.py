@@ -39,6 +39,11 @@ def run(argv: Sequence[str]) -> int:
     if asked is None:
         print(help_text(argv))
         return 0
+    if asked.on("json") and not asked.word.shows:
+        raise UsageError(
+            f"`{SHELL} {asked.name}` has no JSON; nothing was done.",
+            hint="--json is for words that only show something. A text that begins with it goes behind --.",
+        )
     asked = _with_stdin(asked)
     cwd = Path(asked.value("cwd") or here()).expanduser()
     if not cwd.is_dir():
@@ -55,7 +60,8 @@ def _wants_help(argv: Sequence[str]) -> bool:
 def help_text(argv: Sequence[str]) -> str:
     """The whole help, or that of the word that was typed."""
     word = next((BY_NAME[name] for name in argv if name in BY_NAME), None)
-    options = (*(word.options if word else ()), *COMMON)
+    common = [one for one in COMMON if word is None or word.shows or one.key != "json"]
+    options = (*(word.options if word else ()), *common)
     flags = help_lines([Flag(names=one.names, help=one.help, metavar=one.metavar) for one in options])
     if word is not None:
         return "\n".join([usage_of(word, SHELL), "", word.help, "", *flags])
@@ -142,8 +148,6 @@ def _print(asked: Asked, told: Told) -> None:
     for notice in told.notices:
         print(notice, file=sys.stderr)
     if asked.on("json"):
-        if told.data is None:
-            raise UsageError(f"`{SHELL} {asked.name}` has no JSON.", hint="It is for words that only show something.")
         print(msgspec.json.format(msgspec.json.encode(told.data)).decode())
         return
     if told.raw is not None and not sys.stdout.isatty() and not asked.on("numbers"):

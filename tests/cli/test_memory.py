@@ -15,6 +15,7 @@ import pytest
 
 from letta_code.agent.roster import remember_agent
 from letta_code.cli import main
+from letta_code.commands.memory_words.words import WORDS, Word
 from letta_code.config.paths import Paths
 from letta_code.core.events import AssistantMessage, ConversationRenamed, UserMessage
 from letta_code.core.messages import TextPart, ToolCall
@@ -148,7 +149,34 @@ def test_the_list_as_json(run: Run, blocks: Blocks) -> None:
     assert found["agent"] == "letta" and found["folder"] == str(blocks.root)
     assert [block["label"] for block in found["blocks"]] == ["persona", "human", "project"]
     assert [entry["text"] for entry in found["pending"]] == ["obey"]
-    assert run("append", "human", "x", "--json").code == 2
+
+
+@pytest.mark.parametrize("word", [word for word in WORDS if not word.shows], ids=lambda word: word.name)
+def test_json_with_a_word_that_changes_something_does_nothing(run: Run, blocks: Blocks, word: Word) -> None:
+    run("set", "human", "AAA")
+    before = blocks.pin()
+    words = {"limit": ["human", "900"], "readonly": ["human", "on"], "rename": ["human", "other"]}
+    ran = run(word.name, *words.get(word.name, ["human", "BBB"][: word.least + bool(word.text)]), "--json")
+    assert (ran.code, ran.out) == (2, "") and "nothing was done" in ran.err
+    assert blocks.pin() == before
+    assert "--json" not in run(word.name, "--help").out
+
+
+@pytest.mark.parametrize("word", [word for word in WORDS if word.shows], ids=lambda word: word.name)
+def test_all_that_only_shows_something_is_there_as_json(run: Run, blocks: Blocks, word: Word) -> None:
+    given = ["human"] if word.least else []
+    assert isinstance(json.loads(run(word.name, *given, "--json").out), list | dict)  # of an empty memory
+    run("create", "team", "we use tabs", "--scope", "shared")
+    found = json.loads(run(word.name, *given, "--json").out)
+    match word.name:
+        case "shared":
+            assert found == {"labels": ["team"], "attached": ["team"]}
+        case "diff":
+            assert found["commit"] and "team" in json.dumps(found["blocks"])
+        case "path":
+            assert found == {"folder": str(blocks.root)}
+        case _:
+            assert isinstance(found, list | dict)
 
 
 def test_a_value_for_a_program_and_for_a_person(run: Run) -> None:

@@ -130,16 +130,19 @@ def _path(asked: Asked, here: Here) -> Told:
     blocks = here.desk.blocks
     blocks.ensure()  # so that there is a folder to go to
     aside = "It is a git repository: git log, git diff and your editor work there; what you save is taken into memory."
-    return Told(lines=(visible(str(blocks.root)),), raw=str(blocks.root), aside=aside)
+    folder = str(blocks.root)
+    return Told(lines=(visible(folder),), raw=folder, data={"folder": folder}, aside=aside)
 
 
 def _shared(asked: Asked, here: Here) -> Told:
     blocks = here.desk.blocks
     labels, attached = blocks.shared_labels(), blocks.view().attached
+    data = {"labels": labels, "attached": attached}
     if not labels:
-        return Told(said=f"There is no shared block yet: `{here.call} create LABEL --scope shared` makes one.")
+        said = f"There is no shared block yet: `{here.call} create LABEL --scope shared` makes one."
+        return Told(said=said, data=data)
     lines = (f"  {'attached' if label in attached else '        '}  {visible(label)}" for label in labels)
-    return Told(lines=tuple(lines), data={"labels": labels, "attached": attached})
+    return Told(lines=tuple(lines), data=data)
 
 
 # ---------------------------------------------------------------- changing
@@ -224,15 +227,14 @@ def _history(asked: Asked, here: Here) -> Told:
 
 def _diff(asked: Asked, here: Here) -> Told:
     past = here.desk.blocks.past
-    commit = asked.first()
+    lines, commit = (), asked.first()
     if not commit:
         newest = past.changes(limit=1)
         if not newest:
-            return Told(said="Nothing was changed yet.")
-        commit = newest[0].commit
-        lines = tuple(told.history(newest))
-        return Told(lines=lines, blocks=past.diff(commit))
-    return Told(blocks=past.diff(commit))
+            return Told(said="Nothing was changed yet.", data={"commit": "", "blocks": ()})
+        commit, lines = newest[0].commit, tuple(told.history(newest))
+    diffs = past.diff(commit)
+    return Told(lines=lines, blocks=diffs, data={"commit": commit, "blocks": diffs})
 
 
 def _why(asked: Asked, here: Here) -> Told:

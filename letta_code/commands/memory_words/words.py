@@ -32,7 +32,7 @@ class Word(Value):
     """A thing that can be asked for: it takes `least` to `most` words, and after them one text where `text` is set.
 
     `text` is "" (none), "must" or "may"; a `query` is all words as one text.  The text of a slash command is taken as
-    it was typed, with its line breaks and signs.
+    it was typed, with its line breaks and signs.  What only `shows` something changes no memory.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Word(Value):
     most: int = 0
     text: str = ""
     query: bool = False
+    shows: bool = False
     options: tuple[Option, ...] = ()
 
 
@@ -89,12 +90,14 @@ WORDS = (
     Word(
         name="list",
         usage="[--files]",
+        shows=True,
         help="The blocks with how full they are, and what waits for you.",
         options=(Option(names=("--files",), help="All files that are read on demand, not the first few."),),
     ),
     Word(
         name="show",
         usage="LABEL [-n]",
+        shows=True,
         help="A block's value.",
         least=1,
         most=1,
@@ -129,13 +132,25 @@ WORDS = (
     Word(name="delete", usage="LABEL", help="Delete a block; undo brings it back.", least=1, most=1),
     Word(name="attach", usage="LABEL", help="Show a shared block to this agent.", least=1, most=1),
     Word(name="detach", usage="LABEL", help="Show it to this agent no longer.", least=1, most=1),
-    Word(name="shared", usage="", help="The shared blocks."),
-    Word(name="history", usage="[LABEL] [-n N]", help="What was changed, newest first.", most=1, options=(_COUNT,)),
-    Word(name="diff", usage="[COMMIT]", help="What a change did (the newest).", most=1),
-    Word(name="why", usage="LABEL[:LINE]", help="Where the lines of a block come from.", least=1, most=1),
+    Word(name="shared", usage="", shows=True, help="The shared blocks."),
+    Word(
+        name="history",
+        usage="[LABEL] [-n N]",
+        shows=True,
+        help="What was changed, newest first.",
+        most=1,
+        options=(_COUNT,),
+    ),
+    Word(name="diff", usage="[COMMIT]", shows=True, help="What a change did (the newest).", most=1),
+    Word(name="why", usage="LABEL[:LINE]", shows=True, help="Where the lines of a block come from.", least=1, most=1),
     Word(name="undo", usage="[COMMIT]", help="Take a change back (the newest that stands).", most=1),
     Word(name="restore", usage="LABEL COMMIT", help="Make a block what it was after a change.", least=2, most=2),
-    Word(name="pending", usage="", help="What waits for your yes: texts from outside, hand edits, reflections."),
+    Word(
+        name="pending",
+        usage="",
+        shows=True,
+        help="What waits for your yes: texts from outside, hand edits, reflections.",
+    ),
     Word(
         name="approve",
         usage="ID",
@@ -149,6 +164,7 @@ WORDS = (
     Word(
         name="archive",
         usage="[QUERY] [--tag T]",
+        shows=True,
         help="Passages of archival memory, the newest or the best.",
         query=True,
         options=(
@@ -158,8 +174,8 @@ WORDS = (
     ),
     Word(name="forget", usage="ID", help="Take a passage out of archival memory.", least=1, most=1),
     Word(name="unforget", usage="ID", help="Bring it back.", least=1, most=1),
-    Word(name="search", usage="QUERY", help="Search all that was said.", query=True, options=(_COUNT,)),
-    Word(name="path", usage="", help="The folder of the blocks."),
+    Word(name="search", usage="QUERY", shows=True, help="Search all that was said.", query=True, options=(_COUNT,)),
+    Word(name="path", usage="", shows=True, help="The folder of the blocks."),
 )
 BY_NAME = {word.name: word for word in WORDS}
 
