@@ -21,7 +21,8 @@ class SessionOptions(Value):
     """How to open a session.
 
     `conversation` is an id, `last` (the newest of this folder) or "" for a new one; `interactive` says whether somebody
-    can answer questions; `face` names who opens it (tui, headless, plain).
+    can answer questions; `agent` is the one that this start asked for (the setting of that name holds for new
+    conversations only); `face` names who opens it (tui, headless, plain).
     """
 
     cwd: str
@@ -29,6 +30,7 @@ class SessionOptions(Value):
     conversation: str = ""
     model: str = ""
     mode: str = ""
+    agent: str = ""
     interactive: bool = True
     face: str = "tui"
     allow: tuple[str, ...] = ()

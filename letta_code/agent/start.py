@@ -92,6 +92,8 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
                 f"The agent of this conversation, {agent.name}, was deleted.",
                 hint=f"`letta-code agents restore {agent.name}` brings it back with all its conversations.",
             )
+        if agent is not None and options.agent:
+            _same_agent(store, agent, options.agent)
         if agent is None:
             agent = await choose_agent(store, paths, options.settings, options.cwd, notices.append)
         journal = StoredConversation(store, conversation_id, lock)
@@ -99,6 +101,15 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
     except BaseException:
         lock.release()
         raise
+
+
+def _same_agent(store: Store, agent: Agent, wanted: str) -> None:
+    """A conversation stays with its agent: another one would read it with memory that is not its own."""
+    if store.agents.choose(wanted).id != agent.id:
+        raise UsageError(
+            f"This conversation is {agent.name}'s, not {wanted}'s.",
+            hint=f"Leave --agent out to go on with {agent.name}, or start a new conversation with {wanted}.",
+        )
 
 
 async def _session(

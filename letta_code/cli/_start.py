@@ -148,6 +148,7 @@ def session_options(parsed: Parsed, face: str) -> tuple[SessionOptions, tuple[No
         settings=loaded.settings,
         conversation="last" if parsed.on("continue") else parsed.text("resume"),
         model=parsed.text("model"),
+        agent=parsed.text("agent"),
         mode=parsed.text("mode"),
         interactive=face != "headless" or parsed.text("input_format") == "stream-json",
         face=face,

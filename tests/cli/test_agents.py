@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +143,23 @@ def test_configure_makes_the_default_agent(letta: Letta) -> None:
     letta("agents", "rename", "letta", "Ada")
     letta("configure", "--model", "openai/other", "--no-test")
     assert [row["name"] for row in rows(letta)] == ["Ada"]
+
+
+def test_a_conversation_stays_with_its_agent(tmp_path: Path) -> None:
+    """Asked for with another one it is refused: it would be read with memory that is not its own."""
+    script = tmp_path / "script.yaml"
+    script.write_text("answers: [{text: Hello.}]\n")
+
+    def letta(*argv: str) -> subprocess.CompletedProcess[str]:
+        call = [sys.executable, "-I", "-m", "letta_code", *argv]
+        return subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, timeout=40, check=False)
+
+    for name in ("ann", "bob"):
+        assert letta("agents", "create", name).returncode == 0
+    assert letta("-p", "hi", "--agent", "ann", "--model", f"scripted:{script}").returncode == 0
+    refused = letta("-p", "hi", "--continue", "--agent", "bob", "--model", f"scripted:{script}")
+    assert (refused.returncode, "no conversation" in refused.stderr) == (2, True)
+    (journal,) = Paths.find().conversations.glob("*.jsonl")
+    refused = letta("-p", "hi", "--resume", journal.stem, "--agent", "bob", "--model", f"scripted:{script}")
+    assert (refused.returncode, "This conversation is ann's, not bob's." in refused.stderr) == (2, True)
+    assert letta("-p", "hi", "--resume", journal.stem, "--model", f"scripted:{script}").returncode == 0
