@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from letta_code.host.git_packs import GitDamage
 from letta_code.host.memory_git import RefMoved
-from letta_code.memory.block import SUFFIX, TODO, Block, BlockError, Place, given_label
+from letta_code.memory.block import ATTACHED, SUFFIX, TODO, Block, BlockError, Place, given_label
 from letta_code.memory.folder import Folder
 from letta_code.memory.reader import Reader
 from letta_code.memory.standard import standard_blocks, task_block
@@ -156,13 +158,13 @@ class Blocks:
         after = {(block.scope, block.path): block for block in self.view().blocks}
         history = self._history_since(pin)
         found: list[BlockChange] = []
-        for key in dict.fromkeys([*before, *after]):
+        for old, key in _pairs(before, after, history):
             changes = history.get(key[1], [])
             own = [change for change in changes if but and _seen_by(change.provenance, but)]
             if own and len(own) == len(changes):
                 continue
             # What others did behind the reader's own edit is told against that: it may look as it was before (an undo).
-            known = self._left_by(own[-1], key) if own and own[-1] is not changes[-1] else before.get(key)
+            known = self._left_by(own[-1], key) if own and own[-1] is not changes[-1] else before.get(old)
             now = after.get(key)
             if not _same(known, now):
                 others = [change.provenance for change in changes if change not in own]
@@ -196,7 +198,7 @@ class Blocks:
         what stands now, or merged with it line by line.  `approved`: a person said yes, or nobody is there to be
         asked.  Untrusted text is held back whatever `approved` says.
         """
-        from letta_code.memory.edits import Delete
+        from letta_code.memory.outcome import NeedsApproval
         from letta_code.memory.plan import edits_of
         from letta_code.memory.provenance import UNTRUSTED
 
@@ -204,9 +206,17 @@ class Blocks:
         self._screen(edits)
         if by.trust == UNTRUSTED:
             return self.waiting.hold_back(edits, by)
-        if isinstance(edit, Delete) and (block := self.view().get(edit.label)) and block.scope == "shared":
-            return self._detached(edit.label, by)
-        return self._writer.again(lambda: self._writer.applied(edits, by, base, approved))
+        edits, leaving = self._without_leaving(edits)
+        if not edits:
+            return self._detached(leaving, by)
+        outcome = self._writer.again(lambda: self._writer.applied(edits, by, base, approved))
+        if isinstance(outcome, NeedsApproval):
+            return self._shown_leaving(outcome, leaving)
+        if not leaving:
+            return outcome
+        left = self._detached(leaving, by)
+        commit, notices = outcome.commit or left.commit, (*outcome.notices, *left.notices)
+        return msgspec.structs.replace(outcome, commit=commit, pin=left.pin, notices=notices, detached=left.detached)
 
     def preview(self, edit: Edit, by: Provenance, *, base: str | None = None) -> NeedsApproval:
         """What an edit would change and why a person would be asked (`why` may be empty); changes nothing.
@@ -218,7 +228,8 @@ class Blocks:
 
         edits = edits_of(edit)
         self._screen(edits)
-        return self._writer.preview(edits, by, base)
+        edits, leaving = self._without_leaving(edits)
+        return self._shown_leaving(self._writer.preview(edits, by, base), leaving)
 
     def _screen(self, edits: Sequence[Edit]) -> None:
         from letta_code.memory.edits import added_text
@@ -228,19 +239,49 @@ class Blocks:
             if why:
                 raise BlockError(f"This is not kept in memory: {why}. Nothing was changed.")
 
-    def _detached(self, label: str, by: Provenance) -> Written:
+    def _without_leaving(self, edits: Sequence[Edit]) -> tuple[list[Edit], list[str]]:
+        """The edits without deletions of shared blocks: those leave this agent's memory only, and stay for others."""
+        from letta_code.memory.edits import Delete
+
+        view = self.view()
+        found = {
+            e.label: b.label
+            for e in edits
+            if isinstance(e, Delete) and (b := view.get(e.label)) and b.scope == "shared"
+        }
+        kept = [edit for edit in edits if not (isinstance(edit, Delete) and edit.label in found)]
+        return kept, list(dict.fromkeys(found.values()))
+
+    def _detached(self, labels: Sequence[str], by: Provenance) -> Written:
         from letta_code.memory.outcome import Written
 
-        self.detach(label, by)
-        notice = f"`{given_label(label)}` is shared: it was taken from this agent's memory, and stays for the others."
-        return Written(commit=self._own.head(), pin=self.pin(), notices=(notice,))
+        left = [name for name in self.view().attached if name not in labels]
+        self._writer.set_attached(left, by, f"detach {', '.join(labels)}")
+        said = (
+            f"`{label}` is shared: it was taken from this agent's memory, and stays for the others." for label in labels
+        )
+        return Written(commit=self._own.head(), pin=self.pin(), notices=tuple(said), detached=tuple(labels))
+
+    def _shown_leaving(self, foreseen: NeedsApproval, labels: Sequence[str]) -> NeedsApproval:
+        from letta_code.core.display import DiffBlock
+
+        lines = [f"-{label}" for label in labels]
+        more = [DiffBlock(path=ATTACHED, diff="\n".join(lines), status="modified", removed=len(lines))] if lines else []
+        return msgspec.structs.replace(foreseen, diffs=(*foreseen.diffs, *more))
 
     def ensure(self) -> None:
-        """Give the standard blocks their files, so that a person finds them; one commit, none when they are there."""
+        """Give the standard blocks their files, so that a person finds them; one commit, none when they are there.
+
+        Shared blocks that were renamed are noted under their new labels, before somebody makes one of the old label.
+        """
+        from letta_code.memory.provenance import PROGRAM, Provenance
+
         present = {block.path for block in self.view().blocks if not block.is_new}
         missing = [b for b in standard_blocks(self.place) if b.path not in present and b.label != TODO]
         if missing:
             self._writer.keep(missing, "the standard blocks")
+        if (view := self.view()).follows:
+            self._writer.set_attached(view.attached, Provenance(source=PROGRAM), "follow renamed shared blocks")
 
     def set_task(self, text: str) -> Written:
         """Keep what a headless run was asked to do as its read-only block `task`."""
@@ -287,8 +328,34 @@ def _seen_by(by: Provenance, conversation: str) -> bool:
     return by.conversation == conversation and own and by.trust == "trusted"
 
 
+_Key: TypeAlias = tuple[str, str]  # scope and path
+
+
+def _pairs(
+    before: Mapping[_Key, Block], after: Mapping[_Key, Block], history: Mapping[str, Sequence[Change]]
+) -> list[tuple[_Key, _Key]]:
+    """What each block was and is called: one that was renamed is one block, not one that went and one that came."""
+    renamed: dict[str, str] = {}
+    for change in sorted({c.commit: c for changes in history.values() for c in changes}.values(), key=lambda c: c.at):
+        for old, new in change.renamed.items():
+            renamed = {first: new if last == old else last for first, last in renamed.items()}
+            renamed.setdefault(old, new)
+    pairs: dict[_Key, _Key] = {}
+    for scope, path in before:
+        new = (scope, renamed.get(path, path))
+        pairs[(scope, path)] = (
+            new if new in after and new not in before and (scope, path) not in after else (scope, path)
+        )
+    met = set(pairs.values())
+    return [*pairs.items(), *((key, key) for key in after if key not in met)]
+
+
 def _same(a: Block | None, b: Block | None) -> bool:
     """Whether two states of a block read the same."""
     if a is None or b is None:
         return a is b
-    return (a.label, a.value, a.description, a.read_only) == (b.label, b.value, b.description, b.read_only)
+    return _said(a) == _said(b)
+
+
+def _said(block: Block) -> tuple[object, ...]:
+    return block.label, block.value, block.description, block.read_only, block.limit

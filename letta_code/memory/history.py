@@ -16,9 +16,7 @@ from letta_code.memory.block import BlockError
 from letta_code.memory.folder import Folder
 from letta_code.memory.front_matter import parsed
 from letta_code.memory.merge import merged
-from letta_code.memory.provenance import Change, change_of, trailers
-
-RENAMED = "Letta-Renamed"  # trailer: `old path>new path`, one pair or several with spaces between
+from letta_code.memory.provenance import RENAMED, Change, change_of, renames, trailers
 
 
 class BlamedLine(Value):
@@ -55,7 +53,7 @@ class History:
             before = self._blob(parent, path)
             if now != before:
                 yield commit, path, now
-                if not before and (old := _renames(commit).get(path)):
+                if not before and (old := _old_path(commit, path)):
                     path, before = old, self._blob(parent, old)
             now = before
 
@@ -92,6 +90,17 @@ class History:
                 if known.sha.startswith(short):
                     return known.sha
         raise BlockError(f"There is no change {commit!r} in this memory's history. Look at the history for its name.")
+
+    def new_path(self, path: str, start: str) -> str:
+        """What a file that is not there any more is called now, by the renames that history has; "" when it is gone."""
+        later: dict[str, str] = {}
+        with contextlib.suppress(GitDamage):
+            for commit in self._folder.commits(start):
+                if self._blob(commit.sha, path):  # the commit after this one took it away
+                    break
+                later.update({old: later.get(new, new) for old, new in renames(commit).items()})
+        found = later.get(path, "")
+        return found if found and self._blob(start, found) else ""
 
     # ------------------------------------------------------------ whose lines
 
@@ -207,10 +216,9 @@ def renamed_trailer(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     return {RENAMED: " ".join(f"{old}>{new}" for old, new in pairs)} if pairs else {}
 
 
-def _renames(commit: Commit) -> dict[str, str]:
-    """New path → old path of what a commit renamed."""
-    pairs = (pair.partition(">") for pair in trailers(commit).get(RENAMED, "").split())
-    return {new: old for old, _, new in pairs if new}
+def _old_path(commit: Commit, path: str) -> str:
+    """What a file was called before a commit that renamed it to `path`; "" when it did not."""
+    return next((old for old, new in renames(commit).items() if new == path), "")
 
 
 def _value_lines(data: bytes) -> list[str]:

@@ -43,7 +43,8 @@ class Written(Value, tag_field="outcome", tag="written"):
 
     `pin` is memory's state afterwards; `merged` says that another edit had come in between and both stand; `conflict`
     names the file that keeps this edit's version where both had changed the same lines; `risks` are what a person was,
-    or would have been, asked about; `notices` are sentences for the person.
+    or would have been, asked about; `notices` are sentences for the person; `detached` are shared blocks that this
+    agent does not see any more.
     """
 
     commit: str
@@ -53,6 +54,7 @@ class Written(Value, tag_field="outcome", tag="written"):
     conflict: str = ""
     risks: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    detached: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -66,6 +68,8 @@ class Written(Value, tag_field="outcome", tag="written"):
         if not self.commit:
             return "Nothing to change: memory says that already."
         lines = ["Saved.", *(change.told for change in self.changes)]
+        for label in self.detached:
+            lines.append(f"`{label}` is shared: it was taken from your memory only, and stays for the others.")
         if self.merged:
             lines.append("Another edit had come in between: both stand now. Look at the block before the next edit.")
         return " ".join(lines)

@@ -12,6 +12,7 @@ from letta_code.memory.block import one_line
 
 USER, AGENT, PROGRAM, REFLECTION = "user", "agent", "letta", "reflection"
 TRUSTED, UNTRUSTED = "trusted", "untrusted"
+RENAMED = "Letta-Renamed"  # trailer: `old path>new path`, one pair or several with spaces between
 _TRAILER = re.compile(r"(Letta-[A-Za-z-]+): (.*)")
 
 
@@ -52,7 +53,7 @@ class Change(Value):
     """One commit of memory, as history shows it.
 
     `labels` are the blocks it changed where it says so; `at` is UTC; `undoes` is the commit that it took back;
-    `approved_by` who said yes to untrusted text.
+    `approved_by` who said yes to untrusted text; `renamed` the files that it renamed, old path → new path.
     """
 
     commit: str
@@ -62,6 +63,7 @@ class Change(Value):
     labels: tuple[str, ...] = ()
     undoes: str = ""
     approved_by: str = ""
+    renamed: Mapping[str, str] = {}
 
 
 def message(summary: str, by: Provenance, more: Mapping[str, str] | None = None) -> str:
@@ -105,7 +107,14 @@ def change_of(commit: Commit) -> Change:
         labels=tuple(said.get("Letta-Blocks", "").split()),
         undoes=said.get("Letta-Undo", ""),
         approved_by=said.get("Letta-Approved-By", ""),
+        renamed=renames(commit),
     )
+
+
+def renames(commit: Commit) -> dict[str, str]:
+    """Old path → new path of what a commit renamed."""
+    pairs = (pair.partition(">") for pair in trailers(commit).get(RENAMED, "").split())
+    return {old: new for old, _, new in pairs if new}
 
 
 def author_of(by: Provenance, agent: str) -> str:

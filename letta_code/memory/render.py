@@ -135,9 +135,11 @@ def _told(change: BlockChange) -> str:
 def _settings(before: Block, after: Block) -> str:
     found: list[str] = []
     if before.label != after.label:
-        found.append(f"its label is now `{after.label}`")
+        found.append(f"its label was `{before.label}` before")
     if before.description != after.description:
         found.append(f"its description is now “{escaped(one_line(after.description, 300))}”")
     if before.read_only != after.read_only:
         found.append("it is read-only now" if after.read_only else "it can be edited now")
+    if before.limit != after.limit:
+        found.append(f"it has room for {after.limit} characters now")
     return ", ".join(found)

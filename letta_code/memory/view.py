@@ -56,13 +56,25 @@ class View:
         self.place = place
         self.pin = pin
         self.problems: list[str] = []
+        self.follows = False  # whether an attached block is called otherwise by now
         self.attached = self._attached()
         self.blocks: tuple[Block, ...] = self._in_context()
         self._others: tuple[Block, ...] | None = None
 
     def _attached(self) -> tuple[str, ...]:
         data = self._read(self._own, self.pin.own, ATTACHED) or b""
-        return tuple(dict.fromkeys(filter(None, map(str.strip, data.decode("utf-8", "replace").splitlines()))))
+        named = filter(None, map(str.strip, data.decode("utf-8", "replace").splitlines()))
+        return tuple(dict.fromkeys(self._followed(label) for label in named))
+
+    def _followed(self, label: str) -> str:
+        """A shared block's label as it is now: another agent, or the person, may have renamed it."""
+        if not self.pin.shared or self._read(self._shared, self.pin.shared, label + SUFFIX) is not None:
+            return label
+        from letta_code.memory.history import History
+
+        found = History(self._shared).new_path(label + SUFFIX, self.pin.shared)
+        self.follows = self.follows or bool(found)
+        return found.removesuffix(SUFFIX) or label
 
     def _read(self, folder: Folder, commit: str, path: str) -> bytes | None:
         try:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from letta_code.memory.block import clean_value
 from letta_code.memory.blocks import Blocks
-from letta_code.memory.edits import Append, Create, Delete, Describe, Replace, SetReadOnly
+from letta_code.memory.edits import Append, Create, Delete, Describe, Replace, SetLimit, SetReadOnly
 from letta_code.memory.provenance import Provenance
 from letta_code.memory.render import escaped, memory_section, parted, reminder, rendered
 from tests.memory.conftest import AGENT, PERSON
@@ -178,3 +178,11 @@ def test_a_head_comes_apart_into_its_blocks_whatever_stands_in_them(blocks: Bloc
     ]  # fmt: skip
     assert "notes/deploy" in parts[-1][1]
     assert parted("Be good.") == ("Be good.", ())
+
+
+def test_a_changed_limit_is_told(blocks: Blocks) -> None:
+    blocks.apply(Append(label="human", text="Ann"), AGENT)
+    pin = blocks.pin()
+    blocks.apply(SetLimit(label="human", limit=900), PERSON)
+    told = reminder(blocks.changes_since(pin, but="conv-1"))
+    assert told.endswith("`human` has other settings by the person: it has room for 900 characters now.")
