@@ -232,11 +232,10 @@ class Blocks:
         return self._shown_leaving(self._writer.preview(edits, by, base), leaving)
 
     def _screen(self, edits: Sequence[Edit]) -> None:
-        from letta_code.memory.edits import added_text
+        from letta_code.memory.edits import texts
 
-        for edit in edits:
-            why = self._refuse(added_text(edit)) if self._refuse else ""
-            if why:
+        for text in (text for edit in edits for text in texts(edit) if text):
+            if why := self._refuse(text) if self._refuse else "":
                 raise BlockError(f"This is not kept in memory: {why}. Nothing was changed.")
 
     def _without_leaving(self, edits: Sequence[Edit]) -> tuple[list[Edit], list[str]]:

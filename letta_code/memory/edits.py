@@ -167,6 +167,23 @@ def added_text(edit: Edit) -> str:
             return ""
 
 
+def texts(edit: Edit) -> tuple[str, ...]:
+    """All that an edit would put into memory: its text, a description, the labels that name files."""
+    more: tuple[str, ...] = ()
+    match edit:
+        case Create():
+            more = (edit.label, edit.description)
+        case Describe():
+            more = (edit.description,)
+        case Rename():
+            more = (edit.new_label,)
+        case ApplyPatch():
+            more = (edit.patch,)
+        case _:
+            pass
+    return added_text(edit), *more
+
+
 def _joined(value: str, text: str) -> str:
     return f"{value}\n{text}" if value and text else value or text
 

@@ -52,9 +52,11 @@ def standard_blocks(place: Place) -> list[Block]:
 
 
 def task_block(text: str, place: Place) -> Block:
-    """The read-only block of a headless run: what it was asked to do, whole."""
+    """The read-only block of a headless run: what it was asked to do, whole but for secrets."""
+    from letta_code.safety.secrets import without_secrets
+
     path, scope, _ = path_for(TASK, "conversation", place)
-    text = clean_value(text)
+    text, _ = without_secrets(clean_value(text))
     return Block(
         label=TASK,
         value=text,
