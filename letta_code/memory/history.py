@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,11 +12,11 @@ from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, ensure_private_dir
 from letta_code.host.git_objects import GitDamage
 from letta_code.host.memory_git import Commit
-from letta_code.memory.block import BlockError
+from letta_code.memory.block import PENDING, BlockError
 from letta_code.memory.folder import Folder
 from letta_code.memory.front_matter import parsed
 from letta_code.memory.merge import merged
-from letta_code.memory.provenance import RENAMED, Change, change_of, renames, trailers
+from letta_code.memory.provenance import PROGRAM, RENAMED, Change, change_of, renames, trailers
 
 
 class BlamedLine(Value):
@@ -61,11 +61,14 @@ class History:
         entry = self._repository.entry(commit, path) if commit else None
         return entry.sha if entry and entry.is_file else ""
 
-    def changes(self, path: str = "", limit: int = 50) -> list[Change]:
-        """The newest changes of a block's file, of all of memory for ""; as far back as history can be read."""
+    def changes(self, path: str = "", limit: int = 50, *, only: Collection[str] | None = None) -> list[Change]:
+        """The newest changes of a block's file, of all of memory for ""; as far back as history can be read.
+
+        `only` are the files that count, under their older names too (None: all).
+        """
         found: list[Change] = []
         with contextlib.suppress(GitDamage):
-            commits = (commit for commit, _, _ in self.versions(path)) if path else self._folder.commits()
+            commits = (commit for commit, _, _ in self.versions(path)) if path else self._touching(only)
             for commit in commits:
                 found.append(change_of(commit))
                 if len(found) >= limit:
@@ -101,6 +104,25 @@ class History:
                 later.update({old: later.get(new, new) for old, new in renames(commit).items()})
         found = later.get(path, "")
         return found if found and self._blob(start, found) else ""
+
+    def _touching(self, only: Collection[str] | None) -> Iterator[Commit]:
+        """The commits that changed these files, newest first, renames followed; all commits for None."""
+        wanted = set(only or ())
+        for commit in self._folder.commits():
+            if only is None or not wanted.isdisjoint(self._paths(commit)):
+                yield commit
+            wanted.update(old for old, new in renames(commit).items() if new in wanted)
+
+    def _paths(self, commit: Commit) -> Collection[str]:
+        return self._repository.differences(commit.parents[0] if commit.parents else "", commit.sha)
+
+    def path_at(self, path: str, commit: str) -> str:
+        """What a file of now was called after a commit, by the renames since."""
+        for later in self._folder.commits():
+            if later.sha == commit:
+                break
+            path = _old_path(later, path) or path
+        return path
 
     # ------------------------------------------------------------ whose lines
 
@@ -164,26 +186,36 @@ class History:
 
     # ------------------------------------------------------------ taking back
 
-    def last_undoable(self) -> str:
-        """The newest commit that is neither an undo nor taken back already; "" when there is none."""
-        return next((sha for sha, undone, is_undo in self._standing() if not undone and not is_undo), "")
+    def last_undoable(self, only: Collection[str] | None = None) -> Change | None:
+        """The newest change by a person or agent that is neither an undo nor taken back already.
 
-    def _standing(self) -> Iterator[tuple[str, bool, bool]]:
+        What only waits for a person is no change of memory.  `only` are the files that count, under their older names
+        too (None: all).
+        """
+        for commit, undone, is_undo in self._standing(only):
+            change = change_of(commit)
+            if undone or is_undo or change.provenance.source == PROGRAM:
+                continue
+            if any(not path.startswith(f"{PENDING}/") for path in self._paths(commit)):
+                return change
+        return None
+
+    def _standing(self, only: Collection[str] | None = None) -> Iterator[tuple[Commit, bool, bool]]:
         """Every commit, newest first: whether it is taken back, and whether it takes another one back."""
         undone: set[str] = set()
-        for commit in self._folder.commits():
+        for commit in self._touching(only):
             target = trailers(commit).get("Letta-Undo", "")
             taken_back = commit.sha in undone
             if target and not taken_back:
                 undone.add(target)
-            yield commit.sha, taken_back, bool(target)
+            yield commit, taken_back, bool(target)
 
     def taken_back(self, commit: str, head: str) -> dict[str, bytes | None]:
         """What every file must be so that a commit is undone and everything later stays.
 
         Raises `BlockError` when later edits changed the same lines.
         """
-        if any(undone for sha, undone, _ in self._standing() if sha == commit):
+        if any(undone for known, undone, _ in self._standing() if known.sha == commit):
             raise BlockError("That change is undone already.")
         changes: dict[str, bytes | None] = {}
         for path, (before, after) in self.files_of(commit).items():
@@ -201,14 +233,27 @@ class History:
                 sides = (side.decode("utf-8", "replace") for side in (after, now, before) if side is not None)
                 result = merged(*sides)
                 if result.conflicts:
+                    later = self._later(commit, [path])
                     raise BlockError(
-                        f"Later edits changed the same lines of {path}. Nothing was changed. Undo those first, or edit "
-                        "the block; the change's diff shows what stood there."
+                        f"Later edits changed the same lines of {path}; the last change of it is {later}. Nothing was "
+                        "changed. Undo those first, or edit the block; the change's diff shows what stood there."
                     )
-                changes[path] = result.text.encode()
+                if (data := result.text.encode()) != now:
+                    changes[path] = data
         if not changes:
-            raise BlockError("Nothing of that change stands in memory any more: there is nothing to undo.")
+            later = self._later(commit, self.files_of(commit))
+            raise BlockError(
+                f"Nothing of that change stands in memory any more: {later} came after it. Nothing was changed."
+            )
         return changes
+
+    def _later(self, commit: str, paths: Collection[str]) -> str:
+        """The newest change of these files besides a commit, for a sentence."""
+        for later in self._touching(paths):
+            if later.sha != commit:
+                change = change_of(later)
+                return f"{later.sha[:10]} “{change.summary}” by {change.provenance.named}"
+        return "another change"
 
 
 def renamed_trailer(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:

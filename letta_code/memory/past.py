@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
+from heapq import merge
 
 from letta_code.core.display import DiffBlock
 from letta_code.core.messages import Value
 from letta_code.host.git_objects import GitDamage
-from letta_code.memory.block import SUFFIX, Block, BlockError
+from letta_code.memory.block import SUFFIX, Block, BlockError, check_name, given_label
 from letta_code.memory.folder import Folder
 from letta_code.memory.history import BlamedLine, History
 from letta_code.memory.outcome import diff_of
@@ -32,16 +33,23 @@ class Past:
         self._writer = writer
 
     def changes(self, label: str = "", limit: int = 50) -> list[Change]:
-        """The newest changes of a block, also of one that was deleted; of all of the agent's memory for ""."""
+        """The newest changes of a block, also of one that was deleted; for "" of all that the agent sees or saw."""
         if not label:
-            return History(self._writer.own).changes(limit=limit)
+            own = History(self._writer.own).changes(limit=limit)
+            shared = History(self._writer.shared).changes(limit=limit, only=self._attached())
+            return list(merge(own, shared, key=_moment, reverse=True))[:limit]
         folder, path = self._place(label)
         found = History(folder).changes(path, limit)
         if not found:
             self._writer.reader.view().find(label)  # says which blocks there are
         return found
 
+    def _attached(self) -> Collection[str]:
+        """The files of the shared blocks that this agent sees."""
+        return {f"{label}{SUFFIX}" for label in self._writer.reader.view().attached}
+
     def _place(self, label: str) -> tuple[Folder, str]:
+        check_name(given_label(label))
         view = self._writer.reader.view()
         block = view.get(label)
         if block is not None:
@@ -88,6 +96,7 @@ class Past:
     def undo(self, commit: str, by: Provenance) -> Undone:
         """Take a change back in a new commit; `last` is the newest one that is not taken back.  For persons.
 
+        `last` means what a person or agent did to the agent's own and attached blocks, never what the program wrote.
         What was written since stays; raises `BlockError` when that changed the same lines.
         """
         if not by.may_change_protected:
@@ -95,7 +104,7 @@ class Past:
         folder = self._writer.own
         with _readable():
             if commit == "last":
-                commit = History(folder).last_undoable()
+                folder, commit = self._last()
             else:
                 folder = self._folder_of(commit)
                 commit = History(folder).full_name(commit)
@@ -107,6 +116,14 @@ class Past:
                 return self._undone(folder, commit, by)
 
         return self._writer.again(attempt)
+
+    def _last(self) -> tuple[Folder, str]:
+        own, shared = self._writer.own, self._writer.shared
+        mine = History(own).last_undoable()
+        common = History(shared).last_undoable(self._attached())
+        if common is not None and (mine is None or _moment(common) > _moment(mine)):
+            return shared, common.commit
+        return own, mine.commit if mine else ""
 
     def _undone(self, folder: Folder, commit: str, by: Provenance) -> Undone:
         head = folder.head()
@@ -123,7 +140,7 @@ class Past:
         with _readable():
             folder, path = self._place(label)
             whole = History(folder).full_name(commit)
-            data = folder.content(whole, path)
+            data = folder.content(whole, History(folder).path_at(path, whole))
         if data is None:
             raise BlockError(f"`{label}` did not exist after {commit}.")
         return self._writer.put(folder, {path: data}, by, f"restore {label} as of {whole[:10]}")
@@ -134,6 +151,11 @@ class Past:
         pairs = ((self._writer.own, old.own, now.own), (self._writer.shared, old.shared, now.shared))
         with _readable():
             return [entry for folder, start, end in pairs for entry in _between(folder, start, end)]
+
+
+def _moment(change: Change) -> tuple[str, int]:
+    """When a change was made; git counts seconds, so the events of a conversation decide within one."""
+    return change.at, change.provenance.seq
 
 
 @contextlib.contextmanager

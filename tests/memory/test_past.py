@@ -116,7 +116,7 @@ def test_an_undo_that_later_edits_stand_in_the_way_of_is_refused(story: Blocks) 
     second = story.past.changes("human")[0]
     story.apply(Replace(label="human", old="coffee", new="milk"), at(8))
     before = story.pin()
-    with pytest.raises(BlockError, match="same lines"):
+    with pytest.raises(BlockError, match=r"same lines of system/human.md; the last change of it is .* at event 8\."):
         story.past.undo(second.commit, PERSON)
     assert story.pin() == before
 
@@ -174,3 +174,64 @@ def test_damaged_history_is_told(story: Blocks, home: Path) -> None:
         again.past.blame("human")
     assert len(again.past.changes()) == 3
     again.apply(Append(label="human", text="goes on"), at(5))
+
+
+# ---------------------------------------------------------------- what `last` is, and what cannot be taken back
+
+
+def test_undo_leaves_alone_what_the_program_wrote(story: Blocks) -> None:
+    story.ensure()
+    story.set_task("do it")
+    outside = Provenance(source="web:http://x", conversation="conv-1", seq=9, trust="untrusted")
+    story.apply(Append(label="human", text="from outside"), outside)
+    assert story.past.undo("last", PERSON).change.provenance.seq == 3
+    for _ in range(2):
+        story.past.undo("last", PERSON)
+    with pytest.raises(BlockError, match="nothing to undo"):
+        story.past.undo("last", PERSON)
+    assert story.view().find("task").value == "do it"
+    assert not story.view().find("persona").is_new
+    assert len(story.waiting.pending()) == 1
+
+
+def test_shared_changes_are_in_the_history_and_undone_in_their_order(blocks: Blocks, home: Path) -> None:
+    blocks.apply(Append(label="human", text="x"), at(1))
+    blocks.apply(Create(label="team", value="a", scope="shared"), at(2))
+    blocks.apply(Append(label="team", text="b"), at(3))
+    blocks.apply(Rename(label="team", new_label="crew"), at(4))
+    other = Blocks(home, "agent-2", "", "conv-2")
+    other.apply(Create(label="unseen", value="of others", scope="shared"), at(4, "conv-2"))
+    found = [change.summary for change in blocks.past.changes()]
+    assert found == ["rename team", "add to team", "attach team", "create team", "add to human"]
+    assert [change.summary for change in other.past.changes()] == ["attach unseen", "create unseen"]
+    assert blocks.past.changes(limit=1)[0].summary == "rename team"
+    blocks.past.undo("last", PERSON)
+    assert blocks.past.undo("last", PERSON).change.summary == "add to team"
+    assert blocks.view().find("team").value == "a"
+    blocks.past.undo("last", PERSON)
+    assert blocks.view().get("team") is None
+    assert blocks.past.undo("last", PERSON).change.summary == "add to human"
+    assert other.view().find("unseen").value == "of others"
+
+
+def test_what_does_not_stand_any_more_is_not_taken_back(story: Blocks) -> None:
+    added = story.apply(Append(label="human", text="plays chess"), at(4))
+    story.apply(Replace(label="human", old="\nplays chess"), at(5))
+    with pytest.raises(BlockError, match=r"Nothing of that change stands .*“edit human” by the agent .* event 5 came"):
+        story.past.undo(added.commit, PERSON)
+    story.apply(Replace(label="human", old="Ann", new="Anna"), at(6))
+    before = story.pin()
+    with pytest.raises(BlockError, match=r"Nothing of that change stands .*“edit human” by the agent .* event 6 came"):
+        story.past.undo(added.commit, PERSON)
+    assert story.pin() == before
+
+
+def test_an_older_version_is_found_under_its_old_label(story: Blocks) -> None:
+    first = story.past.changes("human")[-1]
+    story.apply(Rename(label="human", new_label="ann"), at(4))
+    story.apply(Append(label="ann", text="new"), at(5))
+    story.past.restore("ann", first.commit, PERSON)
+    assert story.view().find("ann").value == "name: Ann\nlikes tea"
+    story.apply(Create(label="late", value="x"), at(6))
+    with pytest.raises(BlockError, match="`late` did not exist after"):
+        story.past.restore("late", first.commit, PERSON)
