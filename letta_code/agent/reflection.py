@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
@@ -30,8 +32,8 @@ ReadJournal = Callable[[int, int], Awaitable[Sequence[ev.Event]]]
 OpenModel = Callable[[str], Awaitable[ChatModel]]
 
 
-class Wish(Value):
-    """A reflection that is to be done: whether a person asked for it, and what they say matters."""
+class Cause(Value):
+    """Why a reflection is to be done: whether a person asked for it, and what they say matters."""
 
     asked: bool = False
     focus: str = ""
@@ -59,8 +61,8 @@ class Reflection:
         self._read = read
         self._open_model = open_model
         self._task: asyncio.Task[None] | None = None
-        self._due: Wish | None = None
-        self._current = Wish()
+        self._due: Cause | None = None
+        self._current = Cause()
         self._concluding = False
         self._closed = False
         self._turns = 0
@@ -82,22 +84,22 @@ class Reflection:
             case ev.UserMessage():
                 self._turns += 1
             case ev.ContextCompacted() if self._settings.after_compaction:
-                self._wish(Wish())
+                self._want(Cause())
             case ev.RunStarted() if self._one_at_a_time and self.running and not self._concluding and self._task:
                 self._due = self._current
                 self._task.cancel()
             case ev.RunFinished():
                 if self._settings.every_turns and self._turns >= self._settings.every_turns:
-                    self._wish(Wish())
+                    self._want(Cause())
                 self._begin_due()
             case _:
                 pass
 
-    def _wish(self, wish: Wish) -> None:
+    def _want(self, cause: Cause) -> None:
         unattended = not self._session.options.interactive and not self._settings.headless
         if self._session.desk is None or unattended or self._closed:
             return
-        self._due = self._due or wish
+        self._due = self._due or cause
         self._begin_due()
 
     @property
@@ -126,7 +128,7 @@ class Reflection:
         events = await self._read(history.reflected_until, history.last_seq)
         if not any(isinstance(event, ev.UserMessage) for event in events):
             return "Nothing was said since the last reflection."
-        self._due = Wish(asked=True, focus=focus)
+        self._due = Cause(asked=True, focus=focus)
         self._begin_due()
         if self._one_at_a_time and self._session.running:
             return "The model answers one request at a time: the reflection begins when this run has ended."
@@ -149,7 +151,7 @@ class Reflection:
 
     # ------------------------------------------------------------ one reflection
 
-    async def _work(self, wish: Wish) -> None:
+    async def _work(self, cause: Cause) -> None:
         session = self._session
         if self._one_at_a_time:
             await session.idle()
@@ -158,7 +160,7 @@ class Reflection:
         events = await self._read(history.reflected_until, history.last_seq)
         failed = [event for event in events if isinstance(event, ev.ReflectionDone) and event.status == "failed"]
         spoken = any(isinstance(event, ev.UserMessage) for event in events)
-        if not spoken or (len(failed) >= MOST_FAILURES and not wish.asked):
+        if not spoken or (len(failed) >= MOST_FAILURES and not cause.asked):
             return
         done = ev.ReflectionDone(
             reflection_id=_new_id(), status="failed", read_until=history.reflected_until, model=session.status.model
@@ -167,12 +169,12 @@ class Reflection:
         model: ChatModel | None = None
         try:
             model = await self._model()
-            done = _replaced(done, model=model.info.name)
+            done = replace(done, model=model.info.name)
             thinking = self._thinking(model, desk, history.last_seq)
-            thought = await self._think(thinking, desk, events, wish.focus)
+            thought = await self._think(thinking, desk, events, cause.focus)
         except LettaError as error:
             notice = _failure(error, last=len(failed) + 1 >= MOST_FAILURES)
-            await session.commit(_replaced(_spent(done, thinking, began), error=_told(error, notice)), notice)
+            await session.commit(replace(_spent(done, thinking, began), error=_told(error, notice)), notice)
             return
         finally:
             if model is not None and (self._other_model or not model.info.loopback):
@@ -180,7 +182,7 @@ class Reflection:
         done = _spent(done, thinking, began)
         self._concluding = True
         try:
-            cancelled = await finish(asyncio.ensure_future(self._conclude(done, thought, desk, wish)))
+            cancelled = await finish(asyncio.ensure_future(self._conclude(done, thought, desk, cause)))
         finally:
             self._concluding = False
         if cancelled:
@@ -211,14 +213,14 @@ class Reflection:
         text = "\n\n".join(one.patch for one in waiting if one.place.project_key == desk.blocks.place.project_key)
         return await thinking.think(events, text[-4_000:], focus)
 
-    async def _conclude(self, done: ev.ReflectionDone, thought: Thought, desk: Desk, wish: Wish) -> None:
+    async def _conclude(self, done: ev.ReflectionDone, thought: Thought, desk: Desk, cause: Cause) -> None:
         """What was thought becomes a branch, memory, and last the event that moves the mark: never cut in between."""
         reading, answer = thought.reading, thought.answer
         left = f" {reading.left} entries are left for the next one." if reading.left else ""
         if not answer.patch:
-            done = _replaced(done, status="nothing", read_until=reading.until)
+            done = replace(done, status="nothing", read_until=reading.until)
             notice = ev.Notice(level="info", text=f"Reflection: there was nothing to keep.{left}", code="reflection")
-            await self._session.commit(*((done, notice) if wish.asked or left else (done,)))
+            await self._session.commit(*((done, notice) if cause.asked or left else (done,)))
             return
         from letta_code.agent.reflecting.proposing import settle, told
 
@@ -227,9 +229,9 @@ class Reflection:
             settled = await asyncio.to_thread(settle, desk.blocks, proposal)
         except LettaError as error:  # memory cannot be written, or somebody changed just these lines
             notice = _failure(error, last=False)
-            await self._session.commit(_replaced(done, error=_told(error, notice)), notice)
+            await self._session.commit(replace(done, error=_told(error, notice)), notice)
             return
-        done = _replaced(
+        done = replace(
             done,
             status=settled.status,
             read_until=reading.until,
@@ -288,15 +290,9 @@ def _new_id() -> str:
     return proposal_id()
 
 
-def _replaced(done: ev.ReflectionDone, **changes: object) -> ev.ReflectionDone:
-    from msgspec.structs import replace
-
-    return replace(done, **changes)
-
-
 def _spent(done: ev.ReflectionDone, thinking: Thinking | None, began: float) -> ev.ReflectionDone:
     usage, cost = (thinking.usage, thinking.cost) if thinking else (Usage(), None)
-    return _replaced(done, usage=usage, cost=cost, seconds=round(monotonic() - began, 3))
+    return replace(done, usage=usage, cost=cost, seconds=round(monotonic() - began, 3))
 
 
 def _failure(error: LettaError, *, last: bool) -> ev.Notice:
