@@ -17,7 +17,7 @@ from letta_code.host.memory_tree import HandEdits, Record, WorkTree
 from letta_code.memory.block import ATTACHED, CONFLICTS, PENDING, SUFFIX, BlockError
 from letta_code.memory.front_matter import parsed
 from letta_code.memory.merge import merged
-from letta_code.memory.provenance import USER, Provenance, message
+from letta_code.memory.provenance import USER, Provenance, author_of, message
 
 NO_COMMIT = "0" * 40  # where the branch is damaged: what is read then comes from the working files
 ATTEMPTS = 3  # how often a write begins again because another git moved the branch
@@ -29,7 +29,7 @@ class Taken(Value):
     `commit` is the new commit of hand edits ("" when there was none) and `paths` what it changed; `conflicts` are the
     files that keep the other side of a true conflict; `held` are edits that wait for a person (path → why);
     `restored` files that had vanished all at once; `problems` files that were left alone (path → why).
-    `missing`: the whole folder was there before and is gone; a new one was begun.
+    `missing`: the whole folder was there before and is gone; a new one was begun.  `by` is whose hand it was.
     """
 
     commit: str = ""
@@ -39,11 +39,13 @@ class Taken(Value):
     restored: tuple[str, ...] = ()
     problems: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     missing: bool = False
+    by: Provenance = Provenance(source=USER)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences for the person."""
-        found = [f"A hand edit was taken into memory: {', '.join(self.paths)}."] if self.paths else []
+        what = "A hand edit was" if self.by.by_person else f"Files that changed while {self.by.named} ran were"
+        found = [f"{what} taken into memory: {', '.join(self.paths)}."] if self.paths else []
         found += [f"A hand edit met another edit of the same lines: it is kept in {path}." for path in self.conflicts]
         found += [f"The hand edit of {path} was not taken in: {why}." for path, why in self.held.items()]
         if self.restored:
@@ -60,6 +62,7 @@ class Folder:
         self.root = root
         self.repository = Repository(root)
         self.work = WorkTree(self.repository)
+        self.hands = Provenance(source=USER)  # who edits the files now: the person, or a command that runs
         self._tidied = False
         self._guard = threading.Lock()  # threads share the lock object, which excludes other processes only
 
@@ -216,10 +219,10 @@ class Folder:
             changes[path] = result
         if not changes:
             return Taken(held=held)
-        by = Provenance(source=USER)
+        by = self.hands
         labels = " ".join(path.removesuffix(SUFFIX) for path in edited if path not in held)
-        text = message(f"hand edit of {labels}", by, {"Letta-Blocks": labels})
-        commit = self.repository.add(changes, text, parent=head, author="Person")
+        text = message(f"{'hand edit' if by.by_person else 'file edit'} of {labels}", by, {"Letta-Blocks": labels})
+        commit = self.repository.add(changes, text, parent=head, author=author_of(by, "agent"))
         same = [path for path, data in changes.items() if path in edited and edited[path] == data]
         self.work.recognise(same, commit, record)
         record.unindexed = [*record.unindexed, *same]
@@ -230,7 +233,7 @@ class Folder:
                 self.work.note(path, hand, record)
         self.work.place(others, {}, record)
         paths = tuple(path for path in changes if path in edited)
-        return Taken(commit=commit, paths=paths, conflicts=tuple(conflicts), held=held)
+        return Taken(commit=commit, paths=paths, conflicts=tuple(conflicts), held=held, by=by)
 
     def _merged(
         self, path: str, record: Record, now: bytes | None, hand: bytes | None

@@ -44,7 +44,8 @@ class Provenance(Value):
     def named(self) -> str:
         """As a person or model reads it: `the person`, `the agent in conv-x at event 12`."""
         names = {USER: "the person", AGENT: "the agent", PROGRAM: "letta-code", REFLECTION: "the reflection"}
-        who = names.get(self.source, self.source)
+        kind, _, tool = self.source.partition(":")
+        who = f"the agent's {tool}" if kind == "tool" else names.get(self.source, self.source)
         where = f" in {self.conversation}" if self.conversation else ""
         return who + where + (f" at event {self.seq}" if self.seq else "")
 
