@@ -259,6 +259,16 @@ class IdleCompaction:
     async def work(self) -> None:
         """Grant all wishes."""
         self.begun.set()
+        self._tell("loading")
+        try:
+            await self._grant_all()
+        finally:
+            self._tell("done")
+
+    def _tell(self, phase: str) -> None:
+        self.session.publish(ev.Waiting(after_seq=self.session.history.last_seq, phase=phase))
+
+    async def _grant_all(self) -> None:
         wishes: list[Wish] = []
         error = LettaError("The compaction was stopped; the context is as it was.")
         try:

@@ -27,6 +27,7 @@ from letta_code.core.messages import ToolCall, Usage
 from letta_code.core.requests import Approve, Unanswered
 from letta_code.llm.model import ChatModel, ChatRequest, ModelInfo, StreamPart
 from letta_code.llm.retry import Restarted, RetryLimits, stream_with_retries
+from letta_code.memory.standard import TASK_LIMIT
 from letta_code.tools.base import Situation, Tool
 from letta_code.workspace.workspace import Workspace
 
@@ -137,8 +138,10 @@ class Run:
         head = self._made_head()
         if pinned is not None and pinned.key == head.key:
             return ()
-        desk = self.session.desk
-        return (head.pinned(desk.show() if desk else None),)
+        desk, history = self.session.desk, self.session.history
+        evicted = history.compaction is not None and not history.said()[1]
+        task = TASK_LIMIT if evicted and not self.session.options.interactive else 0  # else the message tells it
+        return (head.pinned(desk.show(task=task) if desk else None),)
 
     def _made_head(self) -> Head:
         return Head(self._all_calls().toolset, self.info, __version__)
@@ -225,7 +228,7 @@ class Run:
             async for output in outputs:
                 if isinstance(output, tuple):
                     await self.session.commit(*(self._counted(event) for event in output))
-                    if any(isinstance(e, ev.AssistantMessage) for e in output):
+                    if any(isinstance(e, ev.AssistantMessage | ev.ToolResult) for e in output):
                         self.session.tell_meter()
                 else:
                     self.session.publish(output)
@@ -349,6 +352,7 @@ class Run:
         """The next request; what it tells of memory is what the model's edits are based on from here on."""
         if self.session.desk is not None:
             self.session.desk.knows(self.session.history.facts.get(MEMORY, ""))
+        self.session.tell_meter()
         return self.session.context.request()
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart | Restarted]:

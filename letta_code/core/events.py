@@ -354,6 +354,7 @@ class Waiting(Live, tag="waiting"):
     """A model call is under way: `phase` is sent, first_part, retry, loading or compacting; `seconds` left or passed.
 
     For `retry`, `reason` says what failed, `attempt` which try comes next and `seconds` how long until then.
+    A compaction beside a run begins with `loading` and ends with `done`, whatever came of it.
     """
 
     phase: str

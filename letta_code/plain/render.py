@@ -106,6 +106,8 @@ class Lines:
             case ContextCompacted():
                 self._compacting = False
                 self._say(f"{compacted(event)}." + (f" {_one_line(event.note)}" if event.note else ""))
+            case Waiting(phase="done"):
+                self._compacting = False
             case Notice(level=level, text=text, hint=hint):
                 self._say(f"{level}: {_one_line(text)}" + (f" {_one_line(hint)}" if hint else ""))
             case _:

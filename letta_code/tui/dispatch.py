@@ -166,6 +166,8 @@ class Dispatch:
             self._face.restore(text)
             self._face.redraw()
             return
+        if word == "compact" and self._face.state.running:
+            self._face.flash("The context is compacted right after this step.")
         try:
             outcome = await self._core.call(lambda session: command.run(self._context(session), arguments))
         except LettaError as error:

@@ -78,7 +78,6 @@ def _said_of_reflection(state: ViewState, event: ev.Notice) -> None:
 def _compacted(state: ViewState, event: ev.ContextCompacted) -> None:
     state.remove(_COMPACTING)
     state.waiting = None
-    state.tokens = event.tokens_after or state.tokens
     for key in [key for key, card in state.cards.items() if isinstance(card, EvictedCard)]:
         state.remove(key)  # all above the new line has left, too
     first = next((k for k in state.cards if state.places.get(k, 0) >= event.first_kept_seq > 0), "")

@@ -187,7 +187,12 @@ class ViewState:
                 self.waiting = None
             case ev.ToolOutput(call_id=call_id, offset=offset, text=text):
                 self._output(call_id, offset, text)
+            case ev.Waiting(phase="done"):  # a compaction beside a run: it has no other end
+                self.running, self.waiting = False, None
+                note_wait(self, event)
             case ev.Waiting():
+                if not self.running and event.phase in ("loading", "compacting"):
+                    self.running, self.run_since = True, self.clock()
                 if self.waiting is None or _waits_anew(self.waiting, event):
                     self.waiting_since = self.clock()
                 self.waiting = event
@@ -266,8 +271,6 @@ class ViewState:
         if event.cost is not None:
             self._spent = (self._spent or 0.0) + event.cost
             self._costs(self._spent)
-        if event.usage.input:
-            self.tokens = event.usage.input + event.usage.output
 
     def _costs(self, cost: float | None) -> None:
         # The meter and the sum of the messages say the same money, one a little before the other: it never goes down.

@@ -245,6 +245,7 @@ async def test_faces_are_told_the_limit_and_that_it_goes_on() -> None:
     assert one.status.compact_at == LIMIT
     assert {e.limit for e in heard if isinstance(e, ev.ContextMeter)} == {LIMIT}
     waiting = [e for e in heard if isinstance(e, ev.Waiting) and e.phase == "compacting"]
+    assert not any(e.phase == "done" for e in heard if isinstance(e, ev.Waiting)), "a run has an end of its own"
     assert waiting and waiting[0].reason.endswith("of 4,000 tokens: older messages are being summarised")
     at = next(n for n, e in enumerate(heard) if isinstance(e, ev.ContextCompacted))
     meter = next(e for e in heard[at:] if isinstance(e, ev.ContextMeter))
@@ -456,13 +457,19 @@ async def test_a_compaction_that_was_asked_for_can_be_stopped() -> None:
     one = talk(Talker(summary=[hang]), journal, limit=40_000)
     await chat(one, 10)
     before = journal.events.copy()
+    heard: list[Any] = []
+    listening = asyncio.create_task(_listen(one, heard))
     asked = asyncio.create_task(one.compact())
     await going.wait()
+    assert [e.phase for e in heard if isinstance(e, ev.Waiting)] == ["loading", "compacting", "compacting"]
     await one.interrupt()
     with pytest.raises(LettaError, match="stopped"):
         await asked
     assert journal.events == before
     assert not one.running
+    await one.close()
+    await listening
+    assert isinstance(heard[-1], ev.Waiting) and heard[-1].phase == "done", "a face knows that it has ended"
 
 
 async def test_asked_during_a_run_it_is_done_before_the_next_step() -> None:

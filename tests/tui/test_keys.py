@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from textual.events import Key, Paste
 
+from letta_code.core import events as ev
 from letta_code.core.display import ShellBlock
+from letta_code.core.errors import LettaError
 from letta_code.core.requests import ApprovalRequest, Approve, Choice, Deny, Reply, RuleOffer
 from letta_code.tui.ports import Ports
 from letta_code.tui.widgets.ask import Ask
 from tests.fakes.session import FakeSession
-from tests.tui.screen import Stage, cards, ready, text_of, until
+from tests.tui.screen import Stage, cards, ready, screen_text, text_of, until
 
 SIZE = (80, 24)
 
@@ -189,6 +191,68 @@ async def test_esc_stops_the_run_and_gives_the_prompt_back() -> None:
         assert time.monotonic() - started < 1
         assert stage.session.interrupts == 1
         assert stage.prompt == "do it"
+
+
+class Compacting(FakeSession):
+    """A session whose compaction lasts until it is stopped."""
+
+    async def compact(self, instructions: str = "") -> ev.ContextCompacted:
+        self._run = asyncio.create_task(asyncio.sleep(60))
+        self.tell(ev.Waiting(phase="loading"))
+        self.tell(ev.Waiting(phase="compacting"))
+        await asyncio.wait([self._run])
+        self._run = None
+        self.tell(ev.Waiting(phase="done"))
+        raise LettaError("The compaction was stopped.")
+
+
+async def test_a_compaction_beside_a_run_looks_and_stops_as_a_run() -> None:
+    stage = Stage(Compacting())
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        await pilot.press(*"/compact", "space", "enter")
+        await until(pilot, lambda: "Esc stops" in screen_text(stage.app))
+        await pilot.press(*"later", "enter")
+        await until(pilot, lambda: len(stage.chat.state.queue) == 1)
+        await pilot.press("escape")
+        await until(pilot, lambda: not stage.chat.state.running)
+        assert stage.session.interrupts == 1
+        assert len(stage.chat.state.queue) == 1, "Esc stopped the work and took nothing back"
+        assert "The compaction was stopped." in screen_text(stage.app)
+        assert "Esc stops" not in screen_text(stage.app)
+
+
+async def test_another_compaction_asked_for_meanwhile_is_acknowledged() -> None:
+    async def never(session: FakeSession, text: str) -> None:
+        await asyncio.sleep(60)
+
+    stage = Stage(FakeSession(never))
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        await pilot.press(*"do it", "enter")
+        await until(pilot, lambda: stage.chat.state.running)
+        await pilot.press(*"/compact", "space", *"ports", "enter")
+        await until(pilot, lambda: "right after this step" in screen_text(stage.app))
+
+
+async def test_a_command_typed_in_one_moment_is_sent_by_its_enter() -> None:
+    """The list is a moment behind the keys: Enter is for what is written, not for what the list offered before."""
+    stage = Stage()
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        done: list[str] = []
+
+        async def submit(text: str) -> None:
+            done.append(text)
+
+        stage.chat.dispatch.submit = submit
+        await stage.chat.dispatch.load_commands()
+        await pilot.press(*"/ref")
+        await until(pilot, lambda: stage.chat.prompt.area.completing)
+        for key in (*"lect reject refl-1", "enter", *"/rem it", "enter"):
+            stage.chat.prompt.area.post_message(Key(key, {"enter": "\r"}.get(key, key)))
+        await until(pilot, lambda: done == ["/reflect reject refl-1", "/rem it"], "an Enter was lost")
+        assert stage.prompt == ""
 
 
 async def test_a_message_waits_while_the_agent_works_and_can_be_taken_back() -> None:

@@ -297,3 +297,22 @@ def test_settings_of_earlier_starts_do_not_hide_what_this_start_was_given(feed: 
 )
 def test_lengths_of_time_read_well(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text
+
+
+def test_a_compaction_beside_a_run_is_work_that_goes_on(feed: Feed) -> None:
+    feed.tell(ev.Waiting(phase="loading"))
+    began = feed.now
+    feed.now += 5
+    feed.tell(ev.Waiting(phase="compacting"))
+    assert (feed.state.running, feed.state.run_since) == (True, began)
+    feed.tell(ev.Waiting(phase="done"))
+    assert (feed.state.running, feed.state.waiting) == (False, None)
+    assert "compacting" not in feed.state.cards
+
+
+def test_the_figure_of_the_context_is_the_core_s_alone(feed: Feed) -> None:
+    """Another count than `/context` shows would be no count: an answer and a compaction are followed by a meter."""
+    feed.tell(ev.ContextMeter(tokens=1234, window=8000))
+    feed.keep(ev.AssistantMessage(message_id="a-1", model="m", text="x", usage=Usage(input=900, output=100)))
+    feed.keep(ev.ContextCompacted(message_id="s", summary="…", first_kept_seq=1, tokens_after=300))
+    assert feed.state.tokens == 1234

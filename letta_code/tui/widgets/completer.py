@@ -31,17 +31,16 @@ class Completer(Choices, can_focus=False):
         self._cwd = cwd
         self._files: Sequence[str] | None = None
         self._files_until = 0.0
-        area.is_whole = self._is_whole
+        area.enter_sends = self._enter_sends
         self._wanted: Wanted | None = None
+        self._offered: Wanted | None = None  # what the list was made for
         self._closed_for = ""
         self.display = False
 
     def look(self) -> None:
         """See what the words left of the cursor ask for, and offer it."""
-        area = self._area
-        row, column = area.cursor_location
-        line = area.document.get_line(row)
-        wish = None if area.recalling or line == self._closed_for else wanted(line, row, column)
+        line, wish = self._present()
+        wish = None if self._area.recalling or line == self._closed_for else wish
         self._closed_for = "" if line != self._closed_for else line
         self._wanted = wish
         if wish is None:
@@ -50,6 +49,12 @@ class Completer(Choices, can_focus=False):
             self.run_worker(self._find_commands(wish), group="complete", exclusive=True)
         else:
             self.run_worker(self._find_files(wish), group="complete", exclusive=True)
+
+    def _present(self) -> tuple[str, Wanted | None]:
+        """The cursor's line, and what the words left of the cursor ask for."""
+        row, column = self._area.cursor_location
+        line = self._area.document.get_line(row)
+        return line, wanted(line, row, column)
 
     def close(self) -> None:
         """Offer nothing any more."""
@@ -83,7 +88,7 @@ class Completer(Choices, can_focus=False):
             return  # something else was typed, or sent, in the meantime
         found = match_commands(wish.query, self._dispatch.commands)
         wide = max((len(command.name) for command in found), default=0)
-        self._offer([Option(command.name, f"/{command.name:<{wide}}", command.help) for command in found])
+        self._offer([Option(command.name, f"/{command.name:<{wide}}", command.help) for command in found], wish)
 
     async def _find_files(self, wish: Wanted) -> None:
         if self._files is None or time.monotonic() > self._files_until:
@@ -92,7 +97,12 @@ class Completer(Choices, can_focus=False):
         found = await asyncio.to_thread(match_files, wish.query, self._files)
         if wish is not self._wanted:
             return
-        self._offer([Option(path, clean_line(path)) for path in found])
+        self._offer([Option(path, clean_line(path)) for path in found], wish)
+
+    def _enter_sends(self) -> bool:
+        """Whether Enter is for the text and not for the list: a whole command, or a list that keys have overtaken."""
+        _, wish = self._present()
+        return wish != self._offered or self._is_whole(self._area.text)
 
     def _is_whole(self, text: str) -> bool:
         name = text.removeprefix("/")
@@ -100,7 +110,8 @@ class Completer(Choices, can_focus=False):
         named = name in known or any(name in command.aliases for command in known.values())
         return text.startswith("/") and named and self.cursor == 0  # lower down, the person chose another
 
-    def _offer(self, options: list[Option]) -> None:
+    def _offer(self, options: list[Option], wish: Wanted | None = None) -> None:
+        self._offered = wish
         self.display = bool(options)
         self._area.completing = bool(options)
         if options != self.options:

@@ -52,7 +52,7 @@ class PromptArea(TextArea):
         self.cursor_blink = False
         self.history_of_prompts = history
         self.completing = False
-        self.is_whole: Callable[[str], bool] = lambda _: False  # a command that Enter sends though more is offered
+        self.enter_sends: Callable[[], bool] = lambda: False  # although something is offered
         self.last_key_at = 0.0
         self._pasted_at = 0.0
         self._recalling = False
@@ -97,7 +97,7 @@ class PromptArea(TextArea):
         self.move_cursor(result.end_location)
 
     def _special(self, key: str) -> bool:
-        if self.completing and key in _COMPLETER and not (key == SEND and self.is_whole(self.text)):
+        if self.completing and key in _COMPLETER and not (key == SEND and self.enter_sends()):
             self.post_message(self.Wanted(_COMPLETER[key]))
             return True
         if key == SEND:
