@@ -65,6 +65,11 @@ def save(block: Block, text: str, base: str, leftover: str) -> Callable[[Blocks,
     return do
 
 
+def could_create(label: str) -> Callable[[Blocks, Provenance], object]:
+    """Only look whether there can be a new block of that label; raises `BlockError`."""
+    return lambda blocks, by: blocks.preview(Create(label=label, scope="" if "/" in label else "agent"), by)
+
+
 def create(label: str, scope: str, description: str) -> Callable[[Blocks, Provenance], Done]:
     """Make an empty block; `scope` "" is a file that is read on demand."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
@@ -240,6 +240,9 @@ class MemoryScreen(Screen[None]):
     async def action_back(self) -> None:
         """One step back: from a view to the block, from the block to the conversation."""
         self.say("")
+        if self.ask.asking:
+            self.ask.cancel()
+            return
         if isinstance(self.view, EditView) and self._keep_draft(self.view):
             self.say(f"Not saved: your text of `{self.view.block.label}` is kept; e goes on with it.")
         if self.view is None or isinstance(self.view, Page):
@@ -290,6 +293,9 @@ class MemoryScreen(Screen[None]):
 
     def action_act(self, name: str) -> None:
         """Do one of the acts; one at a time, and what it says is shown."""
+        if self.ask.has_focus_within:
+            return  # Ctrl+S and Ctrl+G come through a question, and mean nothing there
+        self.ask.cancel()
         self.say("")
         self.run_worker(self._told(ACTS[name](self)), group="act", exclusive=True)
 
@@ -297,9 +303,25 @@ class MemoryScreen(Screen[None]):
         try:
             await work
         except LettaError as error:
-            # What follows is for a model: it would be told the whole value, which stands on the screen here.
-            what, stop, _ = str(error).partition(_STOP)
-            self.say(what + stop, error.hint, bad=True)
+            self._tell(error)
+
+    def _tell(self, error: LettaError) -> None:
+        # What follows is for a model: it would be told the whole value, which stands on the screen here.
+        what, stop, _ = str(error).partition(_STOP)
+        self.say(what + stop, error.hint, bad=True)
+
+    async def fitting(self, question: str, value: str, deed: Callable[[str], Awaitable[object]]) -> str | None:
+        """Ask for words until the deed takes them; what does not fit stays there to be changed.  None after Esc."""
+        words: str | None = value
+        while (words := await self.ask.words(question, words)) is not None:
+            self.say("")
+            try:
+                await deed(words)
+                return words
+            except LettaError as error:
+                self._tell(error)
+        self.say("")
+        return None
 
     async def do(self, deed: Callable[[Blocks, Provenance], Done]) -> Done:
         """Do it off this loop, look again, and tell what came of it."""

@@ -83,7 +83,8 @@ async def new(screen: MemoryScreen) -> None:
     if _waiting(screen):
         await _decide(screen, yes=False)
         return
-    label = await screen.ask.words("Label of the new block (notes/… is read on demand):")
+    question = "Label of the new block (notes/… is read on demand):"
+    label = await screen.fitting(question, "", lambda label: _free(screen, label))
     if not label:
         return
     scope = ""
@@ -92,13 +93,17 @@ async def new(screen: MemoryScreen) -> None:
         scope = _SCOPES.get(await screen.ask.key("Where?", "".join(_SCOPES), hint) or "", "")
         if not scope:
             return
-    about = await screen.ask.words("What is it for (for the agent to read)?")
-    if about is None:
-        return
-    await screen.do(deeds.create(label, scope, about))
-    made = screen.point_at(label)
+    question = "What is it for (for the agent to read)?"
+    about = await screen.fitting(question, "", lambda about: screen.do(deeds.create(label, scope, about)))
+    made = screen.point_at(label) if about is not None else None
     if made is not None:
         await screen.edit(screen.draft_of(made))
+
+
+async def _free(screen: MemoryScreen, label: str) -> None:
+    """Raises `BlockError` where no block can be made of that label."""
+    if label:
+        await screen.core.call(lambda session: deeds.work(session, deeds.could_create(label)))
 
 
 async def rename(screen: MemoryScreen) -> None:
@@ -106,10 +111,13 @@ async def rename(screen: MemoryScreen) -> None:
     block = screen.block
     if block is None:
         return
-    label = await screen.ask.words(f"New label of {clean_line(block.label)}:", block.label)
-    if label and label != block.label:
-        await screen.do(deeds.rename(block, label))
-        screen.point_at(label)
+
+    async def renamed(label: str) -> None:
+        if label and label != block.label:
+            await screen.do(deeds.rename(block, label))
+            screen.point_at(label)
+
+    await screen.fitting(f"New label of {clean_line(block.label)}:", block.label, renamed)
 
 
 async def describe(screen: MemoryScreen) -> None:
@@ -117,9 +125,12 @@ async def describe(screen: MemoryScreen) -> None:
     block = screen.block
     if block is None:
         return
-    about = await screen.ask.words("What is it for?", block.description)
-    if about is not None and about != block.description:
-        await screen.do(deeds.describe(block, about))
+
+    async def described(about: str) -> None:
+        if about != block.description:
+            await screen.do(deeds.describe(block, about))
+
+    await screen.fitting("What is it for?", block.description, described)
 
 
 async def limit(screen: MemoryScreen) -> None:
@@ -127,9 +138,12 @@ async def limit(screen: MemoryScreen) -> None:
     block = screen.block
     if block is None:
         return
-    room = await screen.ask.words(f"Room in characters ({block.chars:,} are used):", str(block.limit))
-    if room and room != str(block.limit):
-        await screen.do(deeds.limit(block, room))
+
+    async def limited(room: str) -> None:
+        if room and room != str(block.limit):
+            await screen.do(deeds.limit(block, room))
+
+    await screen.fitting(f"Room in characters ({block.chars:,} are used):", str(block.limit), limited)
 
 
 async def protect(screen: MemoryScreen) -> None:

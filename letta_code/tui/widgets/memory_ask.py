@@ -13,12 +13,12 @@ from textual.widgets import Input, Static
 
 
 class AskLine(Horizontal, can_focus=True):
-    """Hidden until something is asked.  Esc gives None and changes nothing."""
+    """Hidden until something is asked.  Esc gives None and changes nothing; then the focus is where it was."""
 
     def __init__(self) -> None:
         super().__init__(classes="memory-ask")
         self._label = Static("", markup=False, classes="memory-ask-label")
-        self._input = Input(compact=True, classes="memory-ask-input")
+        self._input = Input(compact=True, select_on_focus=False, classes="memory-ask-input")
         self._keys = ""
         self._answer: asyncio.Future[str | None] | None = None
         self._before: Widget | None = None
@@ -54,13 +54,19 @@ class AskLine(Horizontal, can_focus=True):
 
     async def _asked(self, label: Content, focus: Widget) -> str | None:
         self.cancel()
-        self._before = self.screen.focused
+        if not self.has_focus_within:
+            self._before = self.screen.focused
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._answer = answer
         self._label.update(label)
         self.display = True
-        focus.focus()
-        return await answer
+        # At once, here and below: a focus that comes later could go to what is hidden by then, which hears every key.
+        self.screen.set_focus(focus)
+        try:
+            return await answer
+        finally:  # also when the act was given up
+            if self._answer is answer:
+                self.cancel()
 
     def cancel(self) -> None:
         """Ask no longer."""
@@ -72,9 +78,15 @@ class AskLine(Horizontal, can_focus=True):
             return
         if not answer.done():
             answer.set_result(value)
+        there = self.has_focus_within
         self.display = False
-        if self._before is not None and self._before.is_attached:
-            self._before.focus()
+        if not there:
+            return  # the person has gone elsewhere
+        before = self._before
+        in_sight = before is not None and before.is_attached and before in self.screen.focus_chain
+        self.screen.set_focus(before if in_sight else None)
+        if not in_sight:
+            self.screen.focus_next()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """The words."""
@@ -86,6 +98,9 @@ class AskLine(Horizontal, can_focus=True):
         if event.key == "escape":
             event.stop()
             self.cancel()
+        elif event.key in ("tab", "shift+tab"):
+            event.stop()  # the question is what is to be done now
+            event.prevent_default()
         elif self.has_focus:
             event.stop()
             event.prevent_default()
