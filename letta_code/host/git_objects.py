@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 from letta_code.core.messages import Value
 from letta_code.host.files import ensure_private_dir, read_bounded, sync_dir, write_all
 from letta_code.host.git_packs import GitDamage, Pack
+from letta_code.host.memory_paths import PathRefused, leads_out
 
 Kind: TypeAlias = Literal["commit", "tree", "blob"]
 
@@ -167,27 +168,41 @@ class Objects:
             at = end + 21
         return entries
 
-    def tree_with(self, sha: str, changes: Mapping[str, str | None]) -> tuple[str, list[NewObject]]:
+    def tree_with(self, sha: str, changes: Mapping[str, str | None], above: str = "") -> tuple[str, list[NewObject]]:
         """The tree that comes of another by changing files: paths with `/` to blob names, None to remove.
 
-        Returns its name ("" when nothing is left in it) and the trees to be written.
+        Returns its name ("" when nothing is left in it) and the trees to be written.  Raises `PathRefused` for a file
+        where a folder is, or the other way round, and for names that lead out; entries of such names are left out.
         """
-        entries, deeper, new = self.tree(sha), dict[str, dict[str, str | None]](), list[NewObject]()
+        entries = {name: entry for name, entry in self.tree(sha).items() if not leads_out(name)}
+        here, deeper, new = dict[str, str](), dict[str, dict[str, str | None]](), list[NewObject]()
         for path, blob in changes.items():
             name, slash, rest = path.partition("/")
+            if blob is not None and leads_out(name):
+                raise PathRefused(above + path, "it leads out of the memory folder, or into git's own")
             if slash:
                 deeper.setdefault(name, {})[rest] = blob
-            elif blob is None:
-                entries.pop(name, None)
-            else:
-                old = entries.get(name)
-                entries[name] = Entry(mode=old.mode if old and old.is_file else FILE_MODE, sha=blob)
+            elif blob is not None:
+                here[name] = blob
+            elif (old := entries.get(name)) and not old.is_folder:
+                del entries[name]
         for name, inner in deeper.items():
-            old = entries.pop(name, None)
-            inner_sha, inner_new = self.tree_with(old.sha if old and old.is_folder else "", inner)
+            old = entries.get(name)
+            if old is not None and not old.is_folder:
+                _refuse_below(above + name, inner)
+                continue
+            inner_sha, inner_new = self.tree_with(old.sha if old else "", inner, f"{above}{name}/")
             new += inner_new
+            entries.pop(name, None)
             if inner_sha:
                 entries[name] = Entry(mode=DIRECTORY_MODE, sha=inner_sha)
+        for name, blob in here.items():
+            old = entries.get(name)
+            if old is not None and old.is_folder:
+                raise PathRefused(
+                    above + name, "a folder has that name", hint=f"Delete or rename what is in {above}{name}/ first."
+                )
+            entries[name] = Entry(mode=old.mode if old and old.is_file else FILE_MODE, sha=blob)
         if not entries:
             return "", new
         made = NewObject.of("tree", _tree_content(entries))
@@ -227,6 +242,14 @@ class Objects:
             return self._loose(sha) is not None
         except GitDamage:
             return False  # written again: that mends it
+
+
+def _refuse_below(file: str, changes: Mapping[str, str | None]) -> None:
+    for path, blob in changes.items():
+        if blob is not None:
+            raise PathRefused(
+                f"{file}/{path}", f"{file} is a file, no folder", hint=f"Choose another name, or rename {file} first."
+            )
 
 
 def _tree_content(entries: Mapping[str, Entry]) -> bytes:

@@ -14,6 +14,7 @@ from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, ensure_private_dir, sync_dir
 from letta_code.host.git_objects import Entry, GitDamage, NewObject, Objects
 from letta_code.host.locks import FileLock
+from letta_code.host.memory_paths import leads_out, path_problem
 
 BRANCH = "refs/heads/main"
 LOCK_SECONDS = 30.0  # how long to wait for another process of ours that writes
@@ -146,11 +147,11 @@ class Repository:
         return self.commit(commit).tree if commit else ""
 
     def entry(self, commit: str, path: str) -> Entry | None:
-        """What stands at a path in a commit, None when nothing does."""
+        """What stands at a path in a commit, None when nothing does.  No path leads out of the folder."""
         tree = self.root_tree(commit)
         found: Entry | None = None
         for name in path.split("/"):
-            found = self.objects.tree(tree).get(name)
+            found = None if leads_out(name) else self.objects.tree(tree).get(name)
             if found is None:
                 return None
             tree = found.sha if found.is_folder else ""
@@ -160,24 +161,32 @@ class Repository:
         """The content of a file."""
         return self.objects.read(sha, "blob")
 
-    def files(self, commit: str, folder: str = "", *, but: str = "") -> dict[str, str]:
-        """Path → blob name of every regular file below a folder of a commit, in order; `but` is a folder left out."""
+    def files(self, commit: str, folder: str = "", *, but: str = "", bad: list[str] | None = None) -> dict[str, str]:
+        """Path → blob name of every regular file below a folder of a commit, in order; `but` is a folder left out.
+
+        Entries of names that memory cannot hold are not followed; `bad` takes their paths.
+        """
         top = self.entry(commit, folder) if folder else Entry(mode="40000", sha=self.root_tree(commit))
         found: dict[str, str] = {}
         if top is not None and top.is_folder:
-            self._walk(top.sha, f"{folder}/" if folder else "", but, found)
+            self._walk(top.sha, f"{folder}/" if folder else "", but, found, [] if bad is None else bad)
         return found
 
-    def _walk(self, tree: str, prefix: str, but: str, found: dict[str, str]) -> None:
+    def _walk(self, tree: str, prefix: str, but: str, found: dict[str, str], bad: list[str]) -> None:
         for name, entry in self.objects.tree(tree).items():
             path = prefix + name
-            if entry.is_folder and path != but:
-                self._walk(entry.sha, f"{path}/", but, found)
+            if path_problem(name):
+                bad.append(path)
+            elif entry.is_folder and path != but:
+                self._walk(entry.sha, f"{path}/", but, found, bad)
             elif entry.is_file:
                 found[path] = entry.sha
 
     def differences(self, old: str, new: str) -> dict[str, tuple[str, str]]:
-        """Path → (old, new blob name, "" where there is none) of the files in which two commits differ."""
+        """Path → (old, new blob name, "" where there is none) of the files in which two commits differ.
+
+        Entries of names that memory cannot hold are not followed.
+        """
         found: dict[str, tuple[str, str]] = {}
         self._compare(self.root_tree(old), self.root_tree(new), "", found)
         return found
@@ -188,7 +197,7 @@ class Repository:
         before, after = self.objects.tree(old), self.objects.tree(new)
         for name in sorted(before.keys() | after.keys()):
             a, b = before.get(name), after.get(name)
-            if a is not None and b is not None and a.sha == b.sha:
+            if (a is not None and b is not None and a.sha == b.sha) or path_problem(name):
                 continue
             path = prefix + name
             if (a and a.is_folder) or (b and b.is_folder):
@@ -214,7 +223,7 @@ class Repository:
 
         Durable when it returns; before that, nothing is changed for anybody.  `others` are further parents,
         `scratch_files` are written and synced together with the objects.  The working files are not touched.  Raises
-        `RefMoved` when the branch no longer stands on `parent`.
+        `RefMoved` when the branch no longer stands on `parent`, `PathRefused` for a path that it cannot hold.
         """
         blobs = {path: NewObject.of("blob", data) for path, data in changes.items() if data is not None}
         names = {path: blobs[path].sha if path in blobs else None for path in changes}

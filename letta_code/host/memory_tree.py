@@ -17,9 +17,12 @@ from letta_code.host.files import atomic_write, ensure_private_dir, read_bounded
 from letta_code.host.git_index import Staged
 from letta_code.host.git_objects import Entry, blob_name
 from letta_code.host.memory_git import Repository
+from letta_code.host.memory_paths import path_problem, printable
 
 LARGEST_FILE = 1 << 20  # bytes of a working file that is taken into memory
 _SUFFIX = ".md"
+# What every file would meet: the disk is full, broken, or cannot be written at all.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 class Seen(Value):
@@ -110,6 +113,9 @@ class WorkTree:
             known = record.files.get(path)
             if known is None and not path.endswith(_SUFFIX):
                 continue
+            if wrong := path_problem(path):
+                problems[printable(path)] = f"was not read: {wrong}"
+                continue
             try:
                 if not stat.S_ISREG(entry.st_mode):
                     problems[path] = "is a link or no regular file, and was not read"
@@ -119,25 +125,49 @@ class WorkTree:
                         files[path] = data
             except OSError as error:
                 problems[path] = "is larger than 1 MB" if error.errno == errno.EFBIG else str(error.strerror)
-        for path in record.files:
-            if path not in present and any(not f or path.startswith(f"{f}/") or path == f for f in folders):
+        for path in {**record.files, **dict.fromkeys(record.behind)}:
+            if path in present or not any(not f or path.startswith(f"{f}/") or path == f for f in folders):
+                continue
+            if link := self._link_above(path):
+                problems[path] = f"was left as it is: {link} is a link, which memory does not follow"
+            elif path in record.files:
                 files[path] = None
+            elif why := self.blocked(path) or self._folder_at(path):
+                problems[path] = f"was left as it is: {why}"
         return HandEdits(files=files, problems=problems, kept=len(present & record.files.keys()))
 
     def _walk(self, folders: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
         for folder in folders:
-            top = self._root / folder
-            if self._is_real_folder(folder):
-                yield from _below(top, f"{folder}/" if folder else "")
+            if not folder or (not self.blocked(folder) and not (self._root / folder).is_symlink()):
+                yield from _below(self._root / folder, f"{folder}/" if folder else "")
 
-    def _is_real_folder(self, folder: str) -> bool:
-        """Whether a folder and all above it up to the root are folders and no links out of it."""
-        path = self._root
-        for name in filter(None, ("", *folder.split("/"))):
-            path = path / name
-            if path.is_symlink():
-                return False
-        return path.is_dir()
+    def blocked(self, path: str) -> str:
+        """Why there can be no working file at a path, whatever stands there itself; "" when there can.
+
+        Nothing that is blocked is read, written or removed.
+        """
+        if wrong := path_problem(path):
+            return wrong
+        folder = ""
+        for name in path.split("/")[:-1]:
+            folder = f"{folder}/{name}" if folder else name
+            try:
+                mode = (self._root / folder).stat(follow_symlinks=False).st_mode
+            except OSError:
+                return ""  # not there
+            if stat.S_ISLNK(mode):
+                return f"{folder} is a link, which memory does not follow"
+            if not stat.S_ISDIR(mode):
+                return f"{folder} is a file, no folder"
+        return ""
+
+    def _folder_at(self, path: str) -> str:
+        return "a folder has that name" if (self._root / path).is_dir() else ""
+
+    def _link_above(self, path: str) -> str:
+        names = path.split("/")
+        folders = ("/".join(names[:count]) for count in range(1, len(names)))
+        return next((folder for folder in folders if (self._root / folder).is_symlink()), "")
 
     # ------------------------------------------------------------ writing
 
@@ -152,29 +182,36 @@ class WorkTree:
         """Bring working files to new contents (None removes), and the record with them.
 
         A file that is no longer what the record says was edited by hand just now: it is left alone and noted as
-        behind, so that the next look finds the edit.  `scratch` holds contents that are on disk already.
+        behind, so that the next look finds the edit; so is one whose place is taken by something that is not ours.
+        `scratch` holds contents that are on disk already.
         """
-        for path, data in files.items():
+        for path, data in sorted(files.items(), key=lambda item: item[1] is not None):  # what goes makes room
             record.behind = [other for other in record.behind if other != path]
             record.unindexed = [*(other for other in record.unindexed if other != path), path]
-            if not self._is_as_recorded(path, record):
+            if self.blocked(path) or not self._is_as_recorded(path, record):
                 record.behind.append(path)
                 continue
-            target = self._root / path
-            if data is None:
-                target.unlink(missing_ok=True)
-                record.files.pop(path, None)
-                _remove_empty(target.parent, self._root)
-                continue
-            if not self._is_real_folder_or_missing(target.parent):
-                raise OSError(errno.ELOOP, "a link stands where a folder of memory should be", str(target.parent))
-            ensure_private_dir(target.parent)
-            ready = scratch.get(path)
-            if ready is None:
-                ready = self._scratch_file()
-                atomic_write(ready, data, mode=0o600)
-            os.replace(ready, target)
-            record.files[path] = Seen.of(blob_name(data), target.stat(follow_symlinks=False))
+            try:
+                self._put(path, data, scratch, record)
+            except OSError as error:
+                if error.errno in _DISK:
+                    raise
+                record.behind.append(path)
+
+    def _put(self, path: str, data: bytes | None, scratch: Mapping[str, Path], record: Record) -> None:
+        target = self._root / path
+        if data is None:
+            target.unlink(missing_ok=True)
+            record.files.pop(path, None)
+            _remove_empty(target.parent, self._root)
+            return
+        ensure_private_dir(target.parent)
+        ready = scratch.get(path)
+        if ready is None:
+            ready = self._scratch_file()
+            atomic_write(ready, data, mode=0o600)
+        os.replace(ready, target)
+        record.files[path] = Seen.of(blob_name(data), target.stat(follow_symlinks=False))
 
     def _is_as_recorded(self, path: str, record: Record) -> bool:
         known = record.files.get(path)
@@ -185,10 +222,6 @@ class WorkTree:
         if known is None:
             return False
         return stat.S_ISREG(found.st_mode) and Seen.of(known.sha, found) == known
-
-    def _is_real_folder_or_missing(self, folder: Path) -> bool:
-        relative = folder.relative_to(self._root).as_posix()
-        return self._is_real_folder("" if relative == "." else relative) or not os.path.lexists(folder)
 
     def recognise(self, paths: Iterable[str], commit: str, record: Record) -> None:
         """Note that working files are what stands in a commit already."""
@@ -212,7 +245,7 @@ class WorkTree:
     def read(self, path: str) -> bytes | None:
         """The content of a working file, None when there is none that may be read."""
         try:
-            if (self._root / path).is_symlink():
+            if self.blocked(path) or (self._root / path).is_symlink():
                 return None
             return read_bounded(self._root / path, LARGEST_FILE)
         except OSError:

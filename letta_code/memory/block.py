@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from letta_code.core.errors import LettaError
 from letta_code.core.messages import Value
+from letta_code.host.memory_paths import path_problem
 from letta_code.safety.terminal import strip_controls
 
 Scope: TypeAlias = Literal["agent", "project", "conversation", "shared"]
@@ -23,7 +24,7 @@ CONFLICTS, PENDING = "conflicts", "pending"
 ATTACHED = "attached"  # the file that names the shared blocks of an agent, one a line
 RESERVED = (AGENT_FOLDER, PROJECTS, CONVERSATIONS, CONFLICTS, PENDING, ATTACHED, "skills", "shared")
 
-_SEGMENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_SEGMENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}(?<!\.md)")  # no folder is called as a block's file is
 # Signs that show as nothing or turn the reading order around: a person could not see what the model reads. The joiners
 # U+200C and U+200D stay: Persian and emoji need them.
 _INVISIBLE = re.compile("[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e0fff]")
@@ -119,13 +120,13 @@ def path_for(label: str, scope: Scope | Literal[""], place: Place) -> tuple[str,
     A label with a folder (`notes/deploy`) and no scope is a file that is read on demand.
     """
     check_label(label)
-    if "/" in label and not scope:
-        first = label.partition("/")[0]
-        if first in RESERVED:
-            raise BlockError(
-                f"`{first}/` is reserved. Give a label without a folder for a block that is always in "
-                "context (with a scope), or another folder, such as notes/."
-            )
+    first, slash, _ = label.partition("/")
+    if slash and first in RESERVED:
+        raise BlockError(
+            f"`{first}/` is reserved. Give a label without a folder for a block that is always in "
+            "context (with a scope), or another folder, such as notes/."
+        )
+    if slash and not scope:
         return label + SUFFIX, "agent", False
     scope = scope or "agent"
     folder = place.folder(scope)
@@ -137,8 +138,17 @@ def check_label(label: str) -> None:
     segments = label.split("/")
     if len(label) > 120 or len(segments) > 5 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise BlockError(
-            f"`{one_line(label, 80)}` cannot be a label: use lower-case letters, digits, `_`, `-` and `.`, with `/` "
-            "between folders, for example `deploy_notes` or `notes/deploy`."
+            f"`{one_line(label, 80)}` cannot be a label: use lower-case letters, digits, `_`, `-` and `.` (no `.md`), "
+            "with `/` between folders, for example `deploy_notes` or `notes/deploy`."
+        )
+
+
+def check_name(label: str) -> None:
+    """Raises `BlockError` when no block can be called this, also none that a person's file made."""
+    if label and path_problem(label):
+        raise BlockError(
+            f"`{one_line(label, 80)}` cannot be a label: it leads out of memory. Nothing was done. A label is a name, "
+            "such as `deploy_notes` or `notes/deploy`."
         )
 
 

@@ -13,6 +13,7 @@ from letta_code.core.messages import Value
 from letta_code.host.git_objects import GitDamage, blob_name
 from letta_code.host.locks import LockTimeout
 from letta_code.host.memory_git import LOCK_SECONDS, Commit, GitBusy, RefMoved, Repository
+from letta_code.host.memory_paths import PathRefused
 from letta_code.host.memory_tree import HandEdits, Record, WorkTree
 from letta_code.memory.block import ATTACHED, CONFLICTS, PENDING, SUFFIX, BlockError
 from letta_code.memory.front_matter import parsed
@@ -64,6 +65,7 @@ class Folder:
         self.work = WorkTree(self.repository)
         self.hands = Provenance(source=USER)  # who edits the files now: the person, or a command that runs
         self._tidied = False
+        self._told: dict[str, str] = {}  # problems of files that the person knows of
         self._guard = threading.Lock()  # threads share the lock object, which excludes other processes only
 
     def head(self) -> str:
@@ -103,12 +105,19 @@ class Folder:
             for path, data in edits.files.items()
         )
         if not new and record.commit == head:
-            return Taken(problems=edits.problems) if edits.problems else None
+            problems = self._untold(edits.problems)
+            return Taken(problems=problems) if problems else None
         for _ in range(ATTEMPTS - 1):
             with contextlib.suppress(RefMoved), self.writing(folders) as taken:
                 return taken
         with self.writing(folders) as taken:
             return taken
+
+    def _untold(self, problems: Mapping[str, str]) -> Mapping[str, str]:
+        """Those that were not told yet: each is told once, and again when it changed."""
+        new = {path: why for path, why in problems.items() if self._told.get(path) != why}
+        self._told |= new
+        return new
 
     @contextlib.contextmanager
     def writing(self, folders: Sequence[str]) -> Generator[Taken]:
@@ -138,7 +147,7 @@ class Folder:
             except OSError as error:
                 raise _unwritable(error, self.root) from error
             yield msgspec.structs.replace(taken, missing=True) if missing else taken
-        except (GitDamage, GitBusy) as error:
+        except (GitDamage, GitBusy, PathRefused) as error:
             raise BlockError(f"Memory cannot be written: {error}. Nothing was changed.", hint=error.hint) from error
         finally:
             self.repository.lock.release()
@@ -149,7 +158,7 @@ class Folder:
         edits = self.work.hand_edits(record, folders)
         moved = self._moved(record, head)
         if not edits.files and not moved and not record.behind:
-            return Taken(problems=edits.problems)
+            return Taken(problems=self._untold(edits.problems))
         edits, restored = self._without_disaster(edits, record, head)
         edited = dict(edits.files)  # what is left of it below is a real hand edit
         self._follow({*moved, *record.behind, *restored}, edited, head, record)
@@ -157,7 +166,8 @@ class Folder:
         record.commit = taken.commit or head
         self.work.bring_index(record.commit, record)
         self.work.save(record)
-        return msgspec.structs.replace(taken, problems=edits.problems, restored=tuple(restored))
+        problems = {**edits.problems, **taken.problems}
+        return msgspec.structs.replace(taken, problems=self._untold(problems), restored=tuple(restored))
 
     def _moved(self, record: Record, head: str) -> set[str]:
         """The files of ours that other commits changed since the working files were brought up to date."""
@@ -194,7 +204,7 @@ class Folder:
                 if ("" if data is None else blob_name(data)) == wanted:
                     same.append(path)
                     del edited[path]
-            elif entry is None or entry.is_file:
+            elif entry is None or entry.is_file or entry.is_folder:
                 place[path] = self.blob(path, wanted) if wanted else None
         self.work.recognise(same, head, record)
         record.unindexed = [*record.unindexed, *same]
@@ -222,7 +232,15 @@ class Folder:
         by = self.hands
         labels = " ".join(path.removesuffix(SUFFIX) for path in edited if path not in held)
         text = message(f"{'hand edit' if by.by_person else 'file edit'} of {labels}", by, {"Letta-Blocks": labels})
-        commit = self.repository.add(changes, text, parent=head, author=author_of(by, "agent"))
+        try:
+            commit = self.repository.add(changes, text, parent=head, author=author_of(by, "agent"))
+        except PathRefused as error:  # such as a file where memory has a folder: all others are taken in
+            left = {path: data for path, data in edited.items() if path != error.path}
+            if len(left) == len(edited):
+                raise
+            taken = self._commit_hand_edits(left, head, record)
+            problems = {**taken.problems, error.path: f"was not taken in: {error.why}"}
+            return msgspec.structs.replace(taken, problems=problems)
         same = [path for path, data in changes.items() if path in edited and edited[path] == data]
         self.work.recognise(same, commit, record)
         record.unindexed = [*record.unindexed, *same]
@@ -231,6 +249,8 @@ class Folder:
         for path in others:
             if (hand := edited.get(path)) is not None:
                 self.work.note(path, hand, record)
+            elif path in edited:
+                record.files.pop(path, None)  # it was removed by hand, and stands again
         self.work.place(others, {}, record)
         paths = tuple(path for path in changes if path in edited)
         return Taken(commit=commit, paths=paths, conflicts=tuple(conflicts), held=held, by=by)
@@ -262,8 +282,13 @@ class Folder:
         """One durable commit on top of `parent`, and the working files brought along; inside `writing`.
 
         Raises `RefMoved` when another git was quicker (nothing was changed: begin again), `BlockError` where the disk
-        refuses.
+        refuses or a link or file stands in the way.
         """
+        for path, data in changes.items():
+            if data is not None and (why := self.work.blocked(path)):
+                raise PathRefused(
+                    path, why, hint=f"Remove what stands in the way in {self.root}, or use another label."
+                )
         scratch = self.work.prepared(changes)
         contents = {name: data for path, name in scratch.items() if (data := changes[path]) is not None}
         try:

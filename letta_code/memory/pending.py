@@ -6,7 +6,7 @@ import msgspec
 
 from letta_code.core.ids import new_id, utc_now
 from letta_code.core.messages import Value
-from letta_code.memory.block import PENDING, BlockError, clean_value
+from letta_code.memory.block import PENDING, BlockError, clean_value, one_line
 from letta_code.memory.edits import Append, ApplyPatch, Create, Edit, Hunks, Insert, Replace, Rethink, added_text
 from letta_code.memory.provenance import Provenance
 
@@ -33,9 +33,9 @@ class PendingEdit(Value):
     def quoted(self) -> str:
         """The text as it is stored after a yes: evidence with its source, not a line of one's own."""
         by = self.provenance
-        where = f", {by.conversation} event {by.seq}" if by.conversation else ""
+        where = f", {one_line(by.conversation)} event {by.seq}" if by.conversation else ""
         lines = [f"> {line}".rstrip() for line in clean_value(self.text).split("\n")]
-        return "\n".join([f"Evidence from {by.source} ({self.at[:10]}{where}), not verified:", *lines])
+        return "\n".join([f"Evidence from {one_line(by.source, 300)} ({self.at[:10]}{where}), not verified:", *lines])
 
     def edit(self) -> Edit:
         """What a yes does."""

@@ -146,7 +146,10 @@ def _created(edit: Create, view: View) -> Planned:
 
 
 def _renamed(edit: Rename, block: Block, view: View) -> Planned:
-    scope = block.scope if block.in_context else ""
+    # The agent's own block goes where `create` without a scope would put it: out of context, by a label with a folder.
+    # One that stands in a folder in context was put there by its scope, and stays in context.
+    moves_out = block.scope == "agent" and "/" in edit.new_label and "/" not in block.label
+    scope = block.scope if block.in_context and not moves_out else ""
     path, _, in_context = path_for(edit.new_label, scope, view.place)
     there = view.get(edit.new_label)
     if there is not None and there.path != block.path:

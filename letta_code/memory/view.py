@@ -9,18 +9,22 @@ import msgspec
 
 from letta_code.core.messages import Value
 from letta_code.host.git_objects import GitDamage
+from letta_code.host.memory_paths import path_problem, printable
 from letta_code.memory.block import (
     ATTACHED,
+    CONFLICTS,
     CONVERSATIONS,
     DEFAULT_LIMIT,
     FILE_LIMIT,
     PENDING,
+    PROJECTS,
     SUFFIX,
     Block,
     BlockError,
     Place,
     Scope,
     check_label,
+    check_name,
     given_label,
 )
 from letta_code.memory.folder import Folder
@@ -84,12 +88,16 @@ class View:
             return folder.work.read(path)
 
     def _files(self, folder: Folder, commit: str, below: str, but: str = "") -> Mapping[str, str]:
+        bad: list[str] = []
         try:
-            return folder.repository.files(commit, below, but=but) if commit else {}
+            return folder.repository.files(commit, below, but=but, bad=bad) if commit else {}
         except GitDamage as error:
             self.problems.append(str(error))
             paths = (path for path in folder.work.record().files if path.startswith(f"{below}/" if below else ""))
             return dict.fromkeys(paths, "")
+        finally:
+            told = (f"{printable(path)} was left alone: {path_problem(path)}" for path in bad)
+            self.problems += [text for text in told if text not in self.problems]
 
     def _in_context(self) -> tuple[Block, ...]:
         found = [
@@ -125,7 +133,8 @@ class View:
         said = parsed(data)
         problem = said.problem
         try:
-            check_label(label)
+            if not path.startswith(f"{CONFLICTS}/"):  # those names are ours
+                check_label(label)
         except BlockError:
             problem = "; ".join(filter(None, (problem, "its file name is no good label: rename it")))
         return Block(
@@ -143,13 +152,13 @@ class View:
 
     @property
     def others(self) -> tuple[Block, ...]:
-        """Files that are not in context: read on demand.  Blocks of other conversations are not among them."""
+        """Files that are not in context: read on demand.  Blocks of other projects and conversations are not there."""
         if self._others is None:
             self._others = self._on_demand()
         return self._others
 
     def _on_demand(self) -> tuple[Block, ...]:
-        folders = tuple(f"{folder}/" for folder in (*self.place.folders, PENDING))
+        folders = tuple(f"{folder}/" for folder in (*self.place.folders, PROJECTS, PENDING))
         files = self._files(self._own, self.pin.own, "", but=CONVERSATIONS)
         paths = {path: sha for path, sha in files.items() if path.endswith(SUFFIX) and not path.startswith(folders)}
         found = (self._block(self._own, path, sha) for path, sha in sorted(paths.items()))
@@ -166,10 +175,16 @@ class View:
             for block in (*self.blocks, *self.others):
                 if name in (block.path, block.path.removesuffix(SUFFIX)):
                     return block
-        return None
+        return self._of_other_project(wanted + SUFFIX)
+
+    def _of_other_project(self, path: str) -> Block | None:
+        """A block of another project: it is not listed, but found by its whole name."""
+        data = self._read(self._own, self.pin.own, path) if path.startswith(f"{PROJECTS}/") else None
+        return None if data is None else self.block_of(path, data)
 
     def find(self, label: str) -> Block:
         """The same; raises `BlockError` that names the blocks there are."""
+        check_name(given_label(label))
         block = self.get(label)
         if block is not None:
             return block

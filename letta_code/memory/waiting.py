@@ -5,7 +5,7 @@ from __future__ import annotations
 from letta_code.core.display import DiffBlock
 from letta_code.core.messages import Value
 from letta_code.host.git_packs import GitDamage
-from letta_code.memory.block import PENDING, Block, BlockError
+from letta_code.memory.block import PENDING, Block, BlockError, path_for
 from letta_code.memory.edits import Append, Create, Edit
 from letta_code.memory.folder import held_reason
 from letta_code.memory.outcome import HeldBack, Written, diff_of
@@ -37,10 +37,10 @@ class Waiting:
         own, head = self._writer.own, self._writer.own.head()
         try:
             files = own.repository.files(head, PENDING) if head else {}
-            found = [read_pending(own.blob(path, sha)) for path, sha in sorted(files.items())]
+            found = {path: read_pending(own.blob(path, sha)) for path, sha in sorted(files.items())}
         except GitDamage as error:
             raise BlockError(f"What waits cannot be read: {error}.", hint=error.hint) from error
-        return [entry for entry in found if entry is not None]
+        return [entry for path, entry in found.items() if entry is not None and entry.path == path]
 
     def hold_back(self, edits: list[Edit], by: Provenance) -> HeldBack:
         """Put edits into the list, durable; nothing else changes."""
@@ -49,6 +49,10 @@ class Waiting:
                 f"{MOST} texts from outside wait for the person already. Nothing was changed. Go on without it."
             )
         entries = held_back(edits, by)
+        view = self._writer.reader.view()
+        for entry in entries:
+            if view.get(entry.label) is None:  # a yes makes the block: it must be able to
+                path_for(entry.label, "", view.place)
         files = {entry.path: written_pending(entry) for entry in entries}
         self._writer.put(self._writer.own, files, by, f"held back for {entries[0].label}")
         return HeldBack(id=entries[0].id, label=entries[0].label)

@@ -11,8 +11,8 @@ import msgspec
 from letta_code.core.display import DiffBlock
 from letta_code.host.git_objects import GitDamage
 from letta_code.host.memory_git import RefMoved
-from letta_code.memory.block import ATTACHED, SUFFIX, Block, BlockError, given_label
-from letta_code.memory.edits import ApplyPatch, Create, Edit
+from letta_code.memory.block import ATTACHED, SUFFIX, Block, BlockError, check_label, check_name, given_label
+from letta_code.memory.edits import ApplyPatch, Create, Edit, Rename
 from letta_code.memory.folder import ATTEMPTS, Folder, Taken, conflict_name
 from letta_code.memory.front_matter import formatted
 from letta_code.memory.guard import risks
@@ -75,6 +75,7 @@ class Writer:
         also: Mapping[str, bytes | None] | None = None,
     ) -> Written | NeedsApproval:
         """Do edits, all or none; `more` are further trailers of the commit, `also` other files of the agent's own."""
+        check_names(edits)
         folder = self._folder_of(edits)
         with self.writing(folder, edits) as taken:
             pin = self.reader.pin()
@@ -90,6 +91,7 @@ class Writer:
 
     def preview(self, edits: Sequence[Edit], by: Provenance, base: str | None) -> NeedsApproval:
         """What `applied` would do and ask, without doing it."""
+        check_names(edits)
         pin = self.reader.pin()
         planned, why = self._planned(edits, by, base, pin, self._folder_of(edits))
         return NeedsApproval(why=why, diffs=_diffs(planned), pin=str(pin))
@@ -195,6 +197,7 @@ class Writer:
 
         Nobody's memory changes.  Returns the commit; raises `BlockError` when the edits do not fit.
         """
+        check_names(edits)
 
         def attempt() -> str:
             with self.writing(self.own, edits):
@@ -207,13 +210,14 @@ class Writer:
     # ------------------------------------------------------------ what the program writes
 
     def keep(self, blocks: Sequence[Block], summary: str) -> Written:
-        """Blocks that the program itself keeps, as they are to be."""
+        """Blocks that the program itself keeps, as they are to be; one that has no place on disk waits until it has."""
         by = Provenance(source=PROGRAM, conversation=self.place.conversation_id)
 
         def attempt() -> Written:
             with self.own.writing(self.place.folders):
                 view = self.reader.view()
-                found = ((view.get(block.path), msgspec.structs.replace(block, is_new=False)) for block in blocks)
+                fitting = (block for block in blocks if not self.own.work.blocked(block.path))
+                found = ((view.get(block.path), msgspec.structs.replace(block, is_new=False)) for block in fitting)
                 return self.write(self.own, [Planned(before=old, after=new) for old, new in found], by, summary)
 
         return self.again(attempt)
@@ -239,6 +243,15 @@ class Writer:
                 return folder.commit(new, message(summary, by, more), self.author(by), head) if new else ""
 
         return self.again(attempt)
+
+
+def check_names(edits: Sequence[Edit]) -> None:
+    """Raises `BlockError` for labels that no block can have, before anything is done with them."""
+    for edit in edits:
+        if not isinstance(edit, ApplyPatch):
+            check_name(given_label(edit.label))
+        if isinstance(edit, Create | Rename):
+            check_label(edit.label if isinstance(edit, Create) else edit.new_label)
 
 
 def _diffs(planned: Sequence[Planned]) -> tuple[DiffBlock, ...]:

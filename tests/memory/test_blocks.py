@@ -78,7 +78,7 @@ def test_blocks_are_seen_where_they_apply(home: Path, blocks: Blocks) -> None:
     write(blocks, Append(label="todo", text="for the conversation"))
     elsewhere = Blocks(home, "agent-1", "proj-2", "conv-2").view()
     assert [block.value for block in elsewhere.blocks][1:] == ["for all", "", ""]
-    assert [block.label for block in elsewhere.others] == ["projects/proj-1/project"]
+    assert elsewhere.others == ()  # what is listed stands in every prompt
     assert elsewhere.find("projects/proj-1/project").value == "for the project"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from letta_code.memory.block import BlockError
 from letta_code.memory.blocks import Blocks
-from letta_code.memory.edits import Append, Create, Replace, Rethink, SetReadOnly
+from letta_code.memory.edits import Append, Create, Delete, Replace, Rethink, SetReadOnly
 from tests.memory.conftest import AGENT, PERSON, Git
 
 
@@ -171,9 +171,48 @@ def test_a_folder_that_is_a_link_is_not_followed(blocks: Blocks, human: Path, tm
     (elsewhere / "todo.md").write_text("theirs")
     (blocks.root / "conversations").mkdir()
     (blocks.root / "conversations/conv-1").symlink_to(elsewhere)
+    with pytest.raises(BlockError, match=r"conversations/conv-1 is a link.*Nothing was changed"):
+        blocks.apply(Append(label="todo", text="mine"), AGENT)
+    assert value(blocks, "todo") == ""
+    assert (elsewhere / "todo.md").read_text() == "theirs"
+    blocks.set_task("the rest goes on")
+    blocks.apply(Append(label="human", text="d"), AGENT)
+    (blocks.root / "conversations/conv-1").unlink()
     blocks.apply(Append(label="todo", text="mine"), AGENT)
     assert value(blocks, "todo") == "mine"
-    assert (elsewhere / "todo.md").read_text() == "theirs"
+
+
+def test_a_folder_that_becomes_a_link_leaves_only_its_own_files_behind(
+    blocks: Blocks, human: Path, git: Git, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        blocks.apply(Create(label=f"notes/{name}", value=name), AGENT)
+    elsewhere = tmp_path / "elsewhere"
+    (blocks.root / "notes").rename(elsewhere)
+    (blocks.root / "notes").symlink_to(elsewhere)
+    told = " ".join(blocks._own.refresh(("",)).notices)  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+    assert "notes/a.md was left as it is: notes is a link" in told
+    assert blocks._own.refresh(("",)) is None  # told once  # pyright: ignore[reportPrivateUsage]
+    assert value(blocks, "notes/a") == "a"  # it is not taken for a removed one
+    blocks.apply(Append(label="human", text="d"), AGENT)
+    changed(human, "d\n", "by hand\n")
+    assert blocks.refresh() != ()
+    with pytest.raises(BlockError, match="notes is a link"):
+        blocks.apply(Append(label="notes/a", text="x"), AGENT)
+    blocks.apply(Delete(label="notes/b"), PERSON)
+    assert blocks.view().get("notes/b") is None
+    git("commit", "-q", "--allow-empty", "-m", "x")
+    blob = git("hash-object", "-w", "--stdin", stdin="of another git").strip()
+    git("read-tree", "HEAD")
+    git("update-index", "--add", "--cacheinfo", f"100644,{blob},notes/a.md")
+    git("commit", "-q", "-m", "by git")
+    blocks.apply(Append(label="human", text="e"), AGENT)
+    assert value(blocks, "notes/a") == "of another git"
+    assert [path.read_text().strip()[-1] for path in sorted(elsewhere.iterdir())] == ["a", "b"]
+    (blocks.root / "notes").unlink()
+    blocks._own.refresh(("",))  # pyright: ignore[reportPrivateUsage]
+    assert (blocks.root / "notes/a.md").read_text() == "of another git"
+    assert git("status", "--short") == ""
 
 
 def test_a_hand_edit_of_a_read_only_block_waits_for_the_person(blocks: Blocks, human: Path, git: Git) -> None:
