@@ -54,6 +54,10 @@ class Judge(Protocol):
         """The rules that a yes could be remembered as."""
         ...
 
+    def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
+        """The mode that would not ask, "" where every mode does."""
+        ...
+
 
 class _Seen:
     def __init__(self, history: History) -> None:
@@ -205,6 +209,7 @@ class Calls:
         operations: Sequence[Operation],
         blocks: tuple[DisplayBlock, ...],
     ) -> Judged:
+        policy = self.policy()
         answer = await self.ask(
             ApprovalRequest(
                 request_id=new_id("req"),
@@ -213,8 +218,9 @@ class Calls:
                 title=ready.title,
                 reason=decision.reason,
                 blocks=blocks,
-                offers=self.policy().offers(ready.tool.name, operations) if operations else (),
+                offers=policy.offers(ready.tool.name, operations) if operations else (),
                 destructive=decision.destructive,
+                allowed_in=policy.allowed_in(ready.tool.name, operations) if operations else "full",
             )
         )
         match answer:

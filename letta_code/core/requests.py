@@ -16,7 +16,10 @@ class RuleOffer(Value):
 
 
 class ApprovalRequest(Value, tag_field="kind", tag="approval"):
-    """May this call run?  `blocks` show the real command or diff, `reason` says why it is asked."""
+    """May this call run?  `blocks` show the real command or diff, `reason` says why it is asked.
+
+    `allowed_in` is the mode that would not ask about it, "" where every mode does.
+    """
 
     request_id: str
     call_id: str
@@ -26,6 +29,7 @@ class ApprovalRequest(Value, tag_field="kind", tag="approval"):
     blocks: tuple[DisplayBlock, ...] = ()
     offers: tuple[RuleOffer, ...] = ()
     destructive: bool = False
+    allowed_in: str = ""
 
 
 class Choice(Value):

@@ -118,6 +118,12 @@ class Policy:
         found = offers_for(asked[0], self.ground)
         return tuple(offer for rule, offer in found if self._would_allow(rule, tool, asked[0]))
 
+    def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
+        """The first mode, from auto on, that would allow this very call; "" where a rule asks in every mode."""
+        modes: tuple[Mode, ...] = ("auto", "full")
+        allowing = (m for m in modes if self.with_mode(m).decide_all(tool, operations).verdict == "allow")
+        return next(allowing, "")
+
     def explain(self, tool: str, operation: Operation) -> tuple[str, ...]:
         """The decision and everything that was weighed, a line each.
 

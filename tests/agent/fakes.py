@@ -233,6 +233,9 @@ class FakePolicy:
     def offers(self, tool: str, operations: Sequence[Operation]) -> tuple[RuleOffer, ...]:
         return (RuleOffer(pattern=f"{tool}(x)"),)
 
+    def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
+        return "full"
+
 
 class FakeSurroundings:
     """Tools and policy of a test; no workspace."""

@@ -57,6 +57,7 @@ _APPROVAL = requests.ApprovalRequest(
     blocks=_BLOCKS,
     offers=(requests.RuleOffer(pattern="Bash(make)", text="this command"),),
     destructive=True,
+    allowed_in="full",
 )
 
 DURABLE_SAMPLES: tuple[KnownEvent, ...] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,6 +55,20 @@ def test_what_nobody_can_allow_is_denied_and_the_flag_is_named(project: Path) ->
     assert [one["allow"] for one in told["denials"]] == ["--mode auto", "--allow 'Bash(touch ran.txt)'"]
     assert "--mode auto would allow it" in done.stderr and "--allow 'Bash(touch ran.txt)' would allow it" in done.stderr
     assert list(project.iterdir()) == []
+
+
+def test_only_a_flag_that_would_really_allow_it_is_named(project: Path) -> None:
+    outside = project.parent / "outside.txt"
+    write = {"tools": [call("Write", path=str(outside), content="x\n")]}
+
+    def play(*flags: str) -> dict[str, Any]:
+        argv = ["-p", "go", *flags, "--output-format", "json"]
+        return result(letta(project, *argv, *model(project, write, {"text": "Done."})))
+
+    (denial,) = play("--mode", "auto")["denials"]
+    assert "--mode auto" not in denial["allow"] and not outside.exists()
+    play("--mode", "auto", *shlex.split(denial["allow"]))
+    assert outside.read_text() == "x\n"
 
 
 def test_the_flags_that_it_names_allow_it(project: Path) -> None:

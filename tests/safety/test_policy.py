@@ -330,6 +330,15 @@ def test_nothing_is_offered_against_an_ask_rule() -> None:
     assert policy("ask", rules).offers("Bash", RUN) == ()
 
 
+@pytest.mark.parametrize(
+    ("operation", "mode"), [(WRITE_IN, "auto"), (WRITE_OUT, "full"), (WRITE_MCP, "full"), (RUN, "full")]
+)
+def test_the_mode_that_would_allow_a_call(operation: Operation, mode: str) -> None:
+    assert bare("ask").allowed_in("T", [operation]) == mode
+    rules = Rules.of([parse_rule("T", "ask", "project_file")])
+    assert policy("ask", rules).allowed_in("T", [operation]) == ""
+
+
 def test_explain_names_the_rule_and_the_mode() -> None:
     lines = "\n".join(policy("ask").explain("Bash", ExecOperation(command="ls && rm x", cwd=ROOT)))
     assert "deny Bash(rm) (user)" in lines and "covers it" in lines and "mode ask" in lines
