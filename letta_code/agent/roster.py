@@ -48,6 +48,30 @@ async def choose_agent(
     return await store.agents.ensure_default()
 
 
+def agent_on_disk(paths: Paths, settings: Settings, cwd: str) -> Agent:
+    """As `choose_agent`, by the marked folders of the agents: for a database that cannot be read.
+
+    Raises `UsageError` where no folder is the agent's that is meant.
+    """
+    from letta_code.store.marker import marked
+
+    alive = [one for one in marked(paths.agents) if not one.deleted_at]
+    alive.sort(key=lambda one: (one.created_at, one.id))
+    wanted, remembered = settings.agent.strip().casefold(), remembered_agent(paths, cwd)
+    if wanted:
+        found = [one for one in alive if wanted in (one.id, one.name.casefold())]
+    else:
+        found = [one for one in alive if one.id == remembered] or alive[:1]
+    if len(found) == 1:
+        one = found[0]
+        return Agent(id=one.id, name=one.name or one.id, created_at=one.created_at, updated_at=one.created_at)
+    listed = ", ".join(f"{one.name} ({one.id})" for one in found or alive) or "none"
+    raise UsageError(
+        f"{len(found) or 'No'} agents are meant by {wanted!r}." if wanted else f"There is no agent in {paths.agents}.",
+        hint=f"There is: {listed}.",
+    )
+
+
 def remembered_agent(paths: Paths, cwd: str) -> str:
     """The id of the agent that the project at or above a folder uses, "" for none; an unreadable file is none."""
     try:

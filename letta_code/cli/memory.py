@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from letta_code.cli._flags import Flag, help_lines, here
 from letta_code.cli._store import open_store
 from letta_code.commands.memory_words.words import BY_NAME, SHELL, Asked, Option, listing, parse_words, usage_of
-from letta_code.core.errors import LettaError, UsageError
+from letta_code.config.paths import Paths
+from letta_code.core.errors import LettaError, StoreError, UsageError
+from letta_code.store.database import Store
 
 if TYPE_CHECKING:
     from letta_code.commands.memory_words.deeds import Here, Told
-    from letta_code.config.paths import Paths
+    from letta_code.memory.desk import Desk
     from letta_code.store.agents import Agent
-    from letta_code.store.database import Store
 
 MOST_BYTES = 1024 * 1024  # of a text on stdin
 COMMON = (
@@ -48,8 +50,25 @@ def run(argv: Sequence[str]) -> int:
     cwd = Path(asked.value("cwd") or here()).expanduser()
     if not cwd.is_dir():
         raise UsageError(f"There is no folder {cwd}.")
-    with open_store() as store:
+    store = _store(asked)
+    with store or contextlib.nullcontext():
         return _answer(asked, store, cwd.resolve())
+
+
+def _store(asked: Asked) -> Store | None:
+    """The store; for what only shows something one that cannot be written, or None: blocks are files of their own."""
+    try:
+        return open_store()
+    except LettaError as error:
+        if not asked.word.shows:
+            raise
+        print(f"warning: {error}. Memory is shown, and nothing can be saved.".replace("..", "."), file=sys.stderr)
+    paths = Paths.find()
+    with contextlib.suppress(LettaError):
+        store = Store.open(paths.database, agents_dir=paths.agents, run_dir=paths.run, read_only=True)
+        store.agents.default()  # a damaged database, or one without its log, shows here
+        return store
+    return None
 
 
 def _wants_help(argv: Sequence[str]) -> bool:
@@ -84,31 +103,46 @@ def _with_stdin(asked: Asked) -> Asked:
     return msgspec.structs.replace(asked, text=data.decode("utf-8-sig", "replace"))
 
 
-def _answer(asked: Asked, store: Store, cwd: Path) -> int:
-    from letta_code.agent.facts import project_root
+def _answer(asked: Asked, store: Store | None, cwd: Path) -> int:
     from letta_code.commands.memory_words.deeds import Here, do
-    from letta_code.config.paths import Paths
-    from letta_code.memory.opening import open_desk
 
     paths = Paths.find()
     agent = asyncio.run(_agent(asked, store, paths, str(cwd)))
-    desk = open_desk(store, paths.home, agent.id, project_root(str(cwd)), "")
     width = max(shutil.get_terminal_size((80, 24)).columns, 60) - 2
-    place = Here(desk=desk, store=store, call=SHELL, agent=agent.name, width=width)
+    place = Here(desk=_desk(store, paths, agent, cwd), store=store, call=SHELL, agent=agent.name, width=width)
     told = _edited(asked, place) if asked.name == "edit" else asyncio.run(do(asked, place))
     _print(asked, told)
     return 0
 
 
-async def _agent(asked: Asked, store: Store, paths: Paths, cwd: str) -> Agent:
+def _desk(store: Store | None, paths: Paths, agent: Agent, cwd: Path) -> Desk:
+    from letta_code.agent.facts import project_root
+    from letta_code.memory.block import project_key
+    from letta_code.memory.blocks import Blocks
+    from letta_code.memory.desk import Desk
+    from letta_code.memory.opening import open_desk
+
+    root = project_root(str(cwd))
+    if store is not None:
+        return open_desk(store, paths.home, agent.id, root, "")
+
+    def shut() -> NoReturn:
+        raise StoreError("Nothing can be searched without the database.")
+
+    return Desk(Blocks(paths.home, agent.id, project_key(root)), "", open_archive=shut, open_recall=shut)
+
+
+async def _agent(asked: Asked, store: Store | None, paths: Paths, cwd: str) -> Agent:
     """The agent that is named, else the one that a start in this folder would be with."""
-    from letta_code.agent.roster import choose_agent
+    from letta_code.agent.roster import agent_on_disk, choose_agent
     from letta_code.config.settings import load
 
     loaded = load(Path(cwd), flags={"agent": asked.value("agent") or None})
     for notice in loaded.notices:
         print(f"{notice.level}: {notice.text}", file=sys.stderr)
-    return await choose_agent(store, paths, loaded.settings, cwd, lambda text: print(text, file=sys.stderr))
+    if store is not None and not (store.read_only and store.agents.default() is None):
+        return await choose_agent(store, paths, loaded.settings, cwd, lambda text: print(text, file=sys.stderr))
+    return agent_on_disk(paths, loaded.settings, cwd)
 
 
 def _edited(asked: Asked, place: Here) -> Told:
@@ -119,7 +153,7 @@ def _edited(asked: Asked, place: Here) -> Told:
     from letta_code.tui.editor import edit_text
 
     blocks = place.desk.blocks
-    notices = blocks.refresh()
+    notices = blocks.refresh(everything=True)
     base = blocks.pin()
     block = blocks.view(base).find(asked.first())
     text = edit_text(block.value)

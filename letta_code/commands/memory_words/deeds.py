@@ -25,6 +25,7 @@ from letta_code.safety.terminal import strip_controls, visible
 if TYPE_CHECKING:
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
+    from letta_code.store.journal import StoredEvent
 
 _REFLECTION = "refl-"  # how the names of proposals begin
 _FOUND = 10  # passages and messages without --count
@@ -32,10 +33,13 @@ _CHANGES = 20
 
 
 class Here(Value):
-    """Where something is asked: the memory, the store that has the conversations, and how commands are typed there."""
+    """Where something is asked: the memory, the store that has the conversations, and how commands are typed there.
+
+    Without a store (it cannot be opened) only blocks and their history are to be had.
+    """
 
     desk: Desk
-    store: Store
+    store: Store | None
     call: str
     agent: str = ""
     width: int = told.WIDTH
@@ -70,7 +74,7 @@ Deed = Callable[[Asked, Here], Told]
 async def do(asked: Asked, here: Here) -> Told:
     """Do what was asked; hand edits are taken in first.  Raises `BlockError`, `UsageError`, `StoreError`."""
     with usable():
-        notices = await asyncio.to_thread(here.desk.blocks.refresh)
+        notices = await asyncio.to_thread(here.desk.blocks.refresh, everything=True)
         if asked.name in ("forget", "unforget"):
             answer = await _passage(asked, here)
         else:
@@ -128,7 +132,8 @@ def _show(asked: Asked, here: Here) -> Told:
 
 def _path(asked: Asked, here: Here) -> Told:
     blocks = here.desk.blocks
-    blocks.ensure()  # so that there is a folder to go to
+    with contextlib.suppress(BlockError, OSError):  # a disk that takes nothing has a folder all the same
+        blocks.ensure()  # so that there is a folder to go to
     aside = "It is a git repository: git log, git diff and your editor work there; what you save is taken into memory."
     folder = str(blocks.root)
     return Told(lines=(visible(folder),), raw=folder, data={"folder": folder}, aside=aside)
@@ -242,7 +247,8 @@ def _why(asked: Asked, here: Here) -> Told:
     blocks = here.desk.blocks
     view = blocks.view()
     block = view.find(label)
-    found = origins(chosen(view, label, blocks.past.blame(label), number), here.store.read)
+    read = here.store.read if here.store is not None else _nothing_said
+    found = origins(chosen(view, label, blocks.past.blame(label), number), read)
     if not found:
         return Told(said=_nobody(block.label, bool(block.value)), data=[])
     titles = _titles(here, [one.change.provenance.conversation for one in found])
@@ -260,9 +266,16 @@ def _nobody(label: str, has_value: bool) -> str:
     return f"`{label}` is empty."
 
 
+def _nothing_said(conversation: str, after: int, limit: int | None) -> list[StoredEvent]:
+    return []
+
+
 def _titles(here: Here, conversations: list[str]) -> dict[str, str]:
     """The conversations that are there, each with its title ("" for one without)."""
-    found = ((name, here.store.conversations.get(name)) for name in dict.fromkeys(conversations) if name)
+    if here.store is None:
+        return {}
+    known = here.store.conversations
+    found = ((name, known.get(name)) for name in dict.fromkeys(conversations) if name)
     return {name: conversation.title for name, conversation in found if conversation is not None}
 
 
