@@ -84,9 +84,11 @@ class Archive:
                 f"The content has {len(text)} characters, and a passage at most {LONGEST}. Nothing was kept. Keep what "
                 "matters, or split it into passages that each stand for themselves."
             )
-        why = self._refuse(text) if self._refuse else ""
-        if why:
-            raise BlockError(f"This is not kept in archival memory: {why}.")
+        for said in (text, *tags):
+            why = self._refuse(said) if self._refuse else ""
+            if why:
+                what = "This" if said is text else "A passage with such a tag"
+                raise BlockError(f"{what} is not kept in archival memory: {why}.")
         near = await asyncio.to_thread(self._near, text)
         passage, existing = await self._passages.insert(
             Passage(
