@@ -213,7 +213,7 @@ def _written(place: _Place, agent: Agent, file: AgentFile) -> Path:
     from letta_code.agent.agentfile.gather import default_name
     from letta_code.agent.agentfile.write import SUFFIX, write_file, write_folder
 
-    name, given = default_name(agent.name), place.parsed.text("output")
+    name, given = default_name(file.agent.name), place.parsed.text("output")
     target = Path(given).expanduser() if given else here() / name
     if place.parsed.on("folder"):
         return write_folder(file, target)

@@ -5,6 +5,16 @@ from __future__ import annotations
 import functools
 import re
 
+# What is assigned to a name that tells it to be secret.  Paths, calls and words with separators (`v2-deps-linux`) are
+# no keys, and a lower-case name, as it stands in any code, needs a value that nobody would write by hand.
+_MIXED = r"(?=[^\s\"']*[0-9])(?=[^\s\"']*[A-Za-z])"
+_GIVEN = r"[\"']?\s*[:=]\s*[\"']?"
+_NO_PATH = r"(?![~./$])"
+_NO_CALL = r"(?![(\[])"
+_RANDOM = r"[^\s\"'`<>${}()\[\],;]"
+_WORD = r"(?:[A-Za-z]+[0-9]{0,4}|[0-9]{1,4})"
+_END = r"(?=[\s\"'`<>${}()\[\],;]|$)"
+
 # Formats that carry their own mark; free passwords cannot be told from words.
 _FORMATS = (
     (
@@ -30,8 +40,18 @@ _FORMATS = (
     ("a bearer token", r"(?i)\bbearer\s+(?=[A-Za-z0-9_\-.=+/]*[0-9])[A-Za-z0-9_\-.=+/]{20,}"),
     (
         "a password",
-        r"(?i)\b[a-z0-9_]*(?:password|passwd|secret|api_?key|access_?key|auth_?token)[\"']?\s*[:=]\s*[\"']?"
-        r"(?=[^\s\"']*[0-9])(?=[^\s\"']*[A-Za-z])[^\s\"'<>${}()]{8,}",
+        r"(?i)\b[a-z0-9_]*(?:password|passwd|passphrase|secret|api_?key|access_?key|auth_?token)"
+        rf"{_GIVEN}{_MIXED}[^\s\"'<>${{}}()]{{8,}}",
+    ),
+    ("a password", rf"(?i)\b(?:[a-z0-9_]*_pass{_GIVEN}|pass=[\"']?){_NO_PATH}{_MIXED}{_RANDOM}{{8,}}+{_NO_CALL}"),
+    (
+        "a token or key",
+        rf"\b[A-Z0-9_]*(?:TOKEN|_KEY){_GIVEN}{_NO_PATH}(?!{_WORD}(?:[-_./]{_WORD})+{_END}){_MIXED}{_RANDOM}{{8,}}+{_NO_CALL}",
+    ),
+    (
+        "a token or key",
+        r"(?i)\b[a-z0-9_]*(?:token|(?:private|encryption|signing|master|auth|service|account|license|deploy)[_-]?key)"
+        rf"{_GIVEN}{_NO_PATH}(?!{_WORD}(?:[-_./]{_WORD})*{_END}){_MIXED}{_RANDOM}{{12,}}+{_NO_CALL}",
     ),
 )
 

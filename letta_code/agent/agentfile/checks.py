@@ -93,13 +93,19 @@ def checked_history(commits: tuple[FileCommit, ...], notices: Notices) -> list[F
                 "come before it."
             )
         seen.add(commit.id)
-        files = {path: content for path, content in commit.files.items() if _fits(path, content, notices)}
+        kept = [path for path, content in commit.files.items() if content is not None]
+        folders = {path[:at] for path in kept for at, sign in enumerate(path) if sign == "/"}
+        files = {
+            path: content
+            for path, content in commit.files.items()
+            if _fits(path, content, notices, is_folder=content is not None and path in folders)
+        }
         found.append(msgspec.structs.replace(commit, files=files))
     return found
 
 
-def _fits(path: str, content: object, notices: Notices) -> bool:
-    problem = path_problem(path)
+def _fits(path: str, content: object, notices: Notices, *, is_folder: bool) -> bool:
+    problem = path_problem(path) or ("it is a folder too" if is_folder else "")
     size = len(content.base64) if isinstance(content, Binary) else len(content) if isinstance(content, str) else 0
     if not problem and size > LARGEST_CONTENT:
         problem = f"it is larger than {LARGEST_CONTENT >> 20} MB"

@@ -70,8 +70,8 @@ def gather(
             description=scrub.text(agent.description),
             created_at=agent.created_at,
         ),
-        settings=_settings(settings),
-        skills=tuple(sorted(path.split("/")[1] for path in now if _is_skill(path))),
+        settings=msgspec.json.decode(scrub.json(msgspec.json.encode(_settings(settings)))),
+        skills=tuple(sorted(scrub.path(path).split("/")[1] for path in now if _is_skill(path))),
         blocks=(*_blocks(now, scrub), *_blocks(_newest(shared), scrub, shared=True)),
         memory=commits,
         shared=shared_commits,
@@ -124,19 +124,20 @@ def _commit(version: Version, scrub: Scrub) -> FileCommit:
             message=version.message,
         )
     )
+    # What is told twice was counted where the message was scrubbed.
     by, quiet = said.provenance, Scrub(scrub.known)
     return FileCommit(
         id=version.id,
         parents=version.parents,
-        author=version.author,
-        committer=version.committer,
+        author=scrub.text(version.author),
+        committer=scrub.text(version.committer),
         message=scrub.text(version.message),
         at=said.at,
         source=quiet.text(by.source),
-        trust=by.trust,
-        conversation=by.conversation,
+        trust=quiet.text(by.trust),
+        conversation=quiet.text(by.conversation),
         seq=by.seq,
-        files={path: _content(data, scrub) for path, data in version.files.items()},
+        files={scrub.path(path): _content(data, scrub) for path, data in version.files.items()},
     )
 
 
@@ -176,7 +177,8 @@ def _is_skill(path: str) -> bool:
 def _blocks(files: Mapping[str, bytes], scrub: Scrub, *, shared: bool = False) -> Iterable[FileBlock]:
     # What is told here was counted where the history was scrubbed.
     quiet = Scrub(scrub.known)
-    for path, data in files.items():
+    for full, data in files.items():
+        path = scrub.path(full)
         first, _, rest = path.partition("/")
         if not path.endswith(SUFFIX) or first in (CONFLICTS, PENDING, "skills"):
             continue
@@ -201,7 +203,7 @@ def _passages(store: Store, agent: Agent, scrub: Scrub) -> Iterable[FilePassage]
     for one in reversed(store.passages.list(agent.id, limit=_ALL)):
         yield FilePassage(
             content=scrub.text(one.content),
-            tags=one.tags,
+            tags=tuple(map(scrub.text, one.tags)),
             created_at=one.created_at,
             conversation_id=one.conversation_id,
             seq=one.seq,
@@ -220,7 +222,7 @@ def _conversation(store: Store, one: Conversation, scrub: Scrub) -> FileConversa
     return FileConversation(
         id=one.id,
         title=scrub.text(one.title),
-        cwd=one.cwd,
+        cwd=scrub.text(one.cwd),
         created_at=one.created_at,
         updated_at=one.updated_at,
         events=tuple(msgspec.Raw(scrub.json(line.rstrip(b"\n"))) for line in lines),
@@ -246,10 +248,17 @@ def known_keys(paths: Paths, env: Mapping[str, str]) -> list[str]:
     from letta_code.config.settings import person_settings
 
     credentials = Credentials(paths)
-    endings = ("_API_KEY", "_API_TOKEN", "_AUTH_TOKEN")
-    found = [value.strip() for name, value in env.items() if name.upper().endswith(endings)]
+    found = [value.strip() for name, value in env.items() if _is_key(name.upper(), value)]
     found += [credentials.get(name) for name in credentials.names()] if Path(paths.credentials).exists() else []
     for endpoint in person_settings(paths).endpoints.values():
         found.append(env.get(endpoint.key_env, ""))
         found += [value for name, value in endpoint.headers.items() if _SECRET_HEADER.search(name)]
     return [key for key in found if key]
+
+
+def _is_key(name: str, value: str) -> bool:
+    """Whether a variable holds a key: by its name, or by a less certain name and a value that is no plain word."""
+    if name.endswith(("_API_KEY", "_API_TOKEN", "_AUTH_TOKEN", "PASSWORD")):
+        return True
+    mixed = any(sign.isdigit() for sign in value) and any(sign.isalpha() for sign in value)
+    return mixed and "/" not in value[:2] and name.endswith(("_KEY", "TOKEN", "SECRET", "PASSWD", "_PASS"))

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import msgspec
 
-from letta_code.safety.secrets import without_secrets
+from letta_code.safety.secrets import secret_reason, without_secrets
 
 _SHORTEST = 8  # characters of a known key: a shorter one would be found in words
+_ENDINGS = (".md", ".json")  # of names that lost the rest
 _OWN = "[removed: a key of this home]"
 
 
@@ -18,6 +19,7 @@ class Scrub:
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self.removed = 0
+        self._paths: dict[str, str] = {}
         self.known = sorted({key for key in known if len(key) >= _SHORTEST}, key=len, reverse=True)
 
     def text(self, text: str) -> str:
@@ -29,6 +31,24 @@ class Scrub:
         text, count = without_secrets(text)
         self.removed += count
         return text
+
+    def path(self, path: str) -> str:
+        """A path without secrets in its names: it stays a path, and the same one the same."""
+        whole = "/".join(self._name(name) for name in path.split("/"))
+        return whole if not self._found(whole) else self._numbered(path)
+
+    def _name(self, name: str) -> str:
+        return self._numbered(name) if self._found(name) else name
+
+    def _found(self, text: str) -> bool:
+        return any(key in text for key in self.known) or bool(secret_reason(text))
+
+    def _numbered(self, name: str) -> str:
+        if name not in self._paths:
+            self.removed += 1
+            ending = name[name.rfind(".") :]
+            self._paths[name] = f"removed-{len(self._paths) + 1}{ending if ending in _ENDINGS else ''}"
+        return self._paths[name]
 
     def json(self, raw: bytes) -> bytes:
         """A JSON text without secrets in its strings; the very same bytes when it held none."""
