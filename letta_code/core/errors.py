@@ -45,6 +45,18 @@ class StoreFull(StoreError):
     kind = "store_full"
 
 
+class StoreBusy(StoreError):
+    """Another process holds the lock for longer than was waited: nothing was done; try again."""
+
+    kind = "store_busy"
+
+
+class StoreDamaged(StoreError):
+    """The file is no database, or parts of it cannot be read."""
+
+    kind = "store_damaged"
+
+
 class ConversationBusy(StoreError):
     """Another process writes this conversation."""
 

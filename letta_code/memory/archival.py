@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from letta_code.core.errors import StoreBusy
 from letta_code.core.messages import Value
 from letta_code.memory.block import BlockError, clean_value, one_line
 from letta_code.memory.provenance import Provenance
-from letta_code.memory.query import NEWEST, PART, SOME_WORDS, end_time, expressions, searchable, start_time
+from letta_code.memory.query import NEWEST, PART, SOME_WORDS, expressions, searchable, time_range
+from letta_code.memory.render import escaped
 from letta_code.store.passages import Passage, Passages
 from letta_code.store.text_index import PassageHit, TextIndex, Window
 
@@ -44,7 +46,7 @@ class Kept(Value):
         for near in self.near:
             told += (
                 f" It is {near.likeness} % like {near.passage.id} of {near.passage.created_at[:10]}: "
-                f"“{one_line(near.passage.content, 160)}”."
+                f"“{escaped(one_line(near.passage.content, 160))}”."
             )
         return told
 
@@ -110,8 +112,11 @@ class Archive:
         tried = [expression for expression in expressions(text[:_COMPARED]) if expression.found_by == SOME_WORDS]
         if not tried:
             return ()
-        self._index.catch_up_passages()
-        hits = self._index.passages(tried[0].match, Window(agent_id=self._agent_id), _CANDIDATES)
+        try:
+            self._index.catch_up_passages()
+            hits = self._index.passages(tried[0].match, Window(agent_id=self._agent_id), _CANDIDATES)
+        except StoreBusy:
+            return ()  # to keep the text matters more
         plain = _plain(text)
         near = [Near(passage=hit.passage, likeness=round(ratio(plain, _plain(hit.passage.content)))) for hit in hits]
         return tuple(sorted((one for one in near if one.likeness >= NEAR), key=lambda one: -one.likeness)[:3])
@@ -131,10 +136,11 @@ class Archive:
         Filters hold before `top_k` counts; a date means that whole day where the person is, both ends included.
         Raises `BlockError` for arguments that cannot mean anything, `StoreError`.
         """
+        start, end = time_range(start_datetime, end_datetime)
         window = Window(
             agent_id=self._agent_id,
-            start=start_time(start_datetime),
-            end=end_time(end_datetime),
+            start=start,
+            end=end,
             tags=good_tags(tags),
             all_tags=tag_match_mode == "all",
         )

@@ -13,6 +13,7 @@ ALL_WORDS, SOME_WORDS, WORD_BEGINNINGS, PART, NEWEST = "all words", "some words"
 
 _PIECE = re.compile(r'"([^"]+)"|(\S+)')
 _WORD = re.compile(r"\w", re.UNICODE)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?", re.ASCII)
 _MOST_WORDS = 24
 # Words that say nothing of what is looked for, where other words do.
 _COMMON_WORDS = """
@@ -52,6 +53,14 @@ def searchable(text: str) -> str:
     return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8").strip()
 
 
+def time_range(start: str, end: str) -> tuple[str, str]:
+    """Two given dates or times as UTC times, the second outside; raises `BlockError` where nothing lies between."""
+    first, last = start_time(start), end_time(end)
+    if first and last and first >= last:
+        raise BlockError(f"Nothing lies between {start.strip()} and {end.strip()}: the start comes after the end.")
+    return first, last
+
+
 def start_time(text: str) -> str:
     """The UTC time at which a given date or time begins; "" for none.  Raises `BlockError` that shows the forms."""
     return _utc(_given(text)[0]) if text.strip() else ""
@@ -66,14 +75,19 @@ def end_time(text: str) -> str:
 
 
 def _given(text: str) -> tuple[datetime.datetime, bool]:
+    """A moment, and whether it names a day only."""
     text = text.strip()
+    wrong = (
+        f"{text[:40]!r} is no date. Give a day such as 2026-11-21 (both ends of a range are included), or a time "
+        "such as 2026-11-21T08:15."
+    )
+    form = _DATE.fullmatch(text)  # Python reads more forms, whose meaning nobody would guess
+    if form is None:
+        raise BlockError(wrong)
     try:
-        return datetime.datetime.fromisoformat(text), re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is not None
+        return datetime.datetime.fromisoformat(text), form[1] is None
     except ValueError as error:
-        raise BlockError(
-            f"{text[:40]!r} is no date. Give a day such as 2026-11-21 (both ends of a range are included), or a time "
-            "such as 2026-11-21T08:15."
-        ) from error
+        raise BlockError(wrong) from error
 
 
 def _utc(moment: datetime.datetime, later: datetime.timedelta = datetime.timedelta()) -> str:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from letta_code.core.errors import StoreBusy
 from letta_code.core.events import AssistantMessage, Event, ToolResult, UserMessage
 from letta_code.core.messages import Value, text_of
 from letta_code.memory.block import BlockError
-from letta_code.memory.query import NEWEST, PART, end_time, expressions, searchable, start_time
+from letta_code.memory.query import NEWEST, PART, expressions, searchable, time_range
 from letta_code.store.text_index import MessageHit, Spoken, TextIndex, Window
 
 ROLES = ("user", "assistant", "tool")
 MOST_RESULTS = 50
 BUDGET = 5.0  # seconds that a search may spend on indexing what is new; what is left is said
 
-_LONGEST = 1_000_000  # characters of a message that are searched
-_LONGEST_RESULT = 16_000  # the same of a tool's result: its beginning and its end
+_LONGEST = 1_000_000  # characters of a message that are searched: of a longer one its beginning and its end
 _SHOWN = 400  # characters of a message that was found without words
 # Their results only repeat what stands elsewhere.
 _ECHOES = frozenset(
@@ -46,31 +46,35 @@ class Found(Value):
 
 
 class Recalled(Value):
-    """What a search gave; `left` is how many events are not indexed yet, and so were not searched."""
+    """What a search gave; `left` is how many events are not indexed yet, and so were not searched.
+
+    `busy` says that this is because another process holds the index.
+    """
 
     found: tuple[Found, ...]
     left: int = 0
+    busy: bool = False
 
 
 def spoken(event: Event) -> Spoken | None:
     """What of an event can be searched; what the harness said to the model is not."""
     match event:
         case UserMessage():
-            return _spoken("user", event.message_id, text_of(event.content), _LONGEST)
+            return _spoken("user", event.message_id, text_of(event.content))
         case AssistantMessage():
             calls = "".join(f"\n{call.name} {call.arguments}" for call in event.tool_calls if call.name not in _ECHOES)
-            return _spoken("assistant", event.message_id, event.text + calls, _LONGEST)
+            return _spoken("assistant", event.message_id, event.text + calls)
         case ToolResult() if event.name not in _ECHOES:
-            return _spoken("tool", event.message_id, text_of(event.content), _LONGEST_RESULT)
+            return _spoken("tool", event.message_id, text_of(event.content))
         case _:
             return None
 
 
-def _spoken(role: str, message_id: str, text: str, longest: int) -> Spoken | None:
+def _spoken(role: str, message_id: str, text: str) -> Spoken | None:
     if not text.strip():
         return None
-    if len(text) > longest:
-        text = f"{text[: longest * 3 // 4]}\n…\n{text[-longest // 4 :]}"
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST * 3 // 4]}\n…\n{text[-_LONGEST // 4 :]}"
     # Half a surrogate pair cannot be stored; it came from a model's broken text.
     return Spoken(role=role, message_id=message_id, text=text.encode("utf-8", "replace").decode("utf-8", "replace"))
 
@@ -84,7 +88,7 @@ class Recall:
 
     def catch_up(self, seconds: float | None = None) -> int:
         """Index what was said since the last time (a background task of a quiet moment); how many events are left."""
-        return self._index.catch_up(self._agent_id, seconds)
+        return self._index.catch_up(self._agent_id, seconds).events
 
     def search(
         self,
@@ -95,25 +99,39 @@ class Recall:
         start_date: str = "",
         end_date: str = "",
         limit: int = 10,
+        but_from: tuple[str, int] | None = None,
     ) -> Recalled:
         """The best messages, or the newest for an empty query.
 
         Filters hold before the limit counts.  A date means that whole day where the person is, both ends included.
+        `but_from` leaves out a conversation from an event on, such as what the model has before it.
         Raises `BlockError` for arguments that cannot mean anything, `StoreError` when the index cannot be used.
         """
         wrong = [role for role in roles if role not in ROLES]
         if wrong:
             raise BlockError(f"There is no role {wrong[0]!r}: use {', '.join(ROLES)}.")
+        unknown = self._index.unknown(self._agent_id, conversations)
+        if unknown:
+            raise BlockError(
+                f"There is no conversation {unknown[0][:60]!r} of yours. Give ids as results show them, or "
+                "none to search all."
+            )
+        start, end = time_range(start_date, end_date)
         window = Window(
             agent_id=self._agent_id,
-            start=start_time(start_date),
-            end=end_time(end_date),
+            start=start,
+            end=end,
             roles=tuple(roles),
             conversations=tuple(conversations),
+            but_from=but_from,
         )
         limit = max(1, min(limit, MOST_RESULTS))
-        left = self.catch_up(BUDGET)
-        return Recalled(found=tuple(self._found(query, window, limit)), left=left)
+        behind = self._index.catch_up(self._agent_id, BUDGET)
+        try:
+            found = tuple(self._found(query, window, limit))
+        except StoreBusy:  # the index is just being made elsewhere: nothing of it can be read yet
+            found, behind = (), replace(behind, busy=True)
+        return Recalled(found=found, left=behind.events, busy=behind.busy)
 
     def wider(self, found: Found, characters: int) -> Found:
         """A find with about so much of its message around what was found; as it is where that is no more."""

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import apsw
 
-from letta_code.core.errors import StoreError, StoreFull, StoreReadOnly
+from letta_code.core.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
 
 SqlValue: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = tuple[Any, ...]
@@ -210,7 +210,7 @@ def explain(error: apsw.Error, path: Path) -> StoreError:
                 hint=f"Nothing of this step was saved. Make room on the disk of {path.parent} and try again.",
             )
         case apsw.CorruptError() | apsw.NotADBError():
-            return StoreError(
+            return StoreDamaged(
                 f"{path} is damaged: {error}",
                 hint=f"Move {path.name} aside (keep it): the next start restores the conversations from their "
                 "readable copies, conversations/*.jsonl.",
@@ -222,8 +222,8 @@ def explain(error: apsw.Error, path: Path) -> StoreError:
         case apsw.CantOpenError():
             return StoreError(f"{path} cannot be opened: {error}", hint="Check the rights of the file and its folder.")
         case apsw.BusyError() | apsw.LockedError():
-            return StoreError(
-                f"{path} is locked by another process for more than {BUSY_MILLISECONDS // 1000} s",
+            return StoreBusy(
+                f"{path} is locked by another process, and stayed so while it was waited for",
                 hint="Look for a letta-code process that hangs or is stopped, and try again.",
             )
         case apsw.ConnectionClosedError():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from letta_code.core.errors import StoreError
+from letta_code.core.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
 from letta_code.core.events import Event, decode
 from letta_code.core.messages import Value
 from letta_code.host.files import ensure_private_dir
@@ -22,16 +22,20 @@ from letta_code.store.dialect import Database, Row, SqlValue, connect
 from letta_code.store.engine import Engine
 from letta_code.store.passages import Passage, Passages
 
-_VERSION = 1  # of the tables below: it stands in the file's name, so that two versions never fight over one file
-_PAGE = 500  # events that are indexed in one transaction
+_VERSION = 2  # of the tables below: it stands in the file's name, so that two versions never fight over one file
+_PAGE = 500  # events that are indexed in one transaction …
+_PAGE_BYTES = 2_000_000  # … and how large they may be, but for the first one
+_BUSY_MILLISECONDS = 3_000  # that another process is waited for: what is indexed is searched even so
+_PART = 20_000  # characters of a message that are one entry: snippets of a longer one take seconds
+_OVERLAP = 400  # characters that two parts share, so that phrases at their border are found
 _SNIPPET = 48  # words of a snippet
 _TOKENIZER = "porter unicode61 remove_diacritics 2"
 _TABLES = (
     "CREATE TABLE marks (name TEXT PRIMARY KEY, mark INTEGER NOT NULL)",
     """CREATE TABLE messages (
         id INTEGER PRIMARY KEY, conversation_id TEXT NOT NULL, seq INTEGER NOT NULL, agent_id TEXT NOT NULL,
-        role TEXT NOT NULL, at TEXT NOT NULL, message_id TEXT NOT NULL, text TEXT NOT NULL)""",
-    "CREATE UNIQUE INDEX messages_by_place ON messages (conversation_id, seq)",
+        role TEXT NOT NULL, at TEXT NOT NULL, message_id TEXT NOT NULL, start INTEGER NOT NULL, text TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX messages_by_place ON messages (conversation_id, seq, start)",
     "CREATE INDEX messages_by_time ON messages (agent_id, at)",
     f"CREATE VIRTUAL TABLE message_text USING fts5 (text, content='messages', content_rowid='id', "
     f"tokenize='{_TOKENIZER}')",
@@ -54,7 +58,8 @@ class Spoken(Value, frozen=True):
 class Window(Value, frozen=True):
     """Which entries are looked at: all filters hold before any is counted.
 
-    `start` and `end` are UTC times (`end` itself is outside), "" for none; `tags` as `all` or any of them.
+    `start` and `end` are UTC times (`end` itself is outside), "" for none; `tags` as `all` or any of them.  `but_from`
+    leaves out a conversation from an event on, and the copies of those messages in the conversation it was forked from.
     """
 
     agent_id: str
@@ -64,6 +69,7 @@ class Window(Value, frozen=True):
     conversations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     all_tags: bool = False
+    but_from: tuple[str, int] | None = None
 
 
 class MessageHit(Value, frozen=True):
@@ -78,6 +84,13 @@ class MessageHit(Value, frozen=True):
     score: float = 0.0
 
 
+class Behind(Value, frozen=True):
+    """How many events are not indexed yet; `busy` when another process kept us from doing it."""
+
+    events: int = 0
+    busy: bool = False
+
+
 class PassageHit(Value, frozen=True):
     """A passage that was found; a greater `score` is a better match."""
 
@@ -89,7 +102,7 @@ class TextIndex:
     """The index of one home, in `directory`; made when first needed.  Safe in several threads and processes.
 
     `of` says what of an event is searched (None: nothing).  Raises `StoreError`; a damaged file is then gone, and the
-    next call makes it anew.
+    next call makes it anew.  A file that is only busy (`StoreBusy`) stays.
     """
 
     def __init__(
@@ -116,8 +129,10 @@ class TextIndex:
                 self._database = self._connected()
             try:
                 yield self._database
-            except StoreError:
-                if self._database.damage():
+            except (StoreBusy, StoreFull, StoreReadOnly):
+                raise  # the file is sound, and others may be using it
+            except StoreError as error:
+                if isinstance(error, StoreDamaged) or self._database.damage():
                     self._database.close()
                     self._database = None
                     self._remove()
@@ -125,7 +140,7 @@ class TextIndex:
 
     def _connected(self) -> Database:
         ensure_private_dir(self._path.parent)
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreDamaged):
             return self._prepared()
         self._remove()
         return self._prepared()
@@ -138,41 +153,50 @@ class TextIndex:
     def _prepared(self) -> Database:
         database = connect(self._path, read_only=False)
         try:
+            database.query(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
             database.query("PRAGMA journal_mode = WAL")
             database.query("PRAGMA synchronous = NORMAL")  # a power loss may cost the last entries: they are made again
-            with database.transaction():
-                if database.schema_version() == 0:
-                    for statement in _TABLES:
-                        database.query(statement)
-                    database.set_schema_version(_VERSION)
-            database.query("SELECT COUNT(*) FROM marks")
+            if database.schema_version() == 0:  # reading waits for nobody
+                self._make_tables(database)
+            if not database.has_table("marks"):
+                raise StoreDamaged(f"{self._path} has no tables of ours", hint="It is made anew.")
         except BaseException:
             database.close()
             raise
         return database
 
+    def _make_tables(self, database: Database) -> None:
+        with database.transaction():
+            if database.schema_version() == 0:  # no other process was quicker
+                for statement in _TABLES:
+                    database.query(statement)
+                database.set_schema_version(_VERSION)
+
     # ------------------------------------------------------------ filling
 
-    def catch_up(self, agent_id: str, seconds: float | None = None) -> int:
-        """Index what was said since the last time; stops after `seconds`; returns how many events are left.
+    def catch_up(self, agent_id: str, seconds: float | None = None) -> Behind:
+        """Index what was said since the last time; stops after `seconds`, or when another process holds the file.
 
         A conversation whose events were replaced (a restored store) is indexed anew.
         """
         end = None if seconds is None else time.monotonic() + seconds
         sql = "SELECT id, last_seq FROM conversations WHERE agent_id = ? ORDER BY updated_at DESC"
-        last = {row[0]: int(row[1]) for row in self._engine.reader().query(sql, [agent_id])}
-        with self._open() as database:
-            done = {row[0]: int(row[1]) for row in database.query("SELECT name, mark FROM marks")}
-            self._index_passages(database, done.get("", 0))
-            left = 0
-            for conversation, seq in last.items():
-                mark = done.get(conversation, 0)
-                if mark > seq:
-                    mark = self._forget(database, conversation)
-                while mark < seq and (end is None or time.monotonic() < end):
-                    mark = self._index_page(database, agent_id, conversation, mark)
-                left += seq - mark
-        return left
+        last = {str(row[0]): int(row[1]) for row in self._engine.reader().query(sql, [agent_id])}
+        marks: dict[str, int] = {}
+        busy = False
+        try:
+            with self._open() as database:
+                marks.update((str(row[0]), int(row[1])) for row in database.query("SELECT name, mark FROM marks"))
+                self._index_passages(database, marks.get("", 0))
+                for conversation, seq in last.items():
+                    if marks.get(conversation, 0) > seq:
+                        marks[conversation] = self._forget(database, conversation)
+                    while marks.get(conversation, 0) < seq and (end is None or time.monotonic() < end):
+                        mark = marks.get(conversation, 0)
+                        marks[conversation] = self._index_page(database, agent_id, conversation, mark)
+        except StoreBusy:
+            busy = True
+        return Behind(events=sum(max(seq - marks.get(name, 0), 0) for name, seq in last.items()), busy=busy)
 
     def _forget(self, database: Database, conversation: str) -> int:
         with database.transaction():
@@ -186,8 +210,9 @@ class TextIndex:
         return 0
 
     def _index_page(self, database: Database, agent_id: str, conversation: str, mark: int) -> int:
-        sql = "SELECT seq, at, body FROM events WHERE conversation_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-        rows = self._engine.reader().query(sql, [conversation, mark, _PAGE])
+        until = self._page_end(conversation, mark)
+        sql = "SELECT seq, at, body FROM events WHERE conversation_id = ? AND seq > ? AND seq <= ? ORDER BY seq"
+        rows = self._engine.reader().query(sql, [conversation, mark, until])
         found = [(int(seq), str(at), spoken) for seq, at, body in rows if (spoken := self._spoken(body))]
         last = int(rows[-1][0]) if rows else mark + 1
         with database.transaction():
@@ -196,14 +221,26 @@ class TextIndex:
             if known and int(known[0][0]) != mark:
                 return int(known[0][0])
             for seq, at, spoken in found:
-                number = database.query(
-                    "INSERT INTO messages (conversation_id, seq, agent_id, role, at, message_id, text) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                    [conversation, seq, agent_id, spoken.role, at, spoken.message_id, spoken.text],
-                )[0][0]
-                database.query("INSERT INTO message_text (rowid, text) VALUES (?, ?)", [number, spoken.text])
+                for start, text in _parts(spoken.text):
+                    number = database.query(
+                        "INSERT INTO messages (conversation_id, seq, agent_id, role, at, message_id, start, text) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                        [conversation, seq, agent_id, spoken.role, at, spoken.message_id, start, text],
+                    )[0][0]
+                    database.query("INSERT INTO message_text (rowid, text) VALUES (?, ?)", [number, text])
             _set_mark(database, conversation, last)
         return last
+
+    def _page_end(self, conversation: str, mark: int) -> int:
+        """The last event of a page: few large ones, so that no transaction holds up others for long."""
+        sql = "SELECT seq, LENGTH(body) FROM events WHERE conversation_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+        end, size = mark, 0
+        for seq, length in self._engine.reader().query(sql, [conversation, mark, _PAGE]):
+            size += int(length)
+            if size > _PAGE_BYTES and end > mark:
+                break
+            end = int(seq)
+        return end
 
     def _spoken(self, body: object) -> Spoken | None:
         if not isinstance(body, bytes):
@@ -235,6 +272,13 @@ class TextIndex:
 
     # ------------------------------------------------------------ searching
 
+    def unknown(self, agent_id: str, conversations: Sequence[str]) -> list[str]:
+        """Those of these ids that are no conversation of the agent."""
+        marks = ", ".join("?" * len(conversations))
+        sql = f"SELECT id FROM conversations WHERE agent_id = ? AND id IN ({marks})"
+        known = {row[0] for row in self._engine.reader().query(sql, [agent_id, *conversations])}
+        return [name for name in conversations if name not in known]
+
     def messages(self, match: str, window: Window, limit: int) -> list[MessageHit]:
         """The best messages for an FTS5 expression; a forked copy of a message is told once."""
         where, values = _message_filter(window)
@@ -251,6 +295,8 @@ class TextIndex:
         where, values = _message_filter(window)
         if part:
             where, values = f"{where} AND instr(lower(m.text), ?) > 0", [*values, part.lower()]
+        else:
+            where += " AND m.start = 0"
         sql = (
             "SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, m.text, 0.0 FROM messages m "
             f"WHERE {where} ORDER BY m.at DESC, m.seq DESC LIMIT ?"
@@ -259,10 +305,13 @@ class TextIndex:
 
     def text_of(self, conversation_id: str, seq: int) -> str:
         """The whole text of a message that is indexed; "" of any other."""
-        sql = "SELECT text FROM messages WHERE conversation_id = ? AND seq = ?"
+        sql = "SELECT start, text FROM messages WHERE conversation_id = ? AND seq = ? ORDER BY start"
         with self._open() as database:
             rows = database.query(sql, [conversation_id, seq])
-        return str(rows[0][0]) if rows else ""
+        whole = ""
+        for start, text in rows:
+            whole = whole[: int(start)] + str(text)
+        return whole
 
     def _distinct(self, sql: str, values: Sequence[SqlValue], limit: int) -> list[MessageHit]:
         asked = limit * 2
@@ -297,6 +346,15 @@ class TextIndex:
         sql = f"SELECT p.body, 0.0 FROM passages p WHERE {where} ORDER BY p.at DESC, p.passage_id DESC LIMIT ?"
         with self._open() as database:
             return [_passage_hit(row) for row in database.query(sql, [*values, limit])]
+
+
+def _parts(text: str) -> Generator[tuple[int, str]]:
+    """A text in entries of the index, each with where it starts."""
+    start = 0
+    while len(text) - start > _PART:
+        yield start, text[start : start + _PART]
+        start += _PART - _OVERLAP
+    yield start, text[start:]
 
 
 def _set_mark(database: Database, name: str, mark: int) -> None:
@@ -345,6 +403,12 @@ def _message_filter(window: Window) -> tuple[str, list[SqlValue]]:
         if wanted:
             where.append(f"m.{column} IN ({', '.join('?' * len(wanted))})")
             values += wanted
+    if window.but_from:
+        where.append(
+            "NOT (m.conversation_id = ? AND m.seq >= ?) AND (m.message_id = '' OR m.message_id NOT IN "
+            "(SELECT c.message_id FROM messages c WHERE c.conversation_id = ? AND c.seq >= ?))"
+        )
+        values += [*window.but_from, *window.but_from]
     return " AND ".join(where), values
 
 

@@ -19,9 +19,10 @@ from letta_code.memory.provenance import Provenance
 from letta_code.memory.query import end_time, expressions, start_time
 from letta_code.memory.recall import Recall, spoken
 from letta_code.store.database import Store
+from letta_code.store.dialect import connect
 from letta_code.store.engine import Engine
 from letta_code.store.passages import Passages, put_back
-from letta_code.store.text_index import TextIndex
+from letta_code.store.text_index import _VERSION, TextIndex
 
 BY = Provenance(source="agent", conversation="conv-1", seq=3)
 
@@ -109,7 +110,9 @@ def test_dates_mean_whole_days_where_the_person_is(monkeypatch: pytest.MonkeyPat
         time.tzset()
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "21.11.2026", "99999-01-01"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-13-01", "21.11.2026", "99999-01-01", "20261121", "2026-W47-6", "2026-11-21T8"]
+)
 def test_what_is_no_date_is_told_with_the_forms(text: str) -> None:
     with pytest.raises(BlockError, match="2026-11-21"):
         end_time(text)
@@ -341,6 +344,54 @@ async def test_a_long_message_is_shown_around_the_words(store: Store, recall: Re
     assert "needle" in hit.text
     assert len(hit.text) < 1000
     assert len(recall.search("").found[0].text) < 500
+
+
+async def test_every_word_of_a_long_result_is_found(store: Store, recall: Recall, agent: str) -> None:
+    lines = [f"line{n} of the build" for n in range(40_000)]
+    conversation = await talk(store, agent, result("\n".join(lines)), user("x" * 900_000 + "数据库"))
+    for n in (0, 1, 18_000, 20_000, 39_999):
+        [hit] = recall.search(f'"line{n} of the"', limit=5).found
+        assert (hit.conversation_id, hit.seq, hit.found_by) == (conversation, 2, "all words")
+        assert f"line{n} of the build" in hit.text
+        assert f"line{n} of the build" in recall.wider(hit, 3_000).text
+    assert [hit.seq for hit in recall.search("数据").found] == [3]
+    assert len(recall.search("build", limit=50).found) == 1  # many entries, one message
+    assert [hit.seq for hit in recall.search("").found] == [3, 2]
+    assert recall._index.text_of(conversation, 2) == "\n".join(lines)
+
+
+async def test_a_busy_index_is_not_deleted(
+    home: Path, store: Store, engine: Engine, passages: Passages, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("letta_code.store.text_index._BUSY_MILLISECONDS", 20)
+    await talk(store, agent, user("zebra"))
+    first = TextIndex(engine, passages, home / "index", spoken)
+    first.catch_up(agent)
+    [path] = (home / "index").glob("text-*.db")
+    inode = path.stat().st_ino
+    with first._open() as database, database.transaction():
+        second = Recall(TextIndex(engine, passages, home / "index", spoken), agent)
+        assert [hit.text for hit in second.search("zebra").found] == ["zebra"]
+        await talk(store, agent, user("zebra two"))
+        recalled = second.search("zebra")
+        assert (len(recalled.found), recalled.left, recalled.busy) == (1, 2, True)
+    assert path.stat().st_ino == inode
+    assert len(second.search("zebra").found) == 2
+    first.close()
+
+
+async def test_an_index_that_another_process_just_makes_is_waited_for_and_not_deleted(
+    home: Path, store: Store, recall: Recall, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("letta_code.store.text_index._BUSY_MILLISECONDS", 20)
+    await talk(store, agent, user("zebra"))
+    (home / "index").mkdir()
+    other = connect(home / "index" / f"text-{_VERSION}.db", read_only=False)
+    with other.transaction():
+        recalled = recall.search("zebra")
+        assert (recalled.found, recalled.left, recalled.busy) == ((), 2, True)
+    other.close()
+    assert len(recall.search("zebra").found) == 1
 
 
 @pytest.mark.parametrize("query", ['"', "'", "NEAR(", "a AND", "col:x", "*", "(", "x OR", "-x", "é\x00", "^", "\ud800"])
