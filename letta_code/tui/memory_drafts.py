@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 
-from letta_code.host.files import atomic_write, ensure_private_dir
+from letta_code.host.files import ensure_private_dir, write_new
 from letta_code.tui.widgets.memory_editor import Draft
 
 
@@ -16,11 +17,23 @@ def keep(drafts: Iterable[Draft], folder: Path) -> list[Path]:
     kept: list[Path] = []
     for draft in drafts:
         label = re.sub(r"[^\w.-]+", "_", draft.block.label)
-        path = folder / f"unsaved-{label}-{time.strftime('%Y%m%d-%H%M%S')}.md"
+        name = f"unsaved-{label}-{time.strftime('%Y%m%d-%H%M%S')}"
         try:
             ensure_private_dir(folder)
-            atomic_write(path, draft.text.encode("utf-8", "replace"))
+            kept.append(_written(folder, name, draft.text.encode("utf-8", "replace")))
         except OSError:
             continue
-        kept.append(path)
     return kept
+
+
+def _written(folder: Path, name: str, data: bytes) -> Path:
+    """A new file with this content; where blocks have the same name, or nearly, the next ones get a number."""
+    numbers = count(2)
+    path = folder / f"{name}.md"
+    while True:
+        try:
+            write_new(path, data)
+        except FileExistsError:
+            path = folder / f"{name}-{next(numbers)}.md"
+        else:
+            return path
