@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
@@ -16,7 +16,16 @@ from letta_code.commands.base import Outcome, load_commands
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings
 from letta_code.core.errors import ConfigError, LettaError
-from letta_code.core.events import Durable, Event, LiveEvent, RequestAnswered, RequestMade
+from letta_code.core.events import (
+    Durable,
+    Event,
+    Live,
+    LiveEvent,
+    MessageQueued,
+    RequestAnswered,
+    RequestMade,
+    UserMessage,
+)
 from letta_code.core.ids import new_id
 from letta_code.core.messages import TextPart, Value
 from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
@@ -91,6 +100,7 @@ class PlainFace:
         self._answered: dict[str, asyncio.Event] = {}
         self._ended = 0  # the signal that ends the program
         self._seen = 0  # seq of the last event that was said
+        self._said: set[str] = set()  # client ids of what was typed here
         self._moved = asyncio.Event()
 
     async def main(self) -> int:
@@ -124,9 +134,12 @@ class PlainFace:
 
         session = await self._open_session(msgspec.structs.replace(self._options, conversation=conversation))
         self._lines = Lines(say)
-        following = asyncio.create_task(self._follow(session))
+        status = session.status
+        self._seen = 0 if status.queued else status.last_seq
+        following = asyncio.create_task(self._follow(session, status.last_seq, status.queued))
         try:
             self._greet(session, resumed=bool(conversation))
+            await self._caught_up(status.last_seq)
             return await self._talk(session)
         finally:
             following.cancel()
@@ -143,10 +156,20 @@ class PlainFace:
         if resumed:
             say(f"Going on with: {strip_controls(status.title) or status.conversation_id}")
 
-    async def _follow(self, session: SessionPort) -> None:
-        self._seen = session.status.last_seq
+    async def _follow(self, session: SessionPort, old: int, queued: tuple[str, ...]) -> None:
+        """Say what happens; of what is `old` only the messages that wait since another face was left."""
         async for event in session.events(self._seen):
-            self._take(event)
+            if isinstance(event, Live) or not 0 < event.seq <= old:
+                self._take(event)
+                continue
+            if isinstance(event, MessageQueued) and event.client_id in queued:
+                say("Said before, and sent along with your next message:")
+                self._lines.typed(event.content)
+            self._saw(event.seq)
+
+    def _saw(self, seq: int) -> None:
+        self._seen = max(self._seen, seq)  # 0 for a notice that is not stored
+        self._moved.set()
 
     async def _caught_up(self, seq: int) -> None:
         """Wait until the events that the run has left behind were said, so that the prompt comes after them."""
@@ -158,14 +181,15 @@ class PlainFace:
 
     def _take(self, event: Event | LiveEvent) -> None:
         if isinstance(event, Durable):
-            self._seen = event.seq
-            self._moved.set()
+            self._saw(event.seq)
         match event:
             case RequestMade(request=request):
                 self._answered[request.request_id] = asyncio.Event()
                 self._requests.put_nowait(request)
             case RequestAnswered(request_id=request_id):
                 self._answered.setdefault(request_id, asyncio.Event()).set()
+            case UserMessage(client_id=client_id, content=content) if client_id not in self._said:
+                self._lines.typed(content)  # it waited since before
             case _:
                 self._lines.event(event)
 
@@ -200,8 +224,10 @@ class PlainFace:
     async def _send(self, session: SessionPort, text: str) -> None:
         attached = self._typed.taken()
         parts = (*(TextPart(text=part) for part in attached), TextPart(text=text))
+        client_id = new_id("client")
+        self._said.add(client_id)
         try:
-            await session.send(parts if len(parts) > 1 else text, client_id=new_id("client"))
+            await session.send(parts if len(parts) > 1 else text, client_id=client_id)
         except ConfigError as error:
             self._tell(error)
             if session.status.model or not await self._choose_model(session):
@@ -297,10 +323,10 @@ class PlainFace:
             return Outcome()
         context = Context(session=session, settings=self._options.settings, store=getattr(session, "store", None))
         try:
-            outcome = await found.run(context, arguments.strip())
+            outcome = await self._stoppable(session, found.run(context, arguments.strip()))
         except LettaError as error:
             self._tell(error)
-            return Outcome()
+            outcome = Outcome()
         for line in strip_controls(outcome.say).split("\n") if outcome.say else ():
             if not line.startswith("```"):
                 say(line)
@@ -309,9 +335,34 @@ class PlainFace:
                 say(line)
         if outcome.show == "connect":
             await self._choose_model(session)
+        if session.status.running and not (outcome.quit or outcome.open):
+            await self._watch(session)  # what waited for the command's work is answered now
         if outcome.send:
             await self._send(session, outcome.send)
         return outcome
+
+    async def _stoppable(self, session: SessionPort, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """A command to its end; Ctrl-C stops what it has the session do, else the command itself."""
+        loop = asyncio.get_running_loop()
+        running = asyncio.create_task(work)
+        stopping: list[asyncio.Task[None]] = []
+
+        def stop() -> None:
+            say("(stopping)")
+            if session.status.running:
+                stopping.append(asyncio.create_task(session.interrupt()))
+            else:
+                running.cancel()
+
+        loop.add_signal_handler(signal.SIGINT, stop)
+        try:
+            await asyncio.wait({running})
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            running.cancel()  # where we are cancelled ourselves
+        await asyncio.gather(*stopping)
+        await self._caught_up(session.status.last_seq)
+        return Outcome() if running.cancelled() else running.result()
 
     async def _choose_model(self, session: SessionPort) -> bool:
         """The model step of the wizard; whether a model was chosen.  A message that waits for one is answered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import singledispatch
 
 from letta_code.commands.wording import compacted, reminded
@@ -34,7 +34,7 @@ from letta_code.core.events import (
     ToolStarted,
     Waiting,
 )
-from letta_code.core.messages import text_of
+from letta_code.core.messages import ContentPart, text_of
 from letta_code.safety.terminal import strip_controls, visible
 
 Say = Callable[[str], None]
@@ -85,6 +85,11 @@ class Lines:
                 self._finished(event)
             case _:
                 self._other(event)
+
+    def typed(self, content: Sequence[ContentPart]) -> None:
+        """What the person said elsewhere, as if it had been typed here; what went along with it is left out."""
+        for number, line in enumerate(strip_controls(text_of(content[-1:])).split("\n")):
+            self._say(f"{'… ' if number else '> '}{line}")
 
     def _other(self, event: Event | LiveEvent) -> None:
         match event:

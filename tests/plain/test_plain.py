@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -14,6 +15,10 @@ from typing import Any
 
 import pexpect
 import pytest
+
+from letta_code.agent.port import SessionOptions
+from letta_code.agent.start import start_session
+from letta_code.config.settings import Settings
 
 LETTA = [sys.executable, "-I", "-m", "letta_code"]
 
@@ -248,6 +253,61 @@ def test_ctrl_c_at_the_prompt_only_says_how_to_leave(tmp_path: Path) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def long_talk(path: Path, delay: float) -> str:
+    """A model whose answers are long enough to be compacted, and whose summary takes its time."""
+    file = path / "script.yaml"
+    turns = [{"text": "Much was done. " * 200, "repeat": 4}]
+    asides = [{"match": "summar", "text": "# Goals\nAll of it.\n# Current state\nDone.", "delay": delay, "pieces": 5}]
+    file.write_text(json.dumps({"turns": turns, "answers": [{"text": "And again."}], "asides": asides}))
+    return f"scripted:{file}"
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_ctrl_c_stops_a_compaction_and_leaves_the_prompt(tmp_path: Path, term: str) -> None:
+    child = terminal(tmp_path, long_talk(tmp_path, 5), term)
+    for _ in range(4):
+        child.send("go\r")
+        child.expect("Much was done.")
+        prompt(child)
+    for _ in range(2):  # the second one is told of as well
+        child.send("/compact\r")
+        child.expect("Making room in the context.")
+        began = time.monotonic()
+        child.sendintr()
+        child.expect("The compaction was stopped")
+        assert time.monotonic() - began < 3
+        prompt(child)
+    child.send("go on\r")
+    child.expect("And again.")
+    prompt(child)
+    child.send("/exit\r")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_what_waits_since_another_face_is_shown_and_answered_after_a_compaction(tmp_path: Path) -> None:
+    model = long_talk(tmp_path, 0)
+    plain(tmp_path, model, "go\ngo\ngo\ngo\n/exit\n")
+    asyncio.run(leave_waiting(tmp_path / "project", model, "One more thing,\nplease."))
+    done = plain(tmp_path, model, "/compact\n/exit\n", "--continue")
+    waits = "Said before, and sent along with your next message:\n> One more thing,\n… please.\n"
+    before, _, after = done.stdout.partition("> /compact\n")
+    assert waits in before
+    assert "> One more thing,\n… please.\nAnd again.\n> /exit" in after, done.stdout
+
+
+async def leave_waiting(project: Path, model: str, text: str) -> None:
+    """A message is queued during a run, and the run stopped."""
+    settings = Settings(model=model)
+    session = await start_session(SessionOptions(cwd=str(project), settings=settings, conversation="last"))
+    await session.send("Wait.")
+    await session.send(text)
+    await session.interrupt()
+    assert session.status.queued
+    await session.close()
 
 
 def test_a_closed_terminal_ends_the_process(tmp_path: Path) -> None:
