@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +16,9 @@ from letta_code.host.files import ensure_private_dir
 from letta_code.store.dialect import Database, Row, SqlValue
 from letta_code.store.engine import Engine
 from letta_code.store.marker import MARKER, Marker, write_marker
+
+if TYPE_CHECKING:
+    from letta_code.store.purging import Left
 
 KEPT_DAYS = 30  # how long a deleted agent can be brought back
 DEFAULT_NAME = "letta"
@@ -42,6 +45,13 @@ class AgentUse(Value, frozen=True):
     last_used: str = ""
 
 
+class Purged(Value):
+    """What a purge did: agents that are gone for good, and files of theirs that are still there."""
+
+    agents: tuple[Agent, ...] = ()
+    left: tuple[Left, ...] = ()
+
+
 class Agents:
     """The agents of a store; `directory` is where each has its folder (None: no folders are made)."""
 
@@ -54,11 +64,6 @@ class Agents:
     def get(self, agent_id: str) -> Agent | None:
         """One agent by id, deleted or not; None when there is none."""
         return self._first(f"SELECT {_COLUMNS} FROM agents WHERE id = ?", [agent_id])
-
-    def named(self, name: str) -> Agent | None:
-        """The oldest agent of a name, None when there is none."""
-        sql = f"SELECT {_COLUMNS} FROM agents WHERE name = ? AND deleted_at = '' ORDER BY created_at, id LIMIT 1"
-        return self._first(sql, [name])
 
     def list(self, *, deleted: bool = False) -> list[Agent]:
         """All agents, oldest first; with `deleted` those that were deleted and can still be brought back."""
@@ -180,39 +185,31 @@ class Agents:
 
     # ------------------------------------------------------------ the end
 
-    async def purge(self, older_than_days: float = KEPT_DAYS, *, mirrors: Path | None = None) -> list[Agent]:
+    async def purge(self, older_than_days: float = KEPT_DAYS, *, mirrors: Path | None = None) -> Purged:
         """Remove for good the agents that were deleted longer ago, with memory, passages and conversations.
 
-        Files go first, so that one that was cut off is finished by the next.  `mirrors` is the folder of the
-        conversations' readable copies.  Raises `StoreError`.
+        `mirrors` is the folder of the conversations' readable copies.  A file that cannot be removed is told and tried
+        again by the next purge.  Raises `StoreError`.
         """
-        before = utc_time(time.time() - older_than_days * 86_400)
-        gone = [agent for agent in self.list(deleted=True) if agent.deleted_at < before]
-        for agent in gone:
-            await self._engine.write(lambda database, agent=agent: self._purged(database, agent, mirrors))
-        return gone
+        from letta_code.store.purging import finish, purge
 
-    def _purged(self, database: Database, agent: Agent, mirrors: Path | None) -> None:
-        rows = database.query("SELECT id FROM conversations WHERE agent_id = ?", [agent.id])
-        folder = self.folder(agent.id)
-        copies = [path for row in rows for path in mirrors.glob(f"{row[0]}.*")] if mirrors is not None else []
-        try:
-            for path in copies:
-                path.unlink(missing_ok=True)
-            if folder is not None and not folder.is_symlink():
-                shutil.rmtree(folder)
-        except OSError as error:
-            raise StoreError(
-                f"The deleted agent {agent.name} could not be removed: {error.strerror}: {error.filename}",
-                hint="It stays deleted. Check the rights of that file.",
-            ) from error
-        with database.transaction():
-            own = "(SELECT id FROM conversations WHERE agent_id = ?)"
-            for table in ("events", "event_keys", "runs"):
-                database.query(f"DELETE FROM {table} WHERE conversation_id IN {own}", [agent.id])
-            for table in ("conversations", "passages"):
-                database.query(f"DELETE FROM {table} WHERE agent_id = ?", [agent.id])
-            database.query("DELETE FROM agents WHERE id = ?", [agent.id])
+        before = utc_time(time.time() - older_than_days * 86_400)
+        gone: list[Agent] = []
+        left: list[Left] = []
+        if self._directory is not None and self._directory.is_dir():
+            directory = self._directory
+            left += await self._engine.write(lambda database: finish(database, directory))
+        for agent in self.list(deleted=True):
+            if agent.deleted_at >= before:
+                continue
+            folder = self.folder(agent.id)
+            stays = await self._engine.write(
+                lambda database, one=agent.id, folder=folder: purge(database, one, before, folder, mirrors)
+            )
+            if stays is not None:
+                gone.append(agent)
+                left += stays
+        return Purged(agents=tuple(gone), left=tuple(left))
 
     # ------------------------------------------------------------ folders
 

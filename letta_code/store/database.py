@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from letta_code.core.events import Event, KnownEvent, RequestAnswered
 from letta_code.host.locks import FileLock
-from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agent, Agents
+from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agents, Purged
 from letta_code.store.conversations import Conversations
 from letta_code.store.dialect import Database
 from letta_code.store.engine import Engine, open_engine
@@ -143,7 +143,7 @@ class Store:
 
         await self._engine.write(lambda database: bring(database, newcomer, self._agents_dir, self._mirror))
 
-    async def purge_agents(self, older_than_days: float = KEPT_DAYS) -> list[Agent]:
+    async def purge_agents(self, older_than_days: float = KEPT_DAYS) -> Purged:
         """Remove for good the agents that were deleted longer ago; see `Agents.purge`."""
         return await self.agents.purge(older_than_days, mirrors=self._mirror.directory if self._mirror else None)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from letta_code.core.errors import StoreError, UsageError
+from letta_code.store.agents import Purged
 from letta_code.store.database import Store
 from letta_code.store.engine import open_engine
 from letta_code.store.marker import MARKER, Marker, read_marker
 from letta_code.store.migrations import MIGRATIONS
 from letta_code.store.passages import Passage
+from letta_code.store.purging import Left, purge
 from tests.store.support import open_store, raw_sql, said, started
 
 
@@ -63,7 +65,7 @@ async def test_a_deleted_agent_is_in_no_list_until_it_is_restored(store: Store) 
     await store.agents.delete(first.id)
     assert [one.id for one in store.agents.list()] == [second.id]
     assert [one.id for one in store.agents.list(deleted=True)] == [first.id]
-    assert store.agents.default() == second and store.agents.named("first") is None
+    assert store.agents.default() == second
     assert store.conversations.list() == [] and store.conversations.latest_for("/work") is None
     assert len(store.conversations.list(agent_id=first.id)) == 1
     with pytest.raises(UsageError, match="was deleted on 20") as gone:
@@ -91,9 +93,9 @@ async def test_a_purge_removes_only_what_is_old_and_all_of_it(store: Store, home
         await store.append(name, [started(name, agent.id), said("hello", client_id="c")])
         await store.passages.insert(Passage(id="", agent_id=agent.id, content=f"of {name}"))
     await store.agents.delete(gone.id)
-    assert await store.purge_agents() == []
+    assert await store.purge_agents() == Purged()
     assert (home / "conversations" / "conv-gone.jsonl").exists()
-    assert [one.id for one in await store.purge_agents(older_than_days=-1)] == [gone.id]
+    assert [one.id for one in (await store.purge_agents(older_than_days=-1)).agents] == [gone.id]
     assert store.agents.get(gone.id) is None and store.agents.list(deleted=True) == []
     assert not (home / "agents" / gone.id).exists() and not (home / "conversations" / "conv-gone.jsonl").exists()
     for table in ("events", "event_keys", "conversations"):
@@ -108,8 +110,70 @@ async def test_a_purge_leaves_a_folder_that_is_not_ours(store: Store, home: Path
     (home / "agents" / agent.id / MARKER).unlink()
     (home / "agents" / agent.id / "theirs").write_text("kept")
     await store.agents.delete(agent.id)
-    assert len(await store.purge_agents(older_than_days=-1)) == 1
+    assert len((await store.purge_agents(older_than_days=-1)).agents) == 1
     assert (home / "agents" / agent.id / "theirs").read_text() == "kept"
+
+
+async def test_what_is_not_ours_beside_a_purged_agents_files_stays(store: Store, home: Path) -> None:
+    agent = await store.agents.create("ada")
+    await store.append("conv-1", [started("conv-1", agent.id), said("hello")])
+    notes = home / "conversations" / "conv-1.notes"
+    notes.mkdir()
+    await store.agents.delete(agent.id)
+    purged = await store.purge_agents(older_than_days=-1)
+    assert [one.id for one in purged.agents] == [agent.id] and not purged.left
+    assert notes.is_dir() and not (home / "conversations" / "conv-1.jsonl").exists()
+
+
+async def test_files_that_cannot_be_removed_are_told_and_tried_again(
+    store: Store, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await store.agents.create("ada")
+    await store.append("conv-1", [started("conv-1", agent.id), said("hello")])
+    copy, folder = home / "conversations" / "conv-1.jsonl", home / "agents" / agent.id
+    await store.agents.delete(agent.id)
+    stuck = [True]
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if stuck and path == copy:
+            raise PermissionError(13, "Permission denied", str(path))
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    purged = await store.purge_agents(older_than_days=-1)
+    assert [one.id for one in purged.agents] == [agent.id] and store.agents.get(agent.id) is None
+    assert purged.left == (Left(path=str(copy), why="Permission denied"),) and folder.exists()
+    assert raw_sql(home, "SELECT COUNT(*) FROM events") == [(0,)]
+    assert (await store.purge_agents()).left == purged.left
+    stuck.clear()
+    assert await store.purge_agents() == Purged()
+    assert not copy.exists() and not folder.exists()
+
+
+async def test_a_purge_that_was_cut_off_is_finished_by_the_next(store: Store, home: Path) -> None:
+    agent = await store.agents.create("ada")
+    await store.append("conv-1", [started("conv-1", agent.id), said("hello")])
+    copy, folder = home / "conversations" / "conv-1.jsonl", home / "agents" / agent.id
+    other = home / "conversations" / "conv-2.jsonl"
+    other.write_text("kept")
+    outside = home / "letta.db"
+    (folder / ".letta-code-purge").write_text(f"{copy}\n{outside}\n{folder.parent}/conv-x\n")
+    assert await store.purge_agents() == Purged() and copy.exists()  # it lives: nothing is gone
+    for table, column in (("events", "conversation_id"), ("conversations", "id"), ("agents", "id")):
+        raw_sql(home, f"DELETE FROM {table} WHERE {column} IN ('conv-1', '{agent.id}')")
+    assert await store.purge_agents() == Purged()
+    assert not copy.exists() and not folder.exists() and other.exists() and outside.exists()
+
+
+async def test_an_agent_that_was_restored_meanwhile_is_not_purged(store: Store, home: Path) -> None:
+    agent = await store.agents.create("ada")
+    await store.agents.delete(agent.id)
+    engine = open_engine(home / "letta.db", home / "run")
+    await store.agents.restore(agent.id)
+    assert await engine.write(lambda db: purge(db, agent.id, "2999", home / "agents" / agent.id, None)) is None
+    engine.close()
+    assert store.agents.get(agent.id) and (home / "agents" / agent.id / MARKER).exists()
 
 
 async def test_a_lost_database_gets_names_descriptions_and_deletions_back(home: Path) -> None:

@@ -26,8 +26,7 @@ async def test_the_first_agent_is_the_default_and_is_made_once(store: Store, hom
     second = await store.agents.create("second")
     assert [agent.name for agent in store.agents.list()] == ["letta", "second"]
     assert store.agents.get(second.id) == second
-    assert store.agents.named("second") == second
-    assert store.agents.named("third") is None
+    assert store.agents.choose("second") == second
     assert store.agents.get("agent-nobody") is None
 
 
