@@ -162,6 +162,11 @@ class Calls:
         tool = self.toolset.known.get(call.name)
         return tool is not None and tool.reads_only
 
+    def may_edit_files(self, call: ToolCall) -> bool:
+        """Whether files may change while the call runs, other than by memory's own doing."""
+        tool = self.toolset.known.get(call.name)
+        return tool is not None and not tool.reads_only and tool.edits_files
+
     async def judge(self, call: ToolCall) -> Judged:
         """Parse the arguments, ask the policy and, where it says so, the person."""
         reads = self.reads_only(call)

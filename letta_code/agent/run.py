@@ -341,8 +341,9 @@ class Run:
         if desk is None:
             return ()
         desk.knows(self.session.history.facts.get(MEMORY, ""))
-        news = await desk.news()
+        news = await desk.news(background=desk.in_background and await self._in_background())
         notices = [ev.Notice(level="info", text=text, code="memory") for text in news.notices]
+        notices += [ev.Notice(level="warning", text=text, code="memory") for text in news.warnings]
         if not news.text:
             return tuple(notices)
         told = ev.ReminderAdded(message_id=new_id("msg"), kind=MEMORY, text=news.text, fact_key=news.pin)
@@ -390,8 +391,22 @@ class Run:
         return await self._all_calls().judge(call)
 
     async def run(self, judged: Judged) -> Done:
-        """Run an allowed call."""
-        return await self._all_calls().run(judged)
+        """Run an allowed call; what it does to memory's files by the way is signed as its doing."""
+        calls, desk = self._all_calls(), self.session.desk
+        if desk is None or not calls.may_edit_files(judged.call):
+            return await calls.run(judged)
+        await desk.command_begins(judged.call.name, self.session.history.answered_seq)
+        try:
+            return await calls.run(judged)
+        finally:
+            await finish(asyncio.ensure_future(self._command_ends(desk)))
+
+    async def _command_ends(self, desk: Desk) -> None:
+        await desk.command_ends(background=await self._in_background())
+
+    async def _in_background(self) -> bool:
+        """Whether a command of this session runs in the background."""
+        return any(process.running for process in await self.session.surroundings.workspace.processes())
 
     def _all_calls(self) -> Calls:
         if self._calls is None:

@@ -13,7 +13,7 @@ import msgspec
 from letta_code.host.git_packs import GitDamage
 from letta_code.host.memory_git import RefMoved
 from letta_code.memory.block import ATTACHED, SUFFIX, TODO, Block, BlockError, Place, given_label
-from letta_code.memory.folder import Folder
+from letta_code.memory.folder import NO_COMMIT, Folder
 from letta_code.memory.reader import Reader
 from letta_code.memory.standard import standard_blocks, task_block
 from letta_code.memory.view import Pin, View
@@ -113,13 +113,31 @@ class Blocks:
             return self._reader.view()
         return self._reader.view(wanted)
 
-    def refresh(self) -> tuple[str, ...]:
-        """Take in what a person changed in the files by hand; sentences for the person about it.
+    def there(self, pin: str) -> bool:
+        """Whether memory's history has a state: not when the folder was taken away or replaced since."""
+        from letta_code.host.memory_git import Repository
 
-        With nothing changed it costs one stat for each file in context.  Never raises: what fails is told.
+        wanted = Pin.of(pin)
+        pairs = ((self._own, wanted.own), (self._shared, wanted.shared))
+        # A repository that has read nothing yet: ours would still know what is gone from the disk.
+        return all(sha in ("", NO_COMMIT) or Repository(folder.root).objects.has(sha) for folder, sha in pairs)
+
+    def remembered(self, pin: str) -> View | None:
+        """The blocks at a pin if they were read lately, also when they are gone from the disk."""
+        return self._reader.remembered(Pin.of(pin))
+
+    def in_hand_of(self, by: Provenance) -> None:
+        """Sign edits of the files that are found from here on as these: a command's that runs, or the person's."""
+        self._own.hands = self._shared.hands = by
+
+    def refresh(self, *, everything: bool = False) -> tuple[str, ...]:
+        """Take in what was changed in the files by hand; sentences for the person about it.
+
+        With nothing changed it costs one stat for each file in context, with `everything` for each file there is.
+        Never raises: what fails is told.
         """
         found: list[str] = []
-        for folder, below in ((self._own, self.place.folders), (self._shared, ("",))):
+        for folder, below in ((self._own, ("",) if everything else self.place.folders), (self._shared, ("",))):
             try:
                 taken = folder.refresh(below) if folder.root.is_dir() else None
             except (BlockError, GitDamage, RefMoved, OSError) as error:
@@ -321,9 +339,9 @@ class Blocks:
 def _seen_by(by: Provenance, conversation: str) -> bool:
     """Whether the agent of a conversation knows an edit: its own, not what a person did or approved there.
 
-    What a reflection on that conversation did is news to it as well.
+    What a reflection on that conversation did is news to it as well, and so is what its commands did to the files.
     """
-    own = not by.by_person and by.source != "reflection"
+    own = by.source in ("agent", "letta", "tool:Todo")
     return by.conversation == conversation and own and by.trust == "trusted"
 
 

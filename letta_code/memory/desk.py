@@ -10,7 +10,7 @@ from letta_code.core.display import MemoryBlock, TodoItem
 from letta_code.core.messages import Value
 from letta_code.memory.block import TODO, Block, BlockError
 from letta_code.memory.blocks import Blocks
-from letta_code.memory.render import memory_section, reminder
+from letta_code.memory.render import begun_anew, memory_section, reminder
 
 if TYPE_CHECKING:  # what only a write or a search needs is loaded then: showing blocks is on the start path
     from letta_code.memory.archival import Archive
@@ -35,11 +35,15 @@ class Shown(Value):
 
 
 class News(Value):
-    """What changed in memory since a pin: `text` for the model ("" when nothing), `notices` for the person."""
+    """What changed in memory since a pin: `text` for the model ("" when nothing), `notices` for the person.
+
+    `warnings` are what the person should do something about.
+    """
 
     pin: str
     text: str = ""
     notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Desk:
@@ -69,6 +73,9 @@ class Desk:
         self._files: set[str] = set()  # the labels among them that are not in context: no news are told of those
         self._task = ""
         self._settled = False
+        self._found: list[str] = []  # notices of looks at the files that were not told yet
+        self._commands = 0  # tools that may edit files and run now
+        self.in_background = False  # whether one of their commands may still run
 
     @property
     def archive(self) -> Archive:
@@ -102,22 +109,78 @@ class Desk:
             self._told = self._checked = pin
             self._own = {label: seen for label, seen in self._own.items() if label in self._files}
 
-    async def news(self) -> News:
+    async def news(self, *, background: bool = False) -> News:
         """What changed since what the model knows, but for its own edits; takes hand edits in first.
 
         The caller stores the text and says so with `knows`.  With nothing changed it costs one stat for each file.
+        `background`: a command still runs.
         """
-        return await asyncio.to_thread(self._news)
+        return await asyncio.to_thread(self._news, background)
 
-    def _news(self) -> News:
-        notices = self.blocks.refresh()
+    def _news(self, background: bool) -> News:
+        self._look(everything=self.in_background and not background)
+        self._hand_back(background)
+        notices = tuple(self._found)
+        del self._found[: len(notices)]  # another thread may have found more
         pin = self.blocks.pin()
         if pin == self._checked:
             return News(pin=pin, notices=notices)
+        if not self.blocks.there(self._told):
+            return self._begun_anew(notices)
         changes = self.blocks.changes_since(self._told, but=self.conversation_id)
         if not changes:
             self._checked = pin
         return News(pin=pin, text=reminder(changes), notices=notices)
+
+    def _begun_anew(self, notices: tuple[str, ...]) -> News:
+        """The folder is not the one that the model knows: what a start gives is written at once, and all is told."""
+        known = self.blocks.remembered(self._told)
+        failed = ""
+        try:
+            self._settle()
+        except BlockError as error:
+            failed = f" They could not be written: {error}"
+        view = self.blocks.view()
+        now = {block.path: block.value for block in view.blocks}
+        lost = [block.label for block in known.blocks if now.get(block.path) != block.value] if known else []
+        names = f" ({', '.join(lost)})" if lost else ""
+        warning = (
+            f"The memory folder {self.blocks.root} was gone, or its history was replaced: what it held is not in "
+            f"memory any more{names}. The standard blocks stand anew.{failed} Put the folder back if you have a copy."
+        )
+        return News(pin=str(view.pin), text=begun_anew(view, lost), notices=notices, warnings=(warning,))
+
+    # ------------------------------------------------------------ whose hand edits are
+
+    async def look(self) -> None:
+        """Take in what was edited by hand in all of memory's files; what was found is told with the next news."""
+        await asyncio.to_thread(self._look, everything=True)
+
+    def _look(self, *, everything: bool) -> None:
+        self._found.extend(self.blocks.refresh(everything=everything))
+
+    async def command_begins(self, tool: str, seq: int) -> None:
+        """A tool that may edit files runs from here on; what was edited before was the person's."""
+        from letta_code.memory.provenance import Provenance
+
+        await self.look()
+        self._commands += 1
+        self.blocks.in_hand_of(Provenance(source=f"tool:{tool}", conversation=self.conversation_id, seq=seq))
+
+    async def command_ends(self, *, background: bool) -> None:
+        """It ran; `background`: a command of the session still does."""
+        self._commands -= 1
+        await self.look()
+        self._hand_back(background)
+
+    def _hand_back(self, background: bool) -> None:
+        from letta_code.memory.provenance import USER, Provenance
+
+        if self._commands:
+            return
+        if not background:
+            self.blocks.in_hand_of(Provenance(source=USER))
+        self.in_background = background
 
     # ------------------------------------------------------------ what is kept
 
@@ -131,6 +194,7 @@ class Desk:
             await asyncio.to_thread(self._settle)
 
     def _settle(self) -> None:
+        self._look(everything=True)
         self.blocks.ensure()
         if self._task:
             self.blocks.set_task(self._task)
@@ -147,6 +211,7 @@ class Desk:
         return await asyncio.to_thread(self._read, label)
 
     def _read(self, label: str) -> Block:
+        self._look(everything=True)
         view = self.blocks.view()
         block = view.find(label)
         self._knows_block(block, str(view.pin))

@@ -33,6 +33,10 @@ class Reader:
             self._views = {**dict(list(self._views.items())[1 - _KEPT_VIEWS :]), pin: known}
         return known
 
+    def remembered(self, pin: Pin) -> View | None:
+        """The blocks at a pin as they were read lately, also when they are gone from the disk."""
+        return self._views.get(pin)
+
     def readable(self, pin: Pin) -> bool:
         """Whether both commits are there."""
         pairs = ((self.own, pin.own), (self.shared, pin.shared))

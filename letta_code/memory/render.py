@@ -118,6 +118,19 @@ def reminder(changes: Sequence[BlockChange]) -> str:
     return "\n".join(["Your memory changed:", *(_told(change) for change in changes)])
 
 
+def begun_anew(view: View, lost: Sequence[str]) -> str:
+    """What a model is told when its memory was taken away: what is lost, as far as that is known, and what stands."""
+    names = f" Lost or changed: {', '.join(f'`{label}`' for label in lost)}." if lost else ""
+    return "\n".join(
+        [
+            f"The folder of your memory was gone, or its history was replaced, and memory began anew.{names} What this "
+            "conversation still knows of the rest, write back when it matters, and tell the person. All blocks in "
+            "context now:",
+            *(_block(block) for block in view.blocks),
+        ]
+    )
+
+
 def _told(change: BlockChange) -> str:
     who = f" by {one_line(change.by, 200)}" if change.by else ""
     before, after = change.before, change.after

@@ -30,6 +30,7 @@ class AskUser(Tool[AskUserArgs]):
     """Asks the person."""
 
     name = "AskUser"
+    edits_files = False
     args = AskUserArgs
     order = 90
 

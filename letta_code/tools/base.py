@@ -162,15 +162,17 @@ class Situation(Value):
 class Tool(Generic[A]):
     """Base of every tool; subclassing registers it.
 
-    `name` is what the model calls; `args` the argument struct; `reads_only` lets calls run together; `deferred` tools
-    are not sent until `tool_search` finds them, `deferred_only` is sent only where there are such; `lean` tools are
-    those that small local models get; `stands_for` says what to call instead of a tool that models know from elsewhere.
+    `name` is what the model calls; `args` the argument struct; `reads_only` lets calls run together; `edits_files`
+    False says that no file changes by what it does, but for memory's own; `deferred` tools are not sent until
+    `tool_search` finds them, `deferred_only` is sent only where there are such; `lean` tools are those that small local
+    models get; `stands_for` says what to call instead of a tool that models know from elsewhere.
     The text for the model is `<module>.md` beside the module.
     """
 
     name: ClassVar[str]
     args: type[A]
     reads_only: ClassVar[bool] = False
+    edits_files: ClassVar[bool] = True
     deferred: ClassVar[bool] = False
     deferred_only: ClassVar[bool] = False
     lean: ClassVar[bool] = False

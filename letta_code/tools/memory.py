@@ -124,6 +124,7 @@ class Memory(MemoryEditor[MemoryArgs]):
         """One block with line numbers, or what there is."""
         with told_to_the_model():
             if not args.label.strip(" /"):
+                await ctx.memory.look()
                 view = await asyncio.to_thread(ctx.memory.blocks.view)
                 lines = await asyncio.to_thread(_listed, view)
                 return ToolResult.text("\n".join(lines), MatchesBlock(query="memory", lines=tuple(lines[1:])))

@@ -31,6 +31,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 class MemoryTool(Tool[A]):
     """Base of the tools that need a memory; `meant` names the right field for names that models bring with them."""
 
+    edits_files = False
     meant: ClassVar[Mapping[str, str]] = {}
 
     def applies(self, situation: Situation) -> bool:

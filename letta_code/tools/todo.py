@@ -33,6 +33,7 @@ class Todo(Tool[TodoArgs]):
     """Keeps the list of tasks that the person sees."""
 
     name = "Todo"
+    edits_files = False
     args = TodoArgs
     order = 80
 

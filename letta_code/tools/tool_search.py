@@ -29,6 +29,7 @@ class ToolSearch(Tool[ToolSearchArgs]):
     """Looks through the deferred tools."""
 
     name = "tool_search"
+    edits_files = False
     args = ToolSearchArgs
     reads_only = True
     order = 95

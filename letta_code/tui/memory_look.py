@@ -98,7 +98,7 @@ def _look(blocks: Blocks, here: str, since: str, hand_edits: bool) -> Look:
     problems: list[str] = []
     try:
         if hand_edits:
-            problems += blocks.refresh()
+            problems += blocks.refresh(everything=True)
         view = blocks.view()
         others = view.others
         problems += [f"Memory cannot be read whole: {problem}" for problem in view.problems]

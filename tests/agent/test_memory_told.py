@@ -55,3 +55,85 @@ async def journal(session: Session) -> list[ev.Event]:
         if event == session.history.last_run or getattr(event, "seq", 0) == session.history.last_seq:
             return found
     return found
+
+
+async def session_of(tmp_path: Path, *turns: object) -> Session:
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    script = tmp_path / "script.yaml"
+    script.write_text(json.dumps({"turns": turns}))
+    settings = Settings(model=f"scripted:{script}")
+    return await start_session(SessionOptions(cwd=str(work), settings=settings, mode="full", interactive=False))
+
+
+def bash(command: str, **more: object) -> dict[str, object]:
+    return {"tools": [{"name": "Bash", "args": {"command": command, **more}}]}
+
+
+async def test_what_its_own_bash_does_to_the_files_is_not_the_persons(tmp_path: Path) -> None:
+    session = await session_of(tmp_path)
+    blocks = session.memory.blocks
+    blocks.apply(Append(label="human", text="Ann"), Provenance(source="user"))
+    files = f"{blocks.root}/system/human.md"
+    await session.close()
+    told = "`human` was changed by the agent's Bash in "
+    session = await session_of(
+        tmp_path,
+        bash(f"echo 'by bash' >> {files}; mkdir {blocks.root}/notes; echo 'by bash' > {blocks.root}/notes/x.md"),
+        {"text": "done", "expect": [told, "by bash"]},
+        {"text": "done", "expect": ["`human` was changed by the person", "by hand"]},
+    )
+    await session.send("edit your own files")
+    await session.idle()
+    assert session.history.last_run and session.history.last_run.reason == "done"
+    with Path(files).open("a") as file:
+        file.write("by hand\n")
+    await session.send("what did I change?")
+    await session.idle()
+    lines = {line.text: line.change.provenance for line in session.memory.blocks.past.blame("human")}
+    assert (lines["by bash"].source, lines["by hand"].source) == ("tool:Bash", "user")
+    assert (lines["by bash"].conversation, lines["by bash"].seq > 0) == (session.conversation_id, True)
+    [line] = session.memory.blocks.past.blame("notes/x")
+    assert line.change.provenance.source == "tool:Bash"
+    notices = [event.text for event in await journal(session) if isinstance(event, ev.Notice)]
+    assert [text.partition(" taken")[0] for text in notices] == [
+        f"Files that changed while {lines['by bash'].named} ran were",
+        "A hand edit was",
+    ]
+    await session.close()
+
+
+async def test_a_command_in_the_background_signs_its_edits_too(tmp_path: Path) -> None:
+    session = await session_of(tmp_path)
+    blocks = session.memory.blocks
+    blocks.apply(Append(label="human", text="Ann"), Provenance(source="user"))
+    await session.close()
+    late = f"while [ ! -e go ]; do sleep 0.01; done; echo 'by bash' >> {blocks.root}/system/human.md; touch gone"
+    session = await session_of(
+        tmp_path,
+        bash(late, background=True),
+        bash("touch go; while [ ! -e gone ]; do sleep 0.01; done"),
+        {"text": "done"},
+    )
+    await session.send("go")
+    await session.idle()
+    assert session.memory.blocks.past.blame("human")[-1].change.provenance.source == "tool:Bash"
+    await session.close()
+
+
+async def test_a_memory_folder_that_vanishes_in_a_run_is_told_and_begun_anew(tmp_path: Path) -> None:
+    session = await session_of(tmp_path)
+    session.memory.blocks.apply(Append(label="human", text="Ann"), Provenance(source="user"))
+    root = session.memory.blocks.root
+    await session.close()
+    lost = ["The folder of your memory was gone", "Lost or changed: `human`", 'label="persona"']
+    session = await session_of(tmp_path, bash(f"mv {root} {root}.away"), {"text": "done", "expect": lost})
+    await session.send("clean up")
+    await session.idle()
+    assert session.history.last_run and session.history.last_run.reason == "done"
+    warnings = [e for e in await journal(session) if isinstance(e, ev.Notice) and e.level == "warning"]
+    assert len(warnings) == 1
+    assert f"The memory folder {root} was gone" in warnings[0].text
+    assert (root / "system/persona.md").exists()
+    assert session.memory.blocks.view().find("task").value == "clean up"
+    await session.close()

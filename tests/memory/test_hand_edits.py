@@ -11,6 +11,8 @@ import pytest
 from letta_code.memory.block import BlockError
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append, Create, Delete, Replace, Rethink, SetReadOnly
+from letta_code.memory.provenance import Provenance
+from letta_code.memory.render import reminder
 from tests.memory.conftest import AGENT, PERSON, Git
 
 
@@ -278,3 +280,48 @@ def test_a_folder_that_vanished_is_told(blocks: Blocks, human: Path) -> None:
     shutil.rmtree(blocks.root)
     outcome = Blocks(blocks.root.parents[2], "agent-1").apply(Append(label="human", text="new"), AGENT)
     assert "the memory folder was gone" in outcome.notices[0].lower()
+
+
+# ---------------------------------------------------------------- files on demand, and whose hand it was
+
+
+@pytest.fixture
+def note(blocks: Blocks, human: Path) -> Path:
+    """The file of a block that is read on demand."""
+    blocks.apply(Create(label="notes/x", value="old"), AGENT)
+    return blocks.root / "notes/x.md"
+
+
+def test_files_on_demand_are_taken_in_when_somebody_looks(blocks: Blocks, note: Path, git: Git) -> None:
+    changed(note, "old", "by hand")
+    (note.parent / "new.md").write_text("added")
+    assert blocks.refresh() == ()
+    assert value(blocks, "notes/x") == "old"
+    [notice] = blocks.refresh(everything=True)
+    assert "notes/x.md" in notice
+    assert (value(blocks, "notes/x"), value(blocks, "notes/new")) == ("by hand", "added")
+    note.unlink()
+    blocks.refresh(everything=True)
+    assert blocks.view().get("notes/x") is None
+    assert git("status", "--short") == ""
+
+
+def test_edits_of_files_while_a_command_runs_are_the_commands(blocks: Blocks, human: Path, git: Git) -> None:
+    by = Provenance(source="tool:Bash", conversation="conv-1", seq=12)
+    pin = blocks.pin()
+    blocks.in_hand_of(by)
+    changed(human, "b\n", "by bash\n")
+    [notice] = blocks.refresh()
+    assert notice.startswith(
+        "Files that changed while the agent's Bash in conv-1 at event 12 ran were taken into memory"
+    )
+    [line] = [line for line in blocks.past.blame("human") if line.text == "by bash"]
+    assert line.change.provenance == by
+    assert git("log", "--format=%an", "-1").strip() == "agent"
+    told = reminder(blocks.changes_since(pin, but="conv-1"))
+    assert "`human` was changed by the agent's Bash in conv-1 at event 12" in told
+    assert blocks.preview(Replace(label="human", old="by bash\n"), AGENT).why == (), "it is no line of the person's"
+    blocks.in_hand_of(PERSON)
+    changed(human, "c\n", "by hand\n")
+    assert "A hand edit was taken" in blocks.refresh()[0]
+    assert "your own lines" in blocks.preview(Replace(label="human", old="by hand"), AGENT).why[0]
