@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from letta_code.core.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
 from letta_code.core.events import Event, decode
@@ -73,7 +74,7 @@ class Window(Value, frozen=True):
 
 
 class MessageHit(Value, frozen=True):
-    """A message that was found: `text` is a snippet around the words, or the beginning."""
+    """A message that was found: `text` is a snippet around the words, or all of the `entry` of the index."""
 
     conversation_id: str
     seq: int
@@ -81,7 +82,7 @@ class MessageHit(Value, frozen=True):
     at: str
     message_id: str
     text: str
-    score: float = 0.0
+    entry: int = 0
 
 
 class Behind(Value, frozen=True):
@@ -283,12 +284,19 @@ class TextIndex:
         """The best messages for an FTS5 expression; a forked copy of a message is told once."""
         where, values = _message_filter(window)
         sql = (
-            f"SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, "
-            f"snippet(message_text, 0, '', '', ' … ', {_SNIPPET}), -f.rank "
+            "SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, '', m.id "
             "FROM message_text f JOIN messages m ON m.id = f.rowid "
             f"WHERE message_text MATCH ? AND {where} ORDER BY f.rank, m.at DESC LIMIT ?"
         )
-        return self._distinct(sql, [match, *values], limit)
+        found = self._distinct(sql, [match, *values], limit)
+        # Snippets of what is told only: they cost more than finding.
+        sql = (
+            f"SELECT snippet(message_text, 0, '', '', ' … ', {_SNIPPET}) FROM message_text "
+            "WHERE message_text MATCH ? AND rowid = ?"
+        )
+        with self._open() as database:
+            snippets = [database.query(sql, [match, hit.entry]) for hit in found]
+        return [replace(hit, text=rows[0][0] if rows else "") for hit, rows in zip(found, snippets, strict=True)]
 
     def newest_messages(self, window: Window, limit: int, part: str = "") -> list[MessageHit]:
         """The newest messages, those that hold `part` word for word where it is given."""
@@ -298,7 +306,7 @@ class TextIndex:
         else:
             where += " AND m.start = 0"
         sql = (
-            "SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, m.text, 0.0 FROM messages m "
+            "SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, m.text, m.id FROM messages m "
             f"WHERE {where} ORDER BY m.at DESC, m.seq DESC LIMIT ?"
         )
         return self._distinct(sql, values, limit)
@@ -424,7 +432,7 @@ def _passage_filter(window: Window) -> tuple[str, list[SqlValue]]:
 
 def _message_hit(row: Row) -> MessageHit:
     return MessageHit(
-        conversation_id=row[0], seq=row[1], role=row[2], at=row[3], message_id=row[4], text=row[5], score=row[6]
+        conversation_id=row[0], seq=row[1], role=row[2], at=row[3], message_id=row[4], text=row[5], entry=row[6]
     )
 
 
