@@ -230,7 +230,11 @@ class Objects:
             if not target.parent.is_dir():
                 ensure_private_dir(target.parent)
                 folders.add(self._dir)
-            os.replace(temporary, target)
+            try:
+                os.replace(temporary, target)
+            except FileNotFoundError:  # a gc of the person's removed the folder just now: it was empty
+                ensure_private_dir(target.parent)
+                os.replace(temporary, target)
             folders.add(target.parent)
         if self._ordered is None:
             self._ordered = _keeps_order(self._dir)

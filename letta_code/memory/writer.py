@@ -83,7 +83,7 @@ class Writer:
             if why and not approved:
                 return NeedsApproval(why=why, diffs=_diffs(planned), pin=str(pin))
             files = also if folder is self.own else None
-            written = self.write(folder, planned, by, _summary(edits), more=more, also=files)
+            written = self.write(folder, planned, by, _summary(edits), pin, more=more, also=files)
         created = [edit.label for edit in edits if isinstance(edit, Create) and edit.scope == "shared"]
         if created:  # a shared block that nobody sees would be lost to the one who made it
             self.set_attached([*self.reader.view().attached, *created], by, f"attach {created[0]}")
@@ -156,12 +156,13 @@ class Writer:
         planned: Sequence[Planned],
         by: Provenance,
         summary: str,
+        pin: Pin,
         *,
         more: Mapping[str, str] | None = None,
         also: Mapping[str, bytes | None] | None = None,
     ) -> Written:
-        """One commit of what was planned; inside `writing`."""
-        head = folder.head()
+        """One commit of what was planned on the state `pin`; inside `writing`.  Raises `RefMoved` when that is old."""
+        head = pin.shared if folder is self.shared else pin.own
         changes, conflict = _changes(planned, head)
         changes = {path: data for path, data in changes.items() if data != folder.content(head, path)}
         changes |= also or {}
@@ -215,10 +216,11 @@ class Writer:
 
         def attempt() -> Written:
             with self.own.writing(self.place.folders):
-                view = self.reader.view()
+                pin = self.reader.pin()
+                view = self.reader.view(pin)
                 fitting = (block for block in blocks if not self.own.work.blocked(block.path))
                 found = ((view.get(block.path), msgspec.structs.replace(block, is_new=False)) for block in fitting)
-                return self.write(self.own, [Planned(before=old, after=new) for old, new in found], by, summary)
+                return self.write(self.own, [Planned(before=old, after=new) for old, new in found], by, summary, pin)
 
         return self.again(attempt)
 

@@ -6,15 +6,18 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from letta_code.host import git_index
 from letta_code.host.git_objects import GitDamage, NewObject, Objects, blob_name
 from letta_code.host.memory_git import GitBusy, RefMoved, Repository
+from letta_code.memory import writer as writer_module
 from letta_code.memory.block import BlockError
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append, Create, Replace
+from letta_code.memory.plan import Planned
 from tests.memory.conftest import AGENT, PERSON, Git
 
 
@@ -373,3 +376,38 @@ def test_many_loose_objects_are_packed(blocks: Blocks, git: Git, monkeypatch: py
     blocks.apply(Append(label="human", text="after"), AGENT)
     assert blocks.view().find("human").value == "0\n1\n2\n3\n4\nafter"
     assert git("fsck", "--strict") == ""
+
+
+def test_a_commit_by_git_between_plan_and_write_is_not_overwritten(
+    blocks: Blocks, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks.apply(Append(label="human", text="a"), AGENT)
+    real = writer_module.plan
+    lines = ["by git"]
+
+    def plan(*args: Any) -> list[Planned]:
+        planned = real(*args)
+        if lines:
+            text = git("show", "HEAD:system/human.md") + lines.pop(0) + "\n"
+            blob = git("hash-object", "-w", "--stdin", stdin=text).strip()
+            git("update-index", "--cacheinfo", f"100644,{blob},system/human.md")
+            git("commit", "-q", "-m", "by git")
+        return planned
+
+    monkeypatch.setattr(writer_module, "plan", plan)
+    blocks.apply(Append(label="human", text="b"), AGENT)
+    assert blocks.view().find("human").value == "a\nby git\nb"
+
+
+def test_a_folder_of_objects_that_gc_removes_meanwhile(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if "objects" in str(target) and target.parent.is_dir() and not os.listdir(target.parent):
+            target.parent.rmdir()
+            monkeypatch.undo()
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    head = repository.add({"a.md": b"1"}, "1", parent="", author="a")
+    assert repository.blob(repository.files(head)["a.md"]) == b"1"
