@@ -84,9 +84,13 @@ def help_text(argv: Sequence[str]) -> str:
     flags = help_lines([Flag(names=one.names, help=one.help, metavar=one.metavar) for one in options])
     if word is not None:
         return "\n".join([usage_of(word, SHELL), "", word.help, "", *flags])
-    about = [f"{SHELL} [WORD] [flags]", "", (__doc__ or "").strip(), "", *listing()]
+    about = [f"{SHELL} [WORD] [flags]", "", (__doc__ or "").strip(), "", *listing(_width())]
     texts = "TEXT may be - for stdin. A LABEL is one of the list, such as human or notes/deploy."
     return "\n".join([*about, "", texts, "", *flags])
+
+
+def _width() -> int:
+    return max(shutil.get_terminal_size((80, 24)).columns, 60) - 2
 
 
 def _with_stdin(asked: Asked) -> Asked:
@@ -108,8 +112,7 @@ def _answer(asked: Asked, store: Store | None, cwd: Path) -> int:
 
     paths = Paths.find()
     agent = asyncio.run(_agent(asked, store, paths, str(cwd)))
-    width = max(shutil.get_terminal_size((80, 24)).columns, 60) - 2
-    place = Here(desk=_desk(store, paths, agent, cwd), store=store, call=SHELL, agent=agent.name, width=width)
+    place = Here(desk=_desk(store, paths, agent, cwd), store=store, call=SHELL, agent=agent.name, width=_width())
     told = _edited(asked, place) if asked.name == "edit" else asyncio.run(do(asked, place))
     _print(asked, told)
     return 0

@@ -15,10 +15,11 @@ async def memory(context: CommandContext, arguments: str) -> Outcome:
     Without a word it opens the memory screen.  `/memory help` lists the words, such as `show human`, `append human
     TEXT`, `why human:3` (where a line came from), `undo`, `search WORDS`.  In a shell it is `letta-code memory`.
     """
+    from letta_code.commands.memory_words.told import WIDTH
     from letta_code.commands.memory_words.words import SLASH, listing, parse_line
 
     if arguments.strip() in ("help", "?"):
-        return Outcome(say="\n".join(["```text", *listing(), "```"]))
+        return Outcome(say="\n".join(["```text", *listing(WIDTH), "```"]))
     from letta_code.commands.memory_words.deeds import Here, do
 
     asked = parse_line(arguments)

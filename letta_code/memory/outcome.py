@@ -8,6 +8,9 @@ from letta_code.core.display import DiffBlock
 from letta_code.core.messages import Value
 from letta_code.memory.block import Block
 
+# Above the settings of a block in its diff: they are no lines of its value, and have no numbers.
+SETTINGS_HUNK = "@@ -0,0 +0,0 @@ settings"
+
 
 class BlockChange(Value):
     """What happened to one block: `before` None where it was made, `after` None where it was removed.
@@ -35,7 +38,8 @@ class BlockChange(Value):
             return f"`{self.label}` was created ({self.after.fill} characters)."
         renamed = f", before `{self.before.label}`" if self.before.label != self.after.label else ""
         lines = f", +{self.diff.added} -{self.diff.removed} lines" if self.diff.added or self.diff.removed else ""
-        return f"`{self.label}`{renamed}: {self.after.fill} characters{lines}."
+        settings = "".join(f", {what}" for what in _changed_settings(self.before, self.after))
+        return f"`{self.label}`{renamed}: {self.after.fill} characters{lines}{settings}."
 
 
 class Written(Value, tag_field="outcome", tag="written"):
@@ -111,20 +115,23 @@ Outcome: TypeAlias = Written | NeedsApproval | HeldBack
 
 
 def diff_of(before: Block | None, after: Block | None) -> DiffBlock:
-    """The change of a block's value as a unified diff; a change of its settings stands as lines before it."""
-    from difflib import unified_diff
+    """The change of a block's value as a unified diff; changed settings of a block stand as a hunk of their own before.
 
-    old, new = _settings(before), _settings(after)
-    if old == new:
-        old, new = [], []
-    old, new = [*old, *_value(before)], [*new, *_value(after)]
-    lines = [line.rstrip("\n") for line in unified_diff(old, new, lineterm="", n=3)][2:]
+    `added` and `removed` count lines of the value.
+    """
+    lines = _unified(_value(before), _value(after))
+    settings: list[str] = []
+    if before is not None and after is not None:
+        settings = _unified(_settings(before), _settings(after))
+    elif after is not None and not lines and after.description:  # an empty new block
+        settings = [f"+description: {after.description}"]
+    settings = [SETTINGS_HUNK, *(line for line in settings if line[:2] != "@@")] if settings else []
     status = "added" if before is None else "deleted" if after is None else "modified"
     block = after or before
     renamed = before is not None and after is not None and before.label != after.label
     return DiffBlock(
         path=block.label if block else "",
-        diff="\n".join(lines),
+        diff="\n".join([*settings, *lines]),
         status="renamed" if renamed else status,
         old_path=before.label if renamed and before else "",
         added=sum(line.startswith("+") for line in lines),
@@ -132,12 +139,23 @@ def diff_of(before: Block | None, after: Block | None) -> DiffBlock:
     )
 
 
-def _settings(block: Block | None) -> list[str]:
-    if block is None:
-        return []
+def _unified(old: list[str], new: list[str]) -> list[str]:
+    from difflib import unified_diff
+
+    return [line.rstrip("\n") for line in unified_diff(old, new, lineterm="", n=3)][2:]
+
+
+def _settings(block: Block) -> list[str]:
     lines = [f"description: {block.description}"] if block.description else []
     lines += ["read_only: true"] if block.read_only else []
-    return [*lines, f"limit: {block.limit}", ""]
+    return [*lines, f"limit: {block.limit}"]
+
+
+def _changed_settings(before: Block, after: Block) -> list[str]:
+    """What changed beside the value, in words."""
+    found = [] if before.read_only == after.read_only else ["read-only now" if after.read_only else "not read-only now"]
+    found += ["described anew"] if before.description != after.description else []
+    return found + ([f"limit {before.limit} before"] if before.limit != after.limit else [])
 
 
 def _value(block: Block | None) -> list[str]:

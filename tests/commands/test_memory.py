@@ -12,8 +12,8 @@ import pytest
 
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.commands.base import Outcome, load_commands
-from letta_code.commands.memory_words.told import bar
-from letta_code.commands.memory_words.words import parse_line, parse_words
+from letta_code.commands.memory_words.told import WIDTH, bar
+from letta_code.commands.memory_words.words import WORDS, parse_line, parse_words
 from letta_code.config.settings import Settings
 from letta_code.core.display import DiffBlock, MemoryBlock
 from letta_code.core.errors import UsageError
@@ -104,6 +104,22 @@ def test_a_slash_text_is_taken_as_it_was_typed() -> None:
 def test_words_without_a_name_mean_the_list() -> None:
     assert parse_line("").name == parse_words([]).name == "list"
     assert parse_line("--files").on("files") and parse_words(["--files"]).on("files")
+
+
+async def test_the_help_fits_a_card_on_a_screen_of_80_columns(context: Context) -> None:
+    lines = (await run(context, "/memory help")).say.split("\n")
+    assert max(map(len, lines)) <= WIDTH
+    joined = " ".join(" ".join(lines).split())
+    assert all(word.name in joined and word.help in joined.replace("| ", "") for word in WORDS if len(word.help) < 30)
+    assert len(lines) > len(WORDS) + 5  # some go on below
+
+
+async def test_why_names_the_event_on_a_screen_of_80_columns(context: Context, blocks: Blocks) -> None:
+    long = "conv-01m7yh39rvw4yn1vzdjc01m7"
+    blocks.apply(Append(label="human", text="tea"), Provenance(source="agent", conversation=long, seq=4321))
+    said = (await run(context, "/memory why human")).say
+    assert max(map(len, said.split("\n"))) <= WIDTH
+    assert f"the agent in {long} at event 4321" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from letta_code.commands.base import Outcome
+from letta_code.commands.memory import fenced
+from letta_code.commands.memory_words.told import WIDTH
+from letta_code.commands.memory_words.words import listing
 from letta_code.core import events as ev
 from letta_code.core.display import MemoryBlock
 from letta_code.host.memory_git import Repository
@@ -369,6 +372,35 @@ async def test_the_command_opens_the_screen(home: Path) -> None:
         await stage.chat.dispatch._follow(Outcome(say="words for a face without a screen", show="memory"), "")
         await until(pilot, lambda: isinstance(stage.app.screen, MemoryScreen))
         assert not stage.chat.state.cards
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_the_words_of_a_command_are_never_cut(home: Path, size: tuple[int, int]) -> None:
+    stage = memory_stage(home)
+    async with stage.app.run_test(size=size) as pilot:
+        await ready(pilot, stage)
+        said = fenced((" ".join(f"word{n}" for n in range(30)) + " the_end", "x" * WIDTH + "|"))
+        await stage.chat.dispatch._follow(Outcome(say=said), "")
+        await sees(pilot, stage, "the_end")
+        assert "xxx|" in screen_text(stage.app)
+        await stage.chat.dispatch._follow(Outcome(say=fenced(tuple(listing(WIDTH)))), "")
+        await sees(pilot, stage, "Search all that was said.")
+
+
+async def test_all_keys_are_named_at_80_columns_and_a_question_is_whole(home: Path) -> None:
+    label = "a_very_long_label_for_a_block_that_goes_on"
+    blocks_in(home).apply(Create(label=label, value="x" * 12_345, limit=20_000), PERSON)
+    stage = memory_stage(home)
+    async with stage.app.run_test(size=NARROW) as pilot:
+        screen = await open_memory(pilot, stage)
+        await go_to(pilot, screen, label)
+        await sees(pilot, stage, "Esc")
+        await pilot.press("p")
+        await sees(pilot, stage, "read-only now")
+        assert "Esc" in screen_text(stage.app) and "unlock" in screen_text(stage.app)
+        await pilot.press("x")
+        await until(pilot, lambda: screen.ask.asking)
+        await sees(pilot, stage, "any other key keeps it")
 
 
 # ------------------------------------------------------------ the pane

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from letta_code.memory.view import View
     from letta_code.memory.waiting import HeldEdit
 
-WIDTH = 78  # columns where the terminal's are not known
+WIDTH = 70  # columns where the terminal's are not known: what a card has on a screen of 80
 SHORT = 10  # signs of a commit's name
 _BAR = 10  # cells of a fill bar
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
@@ -206,7 +206,9 @@ def origin(found: Origin, titles: Mapping[str, str], *, width: int = WIDTH) -> l
     digits = len(str(found.lines[-1].number))
     lines = [f"{line.number:>{digits + 2}}  {visible(line.text)}" for line in found.lines]
     pad = " " * (digits + 4)
-    lines.append(f"{pad}└ {when(change.at)}, {visible(by.named)} ({change.commit[:SHORT]}: {cut(change.summary, 40)})")
+    told = f"{when(change.at)}, {visible(by.named)} ({change.commit[:SHORT]}: {cut(change.summary, 40)})"
+    first, *more = wrap(told, max(width - len(pad) - 2, 30))
+    lines += [f"{pad}└ {first}", *(f"{pad}  {row}" for row in more)]
     if by.trust != "trusted":
         lines.append(f"{pad}  {by.trust}, approved by {visible(change.approved_by) or 'nobody'}")
     if title := titles.get(by.conversation):

@@ -299,7 +299,13 @@ def usage_of(word: Word, call: str) -> str:
     return f"{call} {word.name} {word.usage}".rstrip()
 
 
-def listing() -> list[str]:
-    """A line a word: how it is typed and what it does."""
-    width = max(len(f"{word.name} {word.usage}") for word in WORDS) + 2
-    return [f"  {f'{word.name} {word.usage}':<{width}}{word.help}" for word in WORDS]
+def listing(width: int) -> list[str]:
+    """Each word: how it is typed and what it does, on lines of at most `width` columns."""
+    from textwrap import wrap
+
+    left = max(len(f"{word.name} {word.usage}") for word in WORDS) + 2
+    lines: list[str] = []
+    for word in WORDS:
+        first, *more = wrap(word.help, width - left - 2)
+        lines += [f"  {f'{word.name} {word.usage}':<{left}}{first}", *(" " * (left + 2) + row for row in more)]
+    return lines

@@ -31,24 +31,26 @@ def diff_rows(text: str) -> list[Row]:
     """The lines of a unified diff with their numbers: old ones for removed lines, new ones for the others."""
     rows: list[Row] = []
     old = new = 0
+    settings = False  # of a memory block: they are no lines of its text, and have no numbers
     for raw in cap_lines(clean(text)).rstrip("\n").split("\n"):
         hunk = _HUNK.match(raw)
         if hunk:
             old, new = int(hunk[1]), int(hunk[2])
-            if rows:
+            settings = hunk[3] == "settings" and not (old or new)
+            if rows and not settings:
                 rows.append(Row("hunk", "", Content.styled(hunk[3], "$foreground 75%")))
             continue
         sign, body = raw[:1], Content(raw[1:].replace("\t", "    "))
         if sign == "+":
-            rows.append(Row("added", str(new), body))
+            rows.append(Row("added", "" if settings else str(new), body))
             new += 1
         elif sign == "-":
-            rows.append(Row("removed", str(old), body))
+            rows.append(Row("removed", "" if settings else str(old), body))
             old += 1
         elif sign == "\\":
             rows.append(Row("hunk", "", Content.styled(raw, "$foreground 75%")))
         elif raw or rows:
-            rows.append(Row("same", str(new), body))
+            rows.append(Row("same", "" if settings else str(new), body))
             old, new = old + 1, new + 1
     return rows
 
