@@ -106,7 +106,8 @@ def _step(edit: Edit, view: View, base: View | None, by: Provenance) -> Planned:
     match edit:
         case Delete():
             if block.is_new:
-                raise BlockError(f"`{block.label}` is a standard block that is empty: there is nothing to delete.")
+                what = "says what every new agent is given" if block.value else "is a standard block that is empty"
+                raise BlockError(f"`{block.label}` {what}: there is nothing to delete. Nothing was changed.")
             return Planned(before=block, after=None)
         case Rename():
             return _renamed(edit, block, view)
@@ -152,7 +153,7 @@ def _renamed(edit: Rename, block: Block, view: View) -> Planned:
     scope = block.scope if block.in_context and not moves_out else ""
     path, _, in_context = path_for(edit.new_label, scope, view.place)
     there = view.get(edit.new_label)
-    if there is not None and there.path != block.path:
+    if there is not None and there.path != block.path and not (there.is_new and there.path == path):
         raise BlockError(f"There is a block `{there.label}` already. Nothing was changed. Choose another label.")
     if block.is_new:
         raise BlockError(f"`{block.label}` is a standard block without a value yet: create `{edit.new_label}` instead.")
@@ -176,6 +177,11 @@ def _good_limit(limit: int) -> int:
 
 def _revalued(edit: ValueEdit, block: Block, base: View | None) -> Planned:
     old = base.get(block.path) or base.get(block.label) if base else None
+    if old is not None and block.is_new and not old.is_new and not isinstance(edit, Append):
+        raise BlockError(
+            f"`{block.label}` was renamed or removed meanwhile: it is a standard block without a text of its own again. "
+            "Nothing was changed. Look (memory view) where its text is now, and edit that block."
+        )
     if old is None or old.value == block.value or isinstance(edit, Append):
         after = msgspec.structs.replace(block, value=value_after(edit, block))
         refuse_over_limit(block, after)

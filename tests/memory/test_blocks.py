@@ -409,3 +409,36 @@ def test_warnings_name_what_is_too_much_or_wrong(blocks: Blocks) -> None:
 
 def test_a_value_as_the_model_reads_it_is_a_block(blocks: Blocks) -> None:
     assert isinstance(blocks.view().find("persona"), Block)
+
+
+# ---------------------------------------------------------------- standard blocks that went elsewhere
+
+
+def test_an_edit_of_a_block_that_was_renamed_meanwhile_is_told_so(blocks: Blocks) -> None:
+    write(blocks, Append(label="human", text="Ann"))
+    pin = blocks.pin()
+    write(blocks, Rename(label="human", new_label="person"), PERSON)
+    before = blocks.pin()
+    for edit in (Insert(label="human", text="x"), Rethink(label="human", value="x")):
+        with pytest.raises(BlockError, match="`human` was renamed or removed meanwhile"):
+            blocks.apply(edit, AGENT, base=pin)
+    assert blocks.pin() == before
+    write(blocks, Insert(label="human", text="somebody new"), base=before)
+    assert (value(blocks, "human"), value(blocks, "person")) == ("somebody new", "Ann")
+
+
+def test_a_block_may_take_the_place_of_a_standard_block_without_a_file(blocks: Blocks) -> None:
+    write(blocks, Create(label="person", value="Ann"))
+    write(blocks, Rename(label="person", new_label="human"))
+    assert value(blocks, "human") == "Ann"
+    assert blocks.view().get("person") is None
+    write(blocks, Create(label="plan", value="x"))
+    with pytest.raises(BlockError, match="`project` already"):
+        blocks.apply(Rename(label="plan", new_label="project"), AGENT)  # that one is the project's, not the agent's
+
+
+def test_a_standard_block_without_a_file_cannot_be_deleted(blocks: Blocks) -> None:
+    with pytest.raises(BlockError, match="`persona` says what every new agent is given: there is nothing to delete"):
+        blocks.apply(Delete(label="persona"), PERSON)
+    with pytest.raises(BlockError, match="`human` is a standard block that is empty"):
+        blocks.apply(Delete(label="human"), PERSON)
