@@ -23,6 +23,7 @@ class Output:
         self._json = msgspec.json.Encoder()
         self._owed = True  # a result of the run that is under way, or of the first
         self.progress = progress
+        self.only_progress = False  # the result was the last line: what still comes goes to stderr
 
     def line(self, value: Value) -> None:
         """A line of stream-json that is no event."""
@@ -34,7 +35,7 @@ class Output:
         self.progress.event(event)
         if isinstance(event, RunStarted):
             self._owed = True
-        if self._form == "stream-json":
+        if self._form == "stream-json" and not self.only_progress:
             self._out.write(encode(event) + b"\n")
             await self._out.room()
 

@@ -59,6 +59,8 @@ class Progress:
                 from letta_code.commands.wording import reminded  # rare too
 
                 self._say(f"* the agent was told: {one_line(reminded(event.text))}")
+            case Notice(level="info", code="memory"):
+                pass  # what the model was told of it is said, and all of it stands in memory's history
             case Notice():
                 self.notice(event)
             case _:
@@ -89,7 +91,7 @@ class Progress:
         """Say a warning; errors are said even when quiet."""
         if self._quiet and notice.level != "error":
             return
-        self._say(f"{notice.level}: {one_line(notice.text)}")
+        self._say(f"{notice.level}: {one_line(notice.text, 400)}")
         if notice.hint:
             self._say(f"  {one_line(notice.hint)}")
 

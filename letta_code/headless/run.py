@@ -150,11 +150,18 @@ class _PrintRun:
             finished = await session.idle()
             if finished is not None:
                 await follower.caught_up(finished.seq)
+            await self._close(session, following)
         finally:
             for task in (following, talking, stopping):
                 task.cancel()
             await asyncio.gather(following, talking, stopping, return_exceptions=True)
         return follower.code
+
+    async def _close(self, session: SessionPort, following: asyncio.Task[None]) -> None:
+        """Close the session, and say what comes of that (a reflection that was waited for, say) on stderr."""
+        self._output.only_progress = True
+        await session.close()
+        await asyncio.wait({following}, timeout=_LAST_SECONDS)
 
     async def _say(self, session: SessionPort) -> None:
         """The one prompt, and its run to the end."""

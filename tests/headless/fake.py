@@ -22,7 +22,7 @@ class FakeSession:
         self.options = options
         self.script = script
         self.stored: list[ev.Event] = []
-        self.listeners: list[asyncio.Queue[ev.Event | ev.LiveEvent]] = []
+        self.listeners: list[asyncio.Queue[ev.Event | ev.LiveEvent | None]] = []
         self.answers: dict[str, ev.RequestAnswered] = {}
         self.answered = asyncio.Condition()
         self.mode = options.mode or options.settings.mode
@@ -125,12 +125,12 @@ class FakeSession:
         self.keep(ev.ConversationRenamed(title=title))
 
     async def events(self, after: int = 0) -> AsyncIterator[ev.Event | ev.LiveEvent]:
-        queue: asyncio.Queue[ev.Event | ev.LiveEvent] = asyncio.Queue()
+        queue: asyncio.Queue[ev.Event | ev.LiveEvent | None] = asyncio.Queue()
         for event in self.stored[after:]:
             queue.put_nowait(event)
         self.listeners.append(queue)
-        while True:
-            yield await queue.get()
+        while (event := await queue.get()) is not None:
+            yield event
 
     async def idle(self) -> ev.RunFinished | None:
         while self.task is not None:
@@ -140,6 +140,8 @@ class FakeSession:
     async def close(self) -> None:
         await self.interrupt()
         self.closed = True
+        for listener in self.listeners:
+            listener.put_nowait(None)
 
     def says(self, text: str, **more: object) -> None:
         """An assistant message, with a live delta before it."""
