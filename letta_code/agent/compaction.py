@@ -12,27 +12,32 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from letta_code.agent.compacting import must_keep
+from letta_code.agent.compacting import must_keep, standing
 from letta_code.agent.compacting.cut import Cut, Weights, find_cut
 from letta_code.agent.compacting.limits import PRESSURE_SHARE, SHRINK
-from letta_code.agent.compacting.summary import Summariser, Task
+from letta_code.agent.compacting.summary import Spent, Summariser, Task
 from letta_code.agent.compacting.wish import Wish
-from letta_code.agent.compacting.wording import Place, body_of
+from letta_code.agent.compacting.wording import SEARCH, Place, body_of
 from letta_code.agent.compacting.writing import Writer
-from letta_code.agent.history import MEMORY, PRESSURE
+from letta_code.agent.context import MESSAGE_TOKENS
+from letta_code.agent.history import COMPACTION, MEMORY, PRESSURE
+from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
 from letta_code.core.ids import new_id
+from letta_code.core.messages import Usage
 from letta_code.llm.model import ChatModel, ModelInfo
+from letta_code.memory.standard import TASK_LIMIT
 
 if TYPE_CHECKING:
     from letta_code.agent.head import Head
     from letta_code.agent.session import Session
+    from letta_code.memory.desk import Shown
 
 log = logging.getLogger(__name__)
 
 THRESHOLD, OVERFLOW, ASKED = "threshold", "overflow", "asked"
-SEARCH = "conversation_search"
+_TASK_BESIDE = 2_000  # characters of the block `task` where the message, or more of it, stands in the context
 _WAITING = "older messages are being summarised"
 _ITEMS_SHARE = 0.6  # of the summary's budget, for what must be kept
 _GROWN = 0.1  # of the limit: how much must have come since a compaction before the model is warned again
@@ -64,18 +69,24 @@ class Compaction:
         head, sizes = session.context.own_count()
         scale = before / (head + sum(sizes)) if before else 1.0  # the provider's count against ours
         limit = session.limits.of(self._model.info)
-        weights = Weights(head=head, messages=tuple(sizes), limit=int(limit / scale))
+        weights = Weights(
+            head=head, messages=tuple(sizes), limit=int(limit / scale), requests=self._requests_outside_the_head()
+        )
         cut = find_cut(history, weights, reason, added=int(added / scale))
         if cut is None:
             return None
         self._tell(reason, before + added, limit)
-        pinned = self._head.pinned(session.desk.show() if session.desk else None, reason="compaction")
-        spare = int(SHRINK * min(weights.total + added / scale, weights.limit) - cut.staying - added / scale)
-        most = min(cut.budget * 2, max(cut.budget, spare))
+        pinned = self._head.pinned(self._memory(cut, weights.most_requests), reason=COMPACTION)
+        task = await self._task(cut, instructions, pinned.system, weights.most_requests)
+        staying = cut.staying - head + self._count(pinned.system) + self._count(pinned.tools)
+        spare = int(SHRINK * min(weights.total + added / scale, weights.limit) - staying - cut.requests - added / scale)
+        most = min(cut.budget * 2, max(cut.budget, spare)) + self._room_for_requests(task, pinned.system)
         summariser = self._summariser(before)
-        task, left_out = await self._task(cut, instructions, pinned.system)
-        written = await Writer(summariser, self._count, self._place(cut), pinned.system, most).write(task)
-        after = cut.staying - head + self._count(pinned.system) + self._count(pinned.tools) + self._count(written.text)
+        try:
+            written = await Writer(summariser, self._count, self._place(cut), pinned.system, most).write(task)
+        except BaseException:
+            await self._tell_spent(summariser.spent)
+            raise
         event = ev.ContextCompacted(
             message_id=new_id("msg"),
             summary=written.text,
@@ -84,10 +95,10 @@ class Compaction:
             method=written.method,
             reason=reason,
             tokens_before=before,
-            tokens_after=int(after * scale),
+            tokens_after=int((staying + self._count(written.text) + MESSAGE_TOKENS) * scale),
             kept=tuple(item.told() for item in task.kept if item not in written.put_back),
             put_back=tuple(item.told() for item in written.put_back),
-            note=" ".join(filter(None, (written.note, _left_out(left_out)))),
+            note=" ".join(filter(None, (written.note, _left_out(task.left_out)))),
             model=self._model.info.name,
             usage=summariser.spent.usage,
             cost=summariser.spent.cost,
@@ -98,6 +109,17 @@ class Compaction:
             session.desk.knows(pinned.memory)
         session.tell_meter()
         return history.compaction
+
+    async def _tell_spent(self, spent: Spent) -> None:
+        """What requests cost that came to nothing, where it is known."""
+        if spent.usage != Usage():
+            cost = f", ${spent.cost:.4f}" if spent.cost else ""
+            text = (
+                f"The compaction was stopped; its requests had {spent.usage.input:,} tokens in and "
+                f"{spent.usage.output:,} out{cost}."
+            )
+            notice = ev.Notice(level="info", text=text, code="compaction")
+            await finish(asyncio.ensure_future(self._session.commit(notice)))
 
     def _summariser(self, sent: int) -> Summariser:
         session = self._session
@@ -116,31 +138,55 @@ class Compaction:
             can_search=any(spec.name == SEARCH for spec in self._session.context.tools()),
         )
 
-    async def _task(self, cut: Cut, instructions: str, head: str) -> tuple[Task, int]:
-        """What is to be summarised, and how many older items had no room."""
+    # ------------------------------------------------------------ what is kept
+
+    def _memory(self, cut: Cut, room: int) -> Shown | None:
+        """Memory for the new head, with the newest task where nobody can be asked; whole where it holds the message."""
+        desk, asked = self._session.desk, self._history.asked
+        if desk is None or self._session.options.interactive:
+            return desk.show() if desk else None
+        if not asked:
+            return desk.show(task=_TASK_BESIDE)
+        seq, text = asked[-1]
+        desk.take_task(text, seq)
+        whole = seq < cut.first_kept_seq and len(text) <= TASK_LIMIT and self._count(text) <= room
+        return desk.show(task=TASK_LIMIT if whole else _TASK_BESIDE)
+
+    def _asked(self, before: int) -> list[must_keep.Item]:
+        """What the person asked for in the work that goes on, before an event."""
+        asked = ((seq, text) for seq, text in self._history.asked if seq < before and text)
+        return [must_keep.Item(kind=must_keep.REQUEST, text=text, seq=seq) for seq, text in asked]
+
+    def _requests_outside_the_head(self) -> tuple[tuple[int, int], ...]:
+        head = self._history.pinned.system if self._history.pinned else ""
+        items = self._asked(self._history.last_seq + 1)
+        return tuple((item.seq, self._count(item.text)) for item in items if not standing.in_block(item, head))
+
+    def _room_for_requests(self, task: Task, head: str) -> int:
+        items = [item for item in task.kept if item.kind == must_keep.REQUEST and not standing.in_block(item, head)]
+        return self._count(must_keep.listed(items)) if items else 0
+
+    async def _task(self, cut: Cut, instructions: str, head: str, room: int) -> Task:
         old = self._history.compaction
         events = await self._session.read(old.first_kept_seq - 1 if old else 0, cut.first_kept_seq - 1)
-        kept = self._must_keep(events, int(cut.budget * _ITEMS_SHARE))
-        task = Task(
+        requests = self._asked(cut.first_kept_seq)
+        held = [item for item in requests if standing.in_block(item, head)]
+        chosen = must_keep.choose_requests([item for item in requests if item not in held], self._count, room)
+        before = must_keep.carried((*old.kept, *old.put_back) if old else ())
+        found = must_keep.items_in(events, self._session.options.cwd)
+        todo = must_keep.open_todo(self._history.todo)
+        kept = must_keep.choose([*before, *found, *todo], self._count, int(cut.budget * _ITEMS_SHARE))
+        items = (*held, *chosen.items, *kept.items)
+        return Task(
             conversation_id=self._session.conversation_id,
             before=body_of(old.summary) if old else "",
             events=tuple(events),
-            kept=kept.items,
-            copied=must_keep.missing(kept.items, (head,)),
+            kept=items,
+            copied=standing.to_copy(items, head),
+            left_out=" ".join(filter(None, (chosen.left_out, kept.left_out))),
             instructions=instructions,
             budget=cut.budget,
         )
-        return task, kept.left_out
-
-    # ------------------------------------------------------------ what is kept
-
-    def _must_keep(self, events: Sequence[ev.Event], budget: int) -> must_keep.Kept:
-        history = self._history
-        run_from = (history.last_run.seq if history.last_run else 1) if history.run is not None else 0
-        old = history.compaction
-        before = must_keep.carried((*old.kept, *old.put_back) if old else (), run_from=run_from)
-        found = must_keep.items_in(events, self._session.options.cwd, run_from=run_from)
-        return must_keep.choose([*before, *found, *must_keep.open_todo(history.todo)], self._count, budget)
 
     # ------------------------------------------------------------ what is told meanwhile
 
@@ -159,10 +205,8 @@ class Compaction:
         self._session.publish(ev.Waiting(after_seq=seq, phase=phase, seconds=seconds, attempt=attempt, reason=reason))
 
 
-def _left_out(count: int) -> str:
-    if not count:
-        return ""
-    return f"{count} older item{'s' * (count > 1)} to keep had no room; {SEARCH} finds them."
+def _left_out(said: str) -> str:
+    return f"{said} {SEARCH} and /search find it." if said else ""
 
 
 # ---------------------------------------------------------------- in a run, and beside one
@@ -238,8 +282,12 @@ async def grant(wish: Wish, session: Session, compaction: Compaction) -> bool:
 def nothing_to_compact(session: Session) -> LettaError:
     """Why a compaction that was asked for is not made."""
     head, sizes = session.context.own_count()
+    if not sizes:
+        return LettaError("There is nothing to compact: nothing was said yet.")
+    total, _ = session.context.tokens()
+    own = int(head * total / (head + sum(sizes)))  # counted as the status bar counts
     return LettaError(
-        f"There is nothing to compact: of {head + sum(sizes):,} tokens {head:,} are instructions, tools and memory, "
+        f"There is nothing to compact: of {total:,} tokens {own:,} are instructions, tools and memory, "
         "and the messages are too few for a summary to be shorter.",
         hint="`/context` shows what fills the context.",
     )

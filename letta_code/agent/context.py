@@ -103,7 +103,7 @@ class Context:
         history = self._history
         sizes = self._message_sizes()
         if history.known_messages:
-            return history.known_tokens + sum(sizes[history.known_messages :]), True
+            return history.known_tokens + sum(sizes[history.known_messages :]), history.known_exact
         return self._head_tokens() + sum(sizes), False
 
     def count(self, text: str) -> int:

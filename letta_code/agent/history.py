@@ -14,11 +14,15 @@ from letta_code.core.messages import (
     ToolText,
     Usage,
     UserText,
+    text_of,
 )
 from letta_code.core.requests import Approve, Request
 
 MEMORY = "memory"  # the kind of reminders that tell of changed blocks, until the head carries them
+COMPACTION = "compaction"  # why a head is pinned by a compaction, in one commit with it
 PRESSURE = "memory_pressure"  # the kind of the reminder that the context will soon be compacted
+
+_STILL_ASKED = 3  # messages of runs that did not end well which may still be work to do
 
 # Parts of an answer that was asked for again from the same prompt: shown to the person, not sent to the model.
 _NOT_SENT = frozenset({"stalled"})
@@ -54,12 +58,14 @@ class History:
         self.approvals: list[Approve] = []
         self.run: ev.RunStarted | None = None
         self.last_run: ev.RunFinished | None = None
+        self.asked: list[tuple[int, str]] = []  # event and words of what the person said for work that is not done yet
         self.settings: dict[str, str] = {}
         self.todo: tuple[str, ...] = ()
         self.usage = Usage()
         self.cost: float | None = None
-        self.known_tokens = 0  # tokens of the context as the provider last counted them
+        self.known_tokens = 0  # tokens of the context as the provider last counted them, or a compaction left them
         self.known_messages = 0  # how many messages that count covers
+        self.known_exact = False  # whether it is the provider's
 
     def extend(self, events: Iterable[ev.Event]) -> None:
         """Apply several events in order."""
@@ -73,6 +79,7 @@ class History:
         match event:
             case ev.UserMessage():
                 self._add(UserText(message_id=event.message_id, content=event.content), event.seq)
+                self.asked.append((event.seq, text_of(event.content).strip()))
                 self._delivered(event.client_id)
             case ev.AssistantMessage():
                 self._assistant(event)
@@ -107,6 +114,7 @@ class History:
                 self.run = event
             case ev.RunFinished():
                 self.run, self.last_run = None, event
+                del self.asked[: None if event.reason == ev.StopReason.DONE else -_STILL_ASKED]
             case ev.RequestMade():
                 self.open_requests[event.request.request_id] = event.request
             case ev.RequestAnswered():
@@ -136,8 +144,9 @@ class History:
     def _pin(self, event: ev.ContextPinned) -> None:
         """The head carries memory as of its pin: what was told of memory before says nothing any more."""
         if self.pinned is not None:
+            compacted = self.known_tokens if event.reason == COMPACTION else 0  # counted with this head
             self._keep([not (isinstance(m, Reminder) and m.kind == MEMORY) for m in self.messages])
-            self._counted_anew()
+            self._counted_anew(compacted)
         self.pinned = event
         self.facts[MEMORY] = event.memory
 
@@ -159,7 +168,7 @@ class History:
         place = sum(seq < event.first_kept_seq for seq in self.seqs)
         self.messages.insert(place, Summary(message_id=event.message_id, text=event.summary, answers=answers))
         self.seqs.insert(place, event.first_kept_seq)
-        self._counted_anew()
+        self._counted_anew(event.tokens_after)
 
     def standing(self) -> set[int]:
         """Where the newest reminder of each fact stands: a compaction leaves it, but for what was told of memory."""
@@ -171,9 +180,10 @@ class History:
         self.messages[:] = [message for message, stays in zip(self.messages, kept, strict=True) if stays]
         self.seqs[:] = [seq for seq, stays in zip(self.seqs, kept, strict=True) if stays]
 
-    def _counted_anew(self) -> None:
+    def _counted_anew(self, tokens: int = 0) -> None:
         self.rewritten += 1
-        self.known_tokens = self.known_messages = 0
+        self.known_tokens, self.known_exact = tokens, False
+        self.known_messages = len(self.messages) if tokens else 0
 
     def _delivered(self, client_id: str) -> None:
         if client_id:
@@ -193,7 +203,7 @@ class History:
             self.open_calls[call.id] = call
         if event.usage_exact:
             self.known_tokens = event.usage.input + event.usage.output
-            self.known_messages = len(self.messages)
+            self.known_messages, self.known_exact = len(self.messages), True
 
     def _tool_result(self, event: ev.ToolResult) -> None:
         self.open_calls.pop(event.call_id, None)

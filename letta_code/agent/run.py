@@ -23,7 +23,7 @@ from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, ContextOverflow, LettaError
 from letta_code.core.ids import new_id
-from letta_code.core.messages import ToolCall, Usage
+from letta_code.core.messages import ToolCall, Usage, UserText
 from letta_code.core.requests import Approve, Unanswered
 from letta_code.llm.model import ChatModel, ChatRequest, ModelInfo, StreamPart
 from letta_code.llm.retry import Restarted, RetryLimits, stream_with_retries
@@ -139,7 +139,7 @@ class Run:
         if pinned is not None and pinned.key == head.key:
             return ()
         desk, history = self.session.desk, self.session.history
-        evicted = history.compaction is not None and not history.said()[1]
+        evicted = history.compaction is not None and not any(isinstance(m, UserText) for m in history.messages)
         task = TASK_LIMIT if evicted and not self.session.options.interactive else 0  # else the message tells it
         return (head.pinned(desk.show(task=task) if desk else None),)
 

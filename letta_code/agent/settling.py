@@ -34,6 +34,8 @@ class Settling:
         """Wait for it."""
         if self._task is not None:
             await self._task
+            if self._desk is not None and not self._desk.settled:  # another task came meanwhile
+                await self._settle(self._desk)
 
     async def _settle(self, desk: Desk) -> None:
         try:

@@ -300,9 +300,9 @@ class Blocks:
         if (view := self.view()).follows:
             self._writer.set_attached(view.attached, Provenance(source=PROGRAM), "follow renamed shared blocks")
 
-    def set_task(self, text: str) -> Written:
-        """Keep what a headless run was asked to do as its read-only block `task`."""
-        return self._writer.keep([task_block(text, self.place)], "the task")
+    def set_task(self, text: str, seq: int = 0) -> Written:
+        """Keep what a headless run was asked to do, at an event, as its read-only block `task`."""
+        return self._writer.keep([task_block(text, self.place, seq=seq)], "the task")
 
     def attach(self, label: str, by: Provenance) -> None:
         """Show a block of the shared memory to this agent; raises `BlockError` when there is none of that label."""

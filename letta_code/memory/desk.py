@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from letta_code.core.display import MemoryBlock, TodoItem
 from letta_code.core.messages import Value
-from letta_code.memory.block import TODO, Block, BlockError
+from letta_code.memory.block import TASK, TODO, Block, BlockError
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.render import begun_anew, memory_section, reminder
 
@@ -72,6 +72,7 @@ class Desk:
         self._own: dict[str, str] = {}  # label → the state in which the model wrote it, or looked at it
         self._files: set[str] = set()  # the labels among them that are not in context: no news are told of those
         self._task = ""
+        self._task_seq = 0
         self._settled = False
         self._found: list[str] = []  # notices of looks at the files that were not told yet
         self._commands = 0  # tools that may edit files and run now
@@ -93,15 +94,25 @@ class Desk:
 
     # ------------------------------------------------------------ what the model is shown
 
-    def show(self) -> Shown:
-        """The blocks as they are now, for the head of a context; milliseconds, on the caller's thread."""
+    def show(self, *, task: int = 0) -> Shown:
+        """The blocks as they are now, for the head of a context; milliseconds, on the caller's thread.
+
+        `task` are the characters that the block `task` may have, 0 to leave it out: the message itself is before the
+        model then.  The newest task is shown, whether it was written already or not.
+        """
         view = self.blocks.view()
-        return Shown(pin=str(view.pin), text=memory_section(view, self._virtual()))
+        blocks = [block for block in view.blocks if block.label != TASK or block.scope != "conversation"]
+        stored = next((block for block in view.blocks if block not in blocks), None)
+        if task and (shown := self._shown_task(stored, task)):
+            blocks.append(shown)
+        return Shown(pin=str(view.pin), text=memory_section(view, blocks))
 
-    def _virtual(self) -> tuple[Block, ...]:
-        from letta_code.memory.standard import task_block
+    def _shown_task(self, stored: Block | None, most: int) -> Block | None:
+        if not (text := self._task or (stored.value if stored else "")):
+            return None
+        from letta_code.memory.standard import TASK_LIMIT, task_block
 
-        return (task_block(self._task, self.blocks.place),) if self._task and not self._settled else ()
+        return task_block(text, self.blocks.place, seq=self._task_seq, most=min(most, TASK_LIMIT))
 
     def knows(self, pin: str) -> None:
         """The model knows memory as of this pin: it was shown, or told."""
@@ -184,9 +195,19 @@ class Desk:
 
     # ------------------------------------------------------------ what is kept
 
-    def take_task(self, text: str) -> None:
-        """Remember what this run was asked to do as its read-only block `task`: shown at once, written by `settle`."""
-        self._task = text
+    def take_task(self, text: str, seq: int = 0) -> None:
+        """Remember what this run was asked to do, at the event `seq`, as its read-only block `task`.
+
+        It is shown from the next compaction on, and written by `settle`.
+        """
+        if (text, seq) != (self._task, self._task_seq):
+            self._settled = self._settled and text == self._task
+            self._task, self._task_seq = text, seq
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that `settle` writes was written."""
+        return self._settled
 
     async def settle(self) -> None:
         """Give the standard blocks and the task their files; for a quiet moment, and harmless when done twice."""
@@ -194,11 +215,12 @@ class Desk:
             await asyncio.to_thread(self._settle)
 
     def _settle(self) -> None:
+        task, seq = self._task, self._task_seq
         self._look(everything=True)
         self.blocks.ensure()
-        if self._task:
-            self.blocks.set_task(self._task)
-        self._settled = True
+        if task:
+            self.blocks.set_task(task, seq)
+        self._settled = task == self._task
 
     def by_agent(self, seq: int, *, reason: str = "") -> Provenance:
         """The agent's own hand, at an event of this conversation."""

@@ -30,11 +30,10 @@ def escaped(text: str) -> str:
     return _TAGS.sub("&lt;", text)
 
 
-def memory_section(view: View, more: Sequence[Block] = ()) -> str:
-    """The prompt's section of memory: the same bytes for the same blocks; `more` are blocks not written yet."""
-    there = {block.path for block in view.blocks}
-    blocks = (*view.blocks, *(block for block in more if block.path not in there))
-    parts = ["<memory>", _INTRODUCTION, *(_block(block) for block in blocks), "</memory>"]
+def memory_section(view: View, blocks: Sequence[Block] | None = None) -> str:
+    """The prompt's section of memory: the same bytes for the same blocks; `blocks` are shown in place of the view's."""
+    shown = view.blocks if blocks is None else blocks
+    parts = ["<memory>", _INTRODUCTION, *(_block(block) for block in shown), "</memory>"]
     others = [block for block in view.others if not block.path.startswith("conflicts/")]
     if others:
         parts.append("<memory_files>\nMore of your memory, not shown here; read with the memory tool's view:")

@@ -34,6 +34,7 @@ _STANDARD = (
         description="The tasks of this conversation, kept by the Todo tool.",
     ),
 )
+TASK_LIMIT = 20_000  # characters of the task that its block shows
 # Within a scope these come first, in this order; all others follow by label.
 ORDER = ("persona", "human", "project", TASK, TODO)
 
@@ -51,12 +52,13 @@ def standard_blocks(place: Place) -> list[Block]:
     return found
 
 
-def task_block(text: str, place: Place) -> Block:
-    """The read-only block of a headless run: what it was asked to do, whole but for secrets."""
-    from letta_code.safety.secrets import without_secrets
+def task_block(text: str, place: Place, *, seq: int = 0, most: int = TASK_LIMIT) -> Block:
+    """The read-only block of a headless run: what it was asked to do, but for secrets and the middle of a long text.
 
+    It has at most about `most` characters; `seq` is the event with the whole text, where that is known.
+    """
     path, scope, _ = path_for(TASK, "conversation", place)
-    text, _ = without_secrets(clean_value(text))
+    text = task_value(text, place, seq=seq, most=most)
     return Block(
         label=TASK,
         value=text,
@@ -66,3 +68,19 @@ def task_block(text: str, place: Place) -> Block:
         scope=scope,
         path=path,
     )
+
+
+def task_value(text: str, place: Place, *, seq: int = 0, most: int = TASK_LIMIT) -> str:
+    """What the block `task` says for a text: all of it where it fits, else its beginning and end."""
+    from letta_code.safety.secrets import without_secrets
+
+    text, _ = without_secrets(clean_value(text))
+    if len(text) <= most:
+        return text
+    conversation = f"conversation {place.conversation_id}"
+    note = (
+        f"[The middle of these {len(text):,} characters is left out here. All of it is in "
+        f"{f'event {seq} of {conversation}' if seq else conversation}: conversation_search finds it by its words.]"
+    )
+    room = max(most - len(note) - 4, 60)  # so that what was cut once is not cut again
+    return clean_value(f"{text[: room * 2 // 3].rstrip()}\n\n{note}\n\n{text[-(room // 3) :].lstrip()}")

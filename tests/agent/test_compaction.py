@@ -280,12 +280,92 @@ async def test_what_a_summary_lost_is_put_back_word_for_word() -> None:
 
 async def test_what_a_summary_tells_is_not_said_twice() -> None:
     journal = MemoryJournal()
-    one = talk(Talker(summary=say(PLAIN + "\n- The person: *never  push* to “main”.")), journal)
+    told = "\n# Decisions and exact identifiers\n- **Never push  to main.**"
+    one = talk(Talker(summary=say(PLAIN + told)), journal)
     await said(one, "Never push to main.")
     await chat(one, 16)
     (first, *_) = compactions(journal)
     assert first.put_back == ()
     assert [item.split(": ", 1)[1] for item in first.kept] == ["Never push to main."]
+
+
+async def test_a_summary_that_takes_a_rule_back_does_not_win() -> None:
+    journal, model = MemoryJournal(), Talker(summary=say(PLAIN + "\n- the earlier rule 'Never push to main.' is void"))
+    one = talk(model, journal)
+    await said(one, "Never push to main.")
+    await chat(one, 16)
+    (first, *_) = compactions(journal)
+    assert [item.split(": ", 1)[1] for item in first.put_back] == ["Never push to main."]
+    assert "Where the summary says otherwise, this counts." in first.summary
+    assert "\n- [" in first.summary.partition("# Kept word for word")[2]
+
+
+async def test_a_long_request_stays_whole_through_the_run_it_began() -> None:
+    spec = "\n".join(f"Requirement {n}: the thing does number {n}, {'x' * 60}." for n in range(1, 71))
+    steps = [call(("Act", f'{{"text":"step {n} {"x" * 700}"}}')) for n in range(80)]
+    journal, model = MemoryJournal(), Talker(*steps, say("All done."))
+    one = talk(model, journal, limit=8_000)
+    await said(one, spec)
+    assert len(spec) > 6_000 and len(compactions(journal)) >= 2
+    for request in model.requests:
+        lost = [n for n in range(1, 71) if f"Requirement {n}:" not in texts(request)]
+        assert lost == []
+    assert all(not event.note for event in compactions(journal))
+
+
+async def test_a_request_without_room_is_said_to_be_cut_and_where_it_is() -> None:
+    spec = "BEGIN " + "much text " * 1_200 + "END"
+    steps = [call(("Act", f'{{"text":"step {n} {"x" * 700}"}}')) for n in range(60)]
+    journal, model = MemoryJournal(), Talker(*steps, say("All done."))
+    one = talk(model, journal)
+    await said(one, spec)
+    (first, second, *_) = compactions(journal)
+    seq = next(e.seq for e in journal.events if isinstance(e, ev.UserMessage))
+    for event in (first, second):
+        (request,) = [item for item in event.put_back if item.startswith("request")]
+        assert f"request [{seq}]: (without" in request
+        assert f"all of it is event {seq} of this conversation]" in event.summary
+        assert f"The person's message at event {seq} was cut: " in event.note
+        assert f"The person's message at event {seq} was cut: " in event.summary
+
+
+async def test_what_a_run_that_failed_was_asked_is_still_to_do() -> None:
+    steps = [call(("Act", f'{{"text":"step {n} {"x" * 700}"}}')) for n in range(40)]
+    journal = MemoryJournal()
+    model = Talker(*steps[:4], [BadKey("no key")], *steps[4:], say("Done."))
+    one = talk(model, journal)
+    await said(one, "Turn every knob to seven.")
+    await one.resume()
+    await one.idle()
+    assert compactions(journal)
+    assert all("Turn every knob to seven." in texts(request) for request in model.requests)
+
+
+async def test_the_meter_is_what_the_compaction_says() -> None:
+    journal = MemoryJournal()
+    one = talk(Talker(), journal, limit=40_000)
+    await chat(one, 10)
+    event = await one.compact()
+    assert one.status.context_tokens == event.tokens_after
+    assert rebuilt(journal).known_tokens == event.tokens_after
+
+
+async def test_what_a_stopped_compaction_cost_is_told() -> None:
+    info = ModelInfo(name="fake/model", window=8_000, input_price=0.001, output_price=0.002)
+    hanging = asyncio.Event()
+
+    async def hang() -> None:
+        hanging.set()
+        await asyncio.sleep(3_600)
+
+    journal, made = MemoryJournal(), [say(PLAIN), [hang]]
+    one = talk(Talker(info=info, summary=lambda _: made.pop(0), answer="And so on. " * 30), journal, limit=40_000)
+    sending = asyncio.create_task(chat(one, 60, size=1_200))
+    await asyncio.wait_for(hanging.wait(), 5)
+    await one.interrupt()
+    sending.cancel()
+    (notice,) = [e for e in journal.of(ev.Notice) if e.code == "compaction"]
+    assert "The compaction was stopped" in notice.text and "$" in notice.text
 
 
 # ---------------------------------------------------------------- when the model gives no summary
@@ -399,7 +479,9 @@ async def test_a_first_message_that_never_fits_is_shortened_in_the_summary() -> 
     await said(one, huge)
     (event,) = compactions(journal)
     assert event.reason == "overflow"
-    assert "BEGIN" in event.summary and "END" in event.summary and "characters …" in event.summary
+    assert "BEGIN" in event.summary and "END" in event.summary
+    assert "characters are left out here: all of it is event" in event.summary
+    assert "was cut: " in event.note and "conversation_search" in event.note
     assert one.history.last_run is not None and one.history.last_run.reason == "done"
 
 
@@ -421,7 +503,7 @@ async def test_compacting_when_asked_says_what_is_to_be_kept() -> None:
 
 async def test_there_is_nothing_to_compact_in_a_new_conversation() -> None:
     one = talk(Talker())
-    with pytest.raises(LettaError, match="nothing to compact"):
+    with pytest.raises(LettaError, match="nothing was said yet"):
         await one.compact()
     assert not one.running
 

@@ -12,14 +12,15 @@ from letta_code.agent.compacting.must_keep import (
     Item,
     carried,
     choose,
+    choose_requests,
     from_told,
     items_in,
     listed,
-    missing,
     open_todo,
     rules_in,
 )
 from letta_code.agent.compacting.outline import outline
+from letta_code.agent.compacting.standing import in_block, missing
 from letta_code.agent.history import History
 from letta_code.agent.transcript import Entry
 from letta_code.config.settings import ContextSettings
@@ -114,24 +115,37 @@ def test_items_of_a_journal() -> None:
         _result(24, "Git", "/w/looked.py"),
         _result(25, "Edit", "/w/failed.py", "error"),
     ]
-    assert [item.told() for item in items_in(events, "/w", run_from=8)] == [
+    assert [item.told() for item in items_in(events, "/w")] == [
         "rule [5]: Never push.",
-        "request [9]: Now fix the build.",
         "decision [13]: Which port? → 8123",
         "decision [15]: no to Bash: rm 1: not that folder",
         "decision [19]: allowed without asking: Bash(make *)",
         "file [22]: src/app.py",
         "file [23]: /etc/hosts",
     ]
-    assert not [item for item in items_in(events, "/w") if item.kind == "request"], "no run goes on"
 
 
 def test_items_are_carried_on_by_their_words() -> None:
     items = [Item(kind="rule", text="Never: ever [1].", seq=4), Item(kind="request", text="two\nlines", seq=9)]
     told = [*(item.told() for item in items), "todo: [ ] old", "newer: kind"]
     assert [from_told(one) for one in told[:2]] == items
-    assert carried(told, run_from=8) == items
-    assert carried(told, run_from=10) == carried(told) == items[:1]
+    assert carried(told) == items[:1], "requests and tasks are known anew"
+
+
+def test_what_was_asked_for_is_kept_whole_or_says_what_it_lacks() -> None:
+    first = Item(kind="request", text="first " * 100, seq=3)
+    spec = Item(kind="request", text="\n".join(f"Requirement {n}." for n in range(1, 71)), seq=9)
+    assert choose_requests([first, spec], len, 5_000).items == (first, spec)
+    kept = choose_requests([first, spec], len, 900)
+    (cut,) = kept.items
+    assert len(cut.text) + 6 <= 900
+    assert cut.text.startswith("Requirement 1.") and cut.text.endswith("Requirement 70.")
+    left = len(spec.text) - cut.cut
+    assert f"[{cut.cut:,} characters are left out here: all of it is event 9 of this conversation]" in cut.text
+    assert left < len(cut.text) < left + 100
+    assert f"event 9 was cut: {cut.cut:,} of its {len(spec.text):,} characters" in kept.left_out
+    assert "event 3 had no room" in kept.left_out
+    assert cut.told().startswith(f"request [9]: (without {cut.cut:,} characters of its middle) Requirement 1.")
 
 
 def test_the_newest_of_each_kind_have_room_first() -> None:
@@ -140,22 +154,63 @@ def test_the_newest_of_each_kind_have_room_first() -> None:
     kept = choose([*rules, *files, *open_todo(["[x] done", "[>] doing"])], len, 200)
     wanted = [f"Never do thing number {n}." for n in range(25, 30)]
     assert [item.text for item in kept.items] == ["[>] doing", *wanted, "f31.py", "f32.py"]
-    assert kept.left_out == 33 - len(kept.items)
+    assert kept.left_out == "No room was left for 24 older rules, 1 older changed file."
     assert choose([rules[0], rules[0]], len, 500).items == (rules[0],)
 
 
-def test_an_item_is_found_however_it_is_marked() -> None:
-    items = (Item(kind="rule", text="Never push to `main`."), Item(kind="todo", text="[ ] write tests"))
-    assert missing(items, ["- **never push\nto main**, and write tests"]) == ()
-    assert missing(items, ["Never push.", "to main"]) == items
-    file = Item(kind="file", text="src/parse_it.py", seq=3)
-    assert missing([file], ["I changed `src/parse_it.py`."]) == ()
-    assert missing([file], ["lib/src/parse_it.py and src/parse_it.pyi"]) == (file,)
+DECISIONS = "# Decisions and exact identifiers\n"
+
+
+@pytest.mark.parametrize(
+    ("item", "summary", "stands"),
+    [
+        (Item(kind="rule", text="Never push to `main`.", seq=4), DECISIONS + "- [4] **Never push to `main`**", True),
+        (Item(kind="rule", text="Never push.", seq=4), DECISIONS + "- The earlier rule 'Never push.' is void", False),
+        (Item(kind="rule", text="Never push.", seq=4), DECISIONS + "- Never push. (no longer)", False),
+        (Item(kind="rule", text="Never push.", seq=4), "# Errors and fixes\n- Never push.", False),
+        (Item(kind="rule", text="Never push.", seq=4), "Never push.", False),
+        (Item(kind="file", text="src/__init__.py"), "## Current state:\n* `src/__init__.py`", True),
+        (Item(kind="file", text="src/__init__.py"), "# Current state\n- src/init.py", False),
+        (Item(kind="file", text="a.py"), "# Current state\nI changed a.py today.", False),
+        (Item(kind="todo", text="[>] write tests"), "# Next step\n- [ ] write tests", True),
+        (Item(kind="todo", text="[ ] write tests"), "# Next step\n- [x] write tests", False),
+        (Item(kind="decision", text="Which port? → 8123"), DECISIONS + "Which port? → 8123", True),
+        (Item(kind="decision", text="allowed: Bash(rm *)"), DECISIONS + "- allowed: Bash(rm )", False),
+        (Item(kind="request", text="Fix\nit", seq=2), "# Goals\n- Fix\nit", False),
+    ],
+)  # fmt: skip
+def test_an_item_stands_only_as_a_line_of_its_section(item: Item, summary: str, stands: bool) -> None:
+    assert (missing([item], summary, "") == ()) is stands
+
+
+def test_the_head_counts_for_its_blocks_only() -> None:
+    head = (
+        "Be good. Never push. Edit a.py.\n\n<memory>\nAbout it.\n"
+        '<block label="task" scope="conversation" chars="9/9">\nFix the &lt;system-reminder> build.\n</block>\n'
+        '<block label="todo" scope="conversation" chars="9/9">\n- [>] write tests\n- [x] read\n</block>\n</memory>'
+    )
+    there = [
+        Item(kind="request", text="Fix the <system-reminder> build.", seq=2),
+        Item(kind="todo", text="[>] write tests"),
+    ]
+    assert all(in_block(item, head) for item in there)
+    gone = (
+        Item(kind="request", text="Fix the build.", seq=2),
+        Item(kind="todo", text="[ ] read"),
+        Item(kind="rule", text="Never push."),
+        Item(kind="file", text="a.py"),
+    )
+    assert missing([*there, *gone], "", head) == gone
+
+
+def test_items_are_listed_each_even_where_one_names_another() -> None:
+    items = (Item(kind="request", text="Mend a.py.\nSoon.", seq=7), Item(kind="file", text="a.py", seq=9))
     assert listed(items).splitlines() == [
-        "Open tasks:",
-        "- [ ] write tests",
-        "Rules of the person (a later one wins):",
-        "- Never push to `main`.",
+        "What the person asked for in the work that goes on:",
+        "- [7] Mend a.py.",
+        "  Soon.",
+        "Files changed so far:",
+        "- [9] a.py",
     ]
 
 

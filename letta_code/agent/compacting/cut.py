@@ -17,28 +17,40 @@ from letta_code.core.messages import AssistantText, Summary, ToolText, UserText,
 
 _SMALL_ROOM = 2_000  # tokens for messages that are planned with where the head leaves less
 _SMALL_SUMMARY = 400
+_REQUESTS_SHARE = 0.4
 _SUMMARY_SHARE = 5  # the summary gets a fifth of the room for messages
 _TAILS = {"overflow": (0.2, 0.1, 0.0)}
 _USUAL_TAILS = (0.3, 0.1, 0.0)  # shares of the room that stay word for word, the first that is enough
 
 
 class Weights(Value):
-    """What the parts of a context weigh, in tokens of one and the same count; `limit` is where it is compacted."""
+    """What the parts of a context weigh, in tokens of one and the same count; `limit` is where it is compacted.
+
+    `requests` are event and tokens of what the person asked for in the work that goes on: it comes back with the
+    summary.
+    """
 
     head: int
     messages: tuple[int, ...]
     limit: int
+    requests: tuple[tuple[int, int], ...] = ()
 
     @property
     def total(self) -> int:
         """The whole context."""
         return self.head + sum(self.messages)
 
+    @property
+    def most_requests(self) -> int:
+        """Tokens that requests may take: 40 % of the limit, and half of what the head leaves."""
+        return int(min(self.limit * _REQUESTS_SHARE, max(self.limit - self.head, _SMALL_ROOM) / 2))
+
 
 class Cut(Value):
     """A cut: the messages at `evicted` leave, those of events from `first_kept_seq` on stay.
 
-    `staying` are the tokens of the context without a summary, `budget` those that the summary may have.
+    `staying` are the tokens of the context without a summary, `budget` those that the summary may have, `requests`
+    those of what comes back with it whole.
     """
 
     first_kept_seq: int
@@ -46,11 +58,12 @@ class Cut(Value):
     evicted_tokens: int
     staying: int
     budget: int
+    requests: int = 0
 
     @property
     def after(self) -> int:
         """Tokens of the context when the summary takes all its budget."""
-        return self.staying + self.budget
+        return self.staying + self.budget + self.requests
 
 
 def find_cut(history: History, weights: Weights, reason: str, *, added: int = 0) -> Cut | None:
@@ -80,6 +93,7 @@ class _Parts:
         self._standing = history.standing()
         self._floor = history.compaction.first_kept_seq if history.compaction else 0
         self._last_seq = history.last_seq
+        self._requests, self._most_requests = weights.requests, weights.most_requests
         self._head = weights.head + sum(self._sizes[at] for at in self._standing)
         self._room = max(weights.limit - self._head, _SMALL_ROOM)
         self._behind = _tails(self._sizes, self._standing)
@@ -122,13 +136,16 @@ class _Parts:
         if all(isinstance(self._messages[at], Summary) for at in evicted):
             return None
         tokens = sum(self._sizes[at] for at in evicted)
-        budget = max(min(self._room // _SUMMARY_SHARE, tokens // 2), _SMALL_SUMMARY)
+        first_kept = self._seqs[place] if place < len(self._seqs) else self._last_seq + 1
+        requests = min(sum(size for seq, size in self._requests if seq < first_kept), self._most_requests)
+        budget = max(min(self._room // _SUMMARY_SHARE, (tokens - requests) // 2), _SMALL_SUMMARY)
         return Cut(
-            first_kept_seq=self._seqs[place] if place < len(self._seqs) else self._last_seq + 1,
+            first_kept_seq=first_kept,
             evicted=evicted,
             evicted_tokens=tokens,
             staying=self._head + self._behind[place],
             budget=budget,
+            requests=requests,
         )
 
 

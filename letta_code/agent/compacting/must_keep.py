@@ -1,18 +1,20 @@
 """Must keep: what a summary may not lose, found in the journal without a model.
 
-- the person's words of the run that goes on, once they leave the context (its task);
+- the person's words of the work that goes on, once they leave the context: whole, as long as there is room;
 - open tasks of the todo list;
 - standing rules: sentences of the person that say always, never, don't, from now on … (see `rules_in`);
 - decisions: answers to questions, refusals with a reason, approvals that were remembered;
 - files that were changed by the file tools.
 
-An item that was kept once is carried on by the event of the compaction that kept it.
+An item that was kept once is carried on by the event of the compaction that kept it; what is asked for and the open
+tasks are known to the history.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from letta_code.agent.transcript import shortened
@@ -23,29 +25,37 @@ from letta_code.core.requests import ApprovalRequest, Approve, Deny, QuestionReq
 
 # The kinds in the order in which room is given to them.
 REQUEST, TODO, RULE, DECISION, FILE = KINDS = ("request", "todo", "rule", "decision", "file")
-_LONGEST = {REQUEST: 3_000, TODO: 300, RULE: 300, DECISION: 400, FILE: 300}  # characters
-_MOST = {REQUEST: 3, TODO: 50, RULE: 40, DECISION: 30, FILE: 40}
+_LONGEST = {TODO: 300, RULE: 300, DECISION: 400, FILE: 300}  # characters
+_MOST = {TODO: 50, RULE: 40, DECISION: 30, FILE: 40}
+_TOLD = 300  # characters of a request in the event: the whole stands in the summary and at its own event
+_SMALLEST_PART = 120  # tokens; less of a request is not worth its note
 _EDITS = frozenset({"Edit", "Write", "ApplyPatch"})
 
 
 class Item(Value):
-    """One thing that must be kept, and the event that it came with (0: it is a state, not an event)."""
+    """One thing that must be kept, and the event that it came with (0: it is a state, not an event).
+
+    `cut` are the characters of a request that had no room.
+    """
 
     kind: str
     text: str
     seq: int = 0
+    cut: int = 0
 
     def told(self) -> str:
         """As the event of a compaction carries it: `rule [12]: Never push.`"""
-        return f"{self.kind} [{self.seq}]: {self.text}" if self.seq else f"{self.kind}: {self.text}"
+        text = shortened(self.text, _TOLD) if self.kind == REQUEST else self.text
+        text = f"(without {self.cut:,} characters of its middle) {text}" if self.cut else text
+        return f"{self.kind} [{self.seq}]: {text}" if self.seq else f"{self.kind}: {text}"
 
 
-_TOLD = re.compile(rf"({'|'.join(KINDS)})(?: \[(\d+)\])?: (.+)", re.DOTALL)
+_AS_TOLD = re.compile(rf"({'|'.join(KINDS)})(?: \[(\d+)\])?: (.+)", re.DOTALL)
 
 
 def from_told(told: str) -> Item | None:
     """The item that `Item.told` wrote; None for what a newer version wrote."""
-    found = _TOLD.fullmatch(told)
+    found = _AS_TOLD.fullmatch(told)
     return Item(kind=found[1], seq=int(found[2] or 0), text=found[3]) if found else None
 
 
@@ -82,17 +92,14 @@ def rules_in(text: str) -> list[str]:
     ]
 
 
-def items_in(events: Iterable[ev.Event], cwd: str, *, run_from: int = 0) -> list[Item]:
-    """What must be kept of these events; the person's words after event `run_from` (0: of none) are a run's task."""
+def items_in(events: Iterable[ev.Event], cwd: str) -> list[Item]:
+    """The rules, decisions and files of these events."""
     found: list[Item] = []
     asked: dict[str, Request] = {}
     for event in events:
         match event:
             case ev.UserMessage():
-                text = text_of(event.content)
-                if run_from and event.seq > run_from:
-                    found.append(Item(kind=REQUEST, text=text.strip(), seq=event.seq))
-                found += [Item(kind=RULE, text=rule, seq=event.seq) for rule in rules_in(text)]
+                found += [Item(kind=RULE, text=rule, seq=event.seq) for rule in rules_in(text_of(event.content))]
             case ev.RequestMade(request=request):
                 asked[request.request_id] = request
             case ev.RequestAnswered() if event.request_id in asked:
@@ -134,32 +141,32 @@ def open_todo(lines: Iterable[str]) -> list[Item]:
     return [Item(kind=TODO, text=line) for line in lines if not line.startswith("[x]")]
 
 
-def carried(told: Iterable[str], *, run_from: int = 0) -> list[Item]:
-    """What an earlier compaction kept: without the tasks, which are told anew, and what was said in runs that ended."""
+def carried(told: Iterable[str]) -> list[Item]:
+    """What an earlier compaction kept: without the requests and tasks, which are known anew."""
     items = [item for one in told if (item := from_told(one)) is not None]
-    return [item for item in items if item.kind != TODO and (item.kind != REQUEST or 0 < run_from < item.seq)]
+    return [item for item in items if item.kind not in (REQUEST, TODO)]
 
 
-# ---------------------------------------------------------------- choosing and checking
+# ---------------------------------------------------------------- choosing
 
 
 class Kept(Value):
-    """The items that have room, the oldest first, and how many older ones have none."""
+    """The items that have room, the oldest first, and what is to be said of those that have none."""
 
     items: tuple[Item, ...]
-    left_out: int = 0
+    left_out: str = ""
 
 
 def choose(found: Sequence[Item], count: Callable[[str], int], budget: int) -> Kept:
     """The items that must be kept, each once, within so many tokens; where room is short the newest of each kind."""
     newest: dict[tuple[str, str], Item] = {}
     for item in found:
-        key = item.kind, normalised(item.text)
+        key = item.kind, " ".join(item.text.split())
         newest.pop(key, None)
         newest[key] = item
     chosen: list[Item] = []
     room = budget
-    for kind in KINDS:
+    for kind in _MOST:
         of_kind = [item for (name, _), item in newest.items() if name == kind]
         for item in of_kind[: -_MOST[kind] - 1 : -1] if kind != TODO else of_kind[: _MOST[TODO]]:
             text = shortened(item.text, min(_LONGEST[kind], budget * 2))  # half of it, at about 4 characters a token
@@ -168,39 +175,58 @@ def choose(found: Sequence[Item], count: Callable[[str], int], budget: int) -> K
                 break
             chosen.append(Item(kind=kind, text=text, seq=item.seq))
             room -= cost
-    return Kept(items=_sorted(chosen), left_out=len(newest) - len(chosen))
+    left = Counter(item.kind for item in newest.values())
+    left.subtract(item.kind for item in chosen)
+    names = [_many(count, kind) for kind, count in left.items() if count]
+    return Kept(items=_sorted(chosen), left_out=f"No room was left for {', '.join(names)}." if names else "")
+
+
+def _many(count: int, kind: str) -> str:
+    names = {TODO: "open task", FILE: "changed file"}
+    return f"{count} older {names.get(kind, kind)}{'s' * (count > 1)}"
+
+
+def choose_requests(found: Sequence[Item], count: Callable[[str], int], room: int) -> Kept:
+    """What the person asked for, the newest first and whole; what does not fit is cut and says so, or is named."""
+    chosen: list[Item] = []
+    said: list[str] = []
+    for item in reversed(found):
+        if (cost := count(item.text) + 6) > room:
+            cut = _fitted(item, count, room)
+            if cut is None:
+                said.append(f"The person's message at event {item.seq} had no room.")
+                continue
+            said.append(
+                f"The person's message at event {item.seq} was cut: {cut.cut:,} of its {len(item.text):,} characters, "
+                "from its middle, had no room."
+            )
+            item, cost = cut, room
+        chosen.append(item)
+        room -= cost
+    return Kept(items=_sorted(chosen), left_out=" ".join(said))
+
+
+def _fitted(item: Item, count: Callable[[str], int], room: int) -> Item | None:
+    """A request as its beginning and end, within so many tokens; None where there is room for next to nothing."""
+    if room < _SMALLEST_PART:
+        return None
+    left = len(item.text)
+    while True:
+        left = left * 4 // 5
+        cut = len(item.text) - left
+        text = (
+            f"{item.text[: left * 2 // 3].rstrip()}\n"
+            f"[{cut:,} characters are left out here: all of it is event {item.seq} of this conversation]\n"
+            f"{item.text[-(left // 3) :].lstrip()}"
+        )
+        if count(text) + 6 <= room:
+            return Item(kind=REQUEST, text=text, seq=item.seq, cut=cut)
+        if left < 40:
+            return None
 
 
 def _sorted(items: Sequence[Item]) -> tuple[Item, ...]:
     return tuple(sorted(items, key=lambda item: (KINDS.index(item.kind), item.seq)))
-
-
-_DECORATION = re.compile(r"[*_`\"'“”„‘’«»]+|\\(?=[^\w\s])|&lt;")
-_BLANKS = re.compile(r"\s+")
-
-
-def normalised(text: str) -> str:
-    """A text as it is compared: without marks of emphasis and quoting, runs of blanks and the full stop at the end."""
-    return _BLANKS.sub(" ", _DECORATION.sub("", text.replace("<", ""))).casefold().strip(" .!")
-
-
-def missing(items: Sequence[Item], texts: Iterable[str]) -> tuple[Item, ...]:
-    """The items that do not stand, word for word, in any of the texts."""
-    known = [normalised(text) for text in texts]
-    return tuple(item for item in items if not any(_stands(item, text) for text in known))
-
-
-def _stands(item: Item, text: str) -> bool:
-    if item.kind != FILE:
-        return _essence(item) in text
-    return (
-        re.search(rf"(?<![\w./-]){re.escape(_essence(item))}(?![\w/-])", text) is not None
-    )  # not within a longer path
-
-
-def _essence(item: Item) -> str:
-    """What of an item has to be there: a task without its box."""
-    return normalised(item.text[3:] if item.kind == TODO and item.text.startswith("[") else item.text)
 
 
 _TITLES = {
@@ -213,12 +239,10 @@ _TITLES = {
 
 
 def listed(items: Sequence[Item]) -> str:
-    """Items as a list under a title for each kind, each with the event it came with; what stands in another, once."""
+    """Items as a list under a title for each kind, each with the event it came with."""
     lines: list[str] = []
     for kind in KINDS:
-        others = [normalised(item.text) for item in items if item.kind != kind]
-        of_kind = [item for item in items if item.kind == kind and not any(_stands(item, one) for one in others)]
-        if of_kind:
+        if of_kind := [item for item in items if item.kind == kind]:
             lines += [_TITLES[kind], *(_listed(item) for item in of_kind)]
     return "\n".join(lines)
 

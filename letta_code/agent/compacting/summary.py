@@ -42,7 +42,7 @@ class Task(Value):
     """What is to be summarised.
 
     `before` is the summary so far, `events` what left since, `kept` what must survive and `copied` what of that the
-    summary is to copy; `budget` are the tokens that it may have.
+    summary is to copy, `left_out` says what else had no room; `budget` are the tokens that it may have.
     """
 
     conversation_id: str
@@ -50,6 +50,7 @@ class Task(Value):
     events: tuple[Event, ...]
     kept: tuple[Item, ...]
     copied: tuple[Item, ...]
+    left_out: str
     instructions: str
     budget: int
 

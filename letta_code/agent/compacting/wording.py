@@ -5,8 +5,10 @@ from __future__ import annotations
 from letta_code.core.messages import Value
 from letta_code.memory.render import escaped
 
+SEARCH = "conversation_search"
 _OPEN, _CLOSE = "<conversation_summary>", "</conversation_summary>"
 _KEPT = "# Kept word for word"
+_COUNTS = "(Taken from the log by letta-code. Where the summary says otherwise, this counts.)"
 _BY_MODEL = "They are summarised here"
 _BY_HAND = "A summary could not be made; here are their first and last lines"
 
@@ -20,8 +22,8 @@ class Place(Value):
 
 
 def wrapped(body: str, place: Place, kept: str = "", *, by_model: bool = True) -> str:
-    """The text of a summary message: what it is, the body, and items word for word."""
-    find = " Nothing is lost: conversation_search finds every word of them (in this conversation)."
+    """The text of a summary message: what it is, the body, and items word for word, which count before the body."""
+    find = f" Nothing is lost: {SEARCH} finds every word of them (in this conversation)."
     head = (
         f"The messages before event {place.until + 1} of this conversation ({place.conversation_id}) left your "
         "context. "
@@ -31,7 +33,7 @@ def wrapped(body: str, place: Place, kept: str = "", *, by_model: bool = True) -
     )
     parts = [head, escaped(body).replace("<conversation_summary", "&lt;conversation_summary").strip()]
     if kept:
-        parts.append(f"{_KEPT}\n{escaped(kept)}")
+        parts.append(f"{_KEPT}\n{_COUNTS}\n{escaped(kept)}")
     text = "\n\n".join(parts).replace(_CLOSE, "&lt;/conversation_summary>")
     return f"{_OPEN}\n{text}\n{_CLOSE}"
 
