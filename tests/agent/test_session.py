@@ -94,6 +94,29 @@ async def test_an_event_is_told_only_when_it_is_stored() -> None:
     assert told == list(range(1, len(journal.events) + 1))
 
 
+async def test_the_meter_moves_with_what_was_said_each_answer_and_each_result() -> None:
+    one = session(PlayedModel(call(("Act", '{"text":"a"}')), call(("Act", '{"text":"b"}')), say("Done.")))
+    heard: list[ev.Event | ev.LiveEvent] = []
+
+    async def listen() -> None:
+        async for event in one.events():
+            heard.append(event)
+
+    listener = asyncio.create_task(listen())
+    await asyncio.sleep(0)
+    await one.send("go")
+    await one.idle()
+    last = one.status.context_tokens
+    await one.close()
+    await listener
+    kinds = [type(event) for event in heard if isinstance(event, ev.AssistantMessage | ev.ToolResult | ev.ContextMeter)]
+    step = [ev.AssistantMessage, ev.ContextMeter, ev.ToolResult, ev.ContextMeter, ev.ContextMeter]  # and the request
+    assert kinds == [ev.ContextMeter, *step, *step, ev.AssistantMessage, ev.ContextMeter]
+    meters = [event.tokens for event in heard if isinstance(event, ev.ContextMeter)]
+    assert meters[1] < meters[2] and meters[4] < meters[5], "a result adds to the context"
+    assert meters[-1] == last, "what `/context` shows"
+
+
 async def test_calls_that_only_read_run_together_and_are_stored_together() -> None:
     journal, around = MemoryJournal(), FakeSurroundings()
     turn = call(("Echo", '{"text":"1"}'), ("Echo", '{"text":"2"}'), ("Act", '{"text":"3"}'), ("Echo", '{"text":"4"}'))
