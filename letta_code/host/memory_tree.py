@@ -126,7 +126,11 @@ class WorkTree:
             except OSError as error:
                 problems[path] = "is larger than 1 MB" if error.errno == errno.EFBIG else str(error.strerror)
         for path in {**record.files, **dict.fromkeys(record.behind)}:
-            if path in present or not any(not f or path.startswith(f"{f}/") or path == f for f in folders):
+            if (
+                path in present
+                or path_problem(path)
+                or not any(not f or path.startswith(f"{f}/") or path == f for f in folders)
+            ):
                 continue
             if link := self._link_above(path):
                 problems[path] = f"was left as it is: {link} is a link, which memory does not follow"
