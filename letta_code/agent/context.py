@@ -146,11 +146,15 @@ class Context:
         return self._count(_text(message)) + more
 
     def sections(self) -> Sequence[Section]:
-        """All parts of the context in the order in which they are sent."""
+        """All parts of the context in the order in which they are sent; their tokens add up to `tokens`, nearly."""
+        from msgspec.structs import replace
+
         pinned = self._history.pinned
         head = [*self._pinned_sections(pinned), *(self._tool_section(spec) for spec in self.tools())] if pinned else []
         messages = zip(self._history.messages, self._history.seqs, self._message_sizes(), strict=True)
-        return [*head, *(_section(message, seq, tokens) for message, seq, tokens in messages)]
+        found = [*head, *(_section(message, seq, tokens) for message, seq, tokens in messages)]
+        scale = self.tokens()[0] / max(sum(section.tokens for section in found), 1)  # the provider's count against ours
+        return [replace(section, tokens=round(section.tokens * scale)) for section in found]
 
     def _pinned_sections(self, pinned: ContextPinned) -> Sequence[Section]:
         """The instructions and each block of memory."""

@@ -210,6 +210,8 @@ class Run:
         self.session.counter.use(self._model.info.encoding)
         opening = () if self._started else self.opening()  # it may have been stored with the message
         await self.session.commit(*opening, *self._messages, *self.started())
+        if warning := self.session.limits.too_small(self._model.info, self.session.context.own_count()[0]):
+            await self.session.commit(warning)
 
     @property
     def stopped(self) -> bool:

@@ -86,7 +86,7 @@ def report(
         return f"The context is empty: nothing was sent yet. It is compacted at {line.limit:,} tokens ({SETTING})."
     total = sum(section.tokens for section in sections)
     table = ["```text", *bar(line), "", *_table(sections, total, every), "", *_biggest(sections), "```"]
-    return "\n".join([*table, *_notes(line, total), *_left(compactions)])
+    return "\n".join([*table, *_notes(line), *_left(compactions)])
 
 
 # ---------------------------------------------------------------- the bar
@@ -175,16 +175,11 @@ def _cut(text: str, width: int) -> str:
 # ---------------------------------------------------------------- below the table
 
 
-def _notes(line: Line, total: int) -> list[str]:
-    notes = [
+def _notes(line: Line) -> list[str]:
+    return [
+        "",
         f"The line is at {line.limit:,} tokens: {line.why}, in `~/.letta/config.yaml`. `/compact` makes room now.",
     ]
-    if line.used and abs(total - line.used) > 0.05 * line.used:
-        notes.insert(
-            0,
-            f"The parts are our own count and come to {tokens(total)}; the provider counted {tokens(line.used)}.",
-        )
-    return ["", *notes]
 
 
 def _left(compactions: Sequence[ContextCompacted]) -> list[str]:

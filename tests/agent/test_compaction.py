@@ -263,6 +263,19 @@ async def test_a_share_of_the_window_is_the_limit_where_that_is_less() -> None:
     assert one.status.compact_at == 1_500
 
 
+async def test_a_window_that_does_not_hold_the_head_is_told_once() -> None:
+    journal = MemoryJournal()
+    one = talk(Talker(info=ModelInfo(name="tiny/model", window=300)), journal)
+    await said(one, "hi", "ho")
+    (notice,) = [e for e in journal.of(ev.Notice) if e.code == "window"]
+    assert notice.level == "warning"
+    assert "The window of 300 tokens does not hold the instructions, tools and memory" in notice.text
+    assert "larger window" in notice.hint
+    enough = MemoryJournal()
+    await said(talk(Talker(), enough), "hi")
+    assert enough.of(ev.Notice) == []
+
+
 # ---------------------------------------------------------------- what is kept
 
 

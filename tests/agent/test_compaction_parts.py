@@ -227,6 +227,21 @@ def test_an_outline_keeps_to_its_budget_and_prefers_what_persons_said() -> None:
     assert text.index("[195]") < text.index("[199]")
 
 
+def test_an_earlier_summary_stays_whole_through_outlines_as_long_as_it_fits() -> None:
+    summary = "# Goals\nThe port is 8123.\n# Current state\n" + "It goes on. " * 40
+    text = summary
+    for number in range(6):
+        entries = [Entry(seq=number * 100 + n, who="agent", text=f"line {n}") for n in range(80)]
+        text = outline(entries, text, len, 1_500)
+        assert len(text) <= 1_500
+        assert summary.strip() in text
+        assert text.count("# What was kept of before that") == text.count("# What was said and done") == 1
+    assert "[579] agent: line 79" in text
+    shown = len([line for line in text.splitlines() if "] agent: " in line])
+    assert f"({480 - shown} lines more, not shown)" in text
+    assert len(outline([], summary * 9, len, 1_500)) <= 1_500
+
+
 # ---------------------------------------------------------------- the cut
 
 

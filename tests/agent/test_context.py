@@ -74,6 +74,18 @@ def test_the_provider_count_is_preferred_and_newer_messages_are_added() -> None:
     assert context.tokens() == (500 + 20 + 20 + 4, True)
 
 
+def test_the_parts_add_up_to_what_the_meter_shows() -> None:
+    history = _history(
+        ev.ContextPinned(key="k", system="s" * 400, tools="[]"),
+        _user("u" * 400),
+        ev.AssistantMessage(message_id="a", model="m", text="hi", usage=Usage(input=500, output=20), usage_exact=True),
+        _user("v" * 80),
+    )
+    context = Context(history, Quarter())
+    total, _ = context.tokens()
+    assert abs(sum(section.tokens for section in context.sections()) - total) <= 4
+
+
 def test_sections_stand_in_the_order_in_which_they_are_sent() -> None:
     tools = encode_specs([ToolSpec(name="Read", description="Reads.", parameters=b"{}")])
     history = _history(

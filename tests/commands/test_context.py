@@ -141,12 +141,6 @@ def test_the_bar_shows_how_full_it_is_and_where_the_lines_are(used: int, cells: 
     assert f"{used / 40_000:.0%}" in head
 
 
-def test_a_provider_that_counts_otherwise_is_told() -> None:
-    sections = [part("user", 1000, seq=2)]
-    assert "provider counted 2.0k" in report(sections, Line(used=2000, limit=9000))
-    assert "provider counted" not in report(sections, Line(used=1010, limit=9000))
-
-
 @pytest.mark.parametrize(
     ("limit", "said"),
     [(40_000, "`context.compact_at_tokens` moves it"), (9_000, "90% of the model's window"), (7_000, "refused")],

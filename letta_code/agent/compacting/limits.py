@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 from letta_code.config.settings import ContextSettings
+from letta_code.core.events import Notice
 from letta_code.llm.model import ModelInfo
 
 PRESSURE_SHARE = 0.75  # of the limit: then the model is told to save what matters
 SHRINK = 0.8  # a compaction leaves at most this share of what was there, or it is not made
 _UNKNOWN_SHARE = 0.8  # of what was refused, where the refusal names no number
+_LEAST_ROOM = 500  # tokens that a message and its answer need beside the head
 _SMALLEST = 512  # tokens; a smaller number in an error is no window
 
 # Where providers put the size of the window into their words.
@@ -29,6 +31,7 @@ class Limits:
     def __init__(self, settings: ContextSettings) -> None:
         self._settings = settings
         self._learnt: dict[str, int] = {}
+        self._warned = False
 
     def of(self, info: ModelInfo | None) -> int:
         """The limit with this model: the setting, a share of the window where it is known, what a refusal taught."""
@@ -43,6 +46,21 @@ class Limits:
         """Tokens that one request may have, by what is known; `sent` is what went through, where nothing is."""
         window = int(info.window * self._settings.window_share) or max(sent, self._settings.compact_at_tokens)
         return min(window, self._learnt.get(info.name, window))
+
+    def too_small(self, info: ModelInfo, head: int) -> Notice | None:
+        """Once a session: what a person should know of a window that a head of so many tokens leaves no room in."""
+        if self._warned or not info.window or head + _LEAST_ROOM <= info.window:
+            return None
+        self._warned = True
+        return Notice(
+            level="warning",
+            text=(
+                f"The window of {info.window:,} tokens does not hold the instructions, tools and memory ({head:,}) "
+                f"with room to work: requests to {info.name} are longer than it takes, or cut by its server."
+            ),
+            hint="Use a model with a larger window (or start it with one), or keep fewer and shorter memory blocks.",
+            code="window",
+        )
 
     def learn(self, info: ModelInfo, words: str, sent: int) -> int:
         """Take an overflow in: `sent` tokens, by our count, were too many.  Gives the limit from now on."""

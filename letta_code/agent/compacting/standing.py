@@ -98,6 +98,3 @@ def to_copy(items: Iterable[Item], head: str) -> tuple[Item, ...]:
     return tuple(
         item for item in items if "\n" not in item.text and len(item.text) <= _LINE and not in_block(item, head)
     )
-
-
-_LINE = 600  # characters
