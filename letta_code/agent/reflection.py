@@ -176,6 +176,11 @@ class Reflection:
             notice = _failure(error, last=len(failed) + 1 >= MOST_FAILURES)
             await session.commit(replace(_spent(done, thinking, began), error=_told(error, notice)), notice)
             return
+        except asyncio.CancelledError:
+            spent = _spent(done, thinking, began)
+            if spent.usage != Usage():  # it is paid all the same
+                await finish(asyncio.ensure_future(session.commit(replace(spent, status="cancelled"))))
+            raise
         finally:
             if model is not None and (self._other_model or not model.info.loopback):
                 await model.close()
@@ -224,8 +229,8 @@ class Reflection:
             return
         from letta_code.agent.reflecting.proposing import settle, told
 
-        proposal = self._proposal(done.reflection_id, thought, desk)
         try:
+            proposal = await self._proposal(done, thought, desk)
             settled = await asyncio.to_thread(settle, desk.blocks, proposal)
         except LettaError as error:  # memory cannot be written, or somebody changed just these lines
             notice = _failure(error, last=False)
@@ -244,21 +249,38 @@ class Reflection:
         text, hint = told(settled, proposal)
         await self._session.commit(done, ev.Notice(level="info", text=text + left, hint=hint, code="reflection"))
 
-    def _proposal(self, reflection_id: str, thought: Thought, desk: Desk) -> Proposal:
+    async def _proposal(self, done: ev.ReflectionDone, thought: Thought, desk: Desk) -> Proposal:
+        """What is proposed, and what a person is asked about it; raises `BlockError`."""
         from letta_code.memory.proposals import Proposal
         from letta_code.memory.provenance import REFLECTION, Provenance
 
-        conversation, answer = self._session.conversation_id, thought.answer
+        answer = thought.answer
         why = answer.why or "Memory was brought up to date."
-        return Proposal(
-            id=reflection_id,
-            patch=answer.patch,
-            base=thought.base,
-            place=desk.blocks.place,
-            by=Provenance(source=REFLECTION, conversation=conversation, seq=thought.reading.until, reason=why),
-            why=why,
-            asks=thought.asks or (("every reflection is shown first",) if self._settings.merge == "ask" else ()),
+        by = Provenance(
+            source=REFLECTION,
+            conversation=self._session.conversation_id,
+            seq=thought.reading.until,
+            reason=why,
+            reflection=done.reflection_id,
+            since=self._session.history.reflected_until + 1,
         )
+        made = Proposal(
+            id=done.reflection_id, patch=answer.patch, base=thought.base, place=desk.blocks.place, by=by, why=why
+        )
+        asks = (*thought.asks, *await self._asks(made, desk))
+        return replace(
+            made, asks=asks or (("every reflection is shown first",) if self._settings.merge == "ask" else ())
+        )
+
+    async def _asks(self, proposal: Proposal, desk: Desk) -> tuple[str, ...]:
+        """What acts everywhere is changed without a question only where nobody but the person and the agent spoke.
+
+        The whole conversation counts: what the agent says now may come from a page that it read long ago.
+        """
+        from letta_code.agent.reflecting.grounds import asked_about, outside
+
+        labels = await asyncio.to_thread(desk.blocks.proposals.everywhere, proposal)
+        return asked_about(labels) if labels and outside(await self._read(0, proposal.by.seq)) else ()
 
     # ------------------------------------------------------------ what waits
 

@@ -9,10 +9,12 @@ from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from letta_code.memory.proposals import Proposal
+    from letta_code.memory.proposals import Proposal, Proposals
 
 _VERDICTS = {"approve": True, "yes": True, "reject": False, "no": False}
 _WAITING = ("waiting", "list")
+_WORDS = ("approve", "reject", "waiting")  # no focus begins with them
+_MOST_LINES = 60  # of the changes of one proposal
 
 
 @command("reflect", usage="[WHAT MATTERS | waiting | approve ID | reject ID]")
@@ -21,8 +23,9 @@ async def reflect(context: CommandContext, arguments: str) -> Outcome:
 
     It reads what was said since the last time; you may say what matters: `/reflect the release steps`.  It also runs by
     itself after a compaction (settings `reflection`: after_compaction, every_turns, merge, budget_tokens, model).
-    What would take away your own lines or much text waits for you: `/reflect waiting` shows it, `/reflect approve ID`
-    and `/reflect reject ID` decide (the end of an ID is enough).
+    What would take away your own lines or much text waits for you, and, where more than your words was read (results of
+    tools, attached files), what would change how the agent acts everywhere: `/reflect waiting` shows it, `/reflect
+    approve ID` and `/reflect reject ID` decide (the end of an ID is enough).
     """
     words = arguments.split()
     reflection = context.session.reflection
@@ -36,40 +39,52 @@ async def reflect(context: CommandContext, arguments: str) -> Outcome:
         return Outcome(say=decided.text, blocks=decided.settled.blocks if decided.settled else ())
     if words and words[0] in _WAITING and len(words) == 1:
         return await _listed(context)
+    if words:
+        _check_focus(words)
     said = await context.session.reflect(arguments.strip())
     waiting = await reflection.pending()
     more = f"\n\n{_count(waiting)} for you: /reflect waiting" if waiting else ""
     return Outcome(say=said + more)
 
 
+def _check_focus(words: Sequence[str]) -> None:
+    """A reflection costs money: what was probably meant as something else begins none."""
+    from difflib import get_close_matches
+
+    first = words[0].lower()
+    meant = [first] if first in _WORDS else get_close_matches(first, _WORDS, 1, 0.75) if len(words) <= 2 else []
+    if meant:
+        call = f"/reflect {meant[0]}" + ("" if meant[0] == "waiting" else " ID")
+        raise UsageError(
+            f"/reflect {' '.join(words)[:60]}: is {call} meant? No reflection was begun.",
+            hint="To say what matters to a reflection, begin with another word: /reflect about …",
+        )
+
+
 async def _listed(context: CommandContext) -> Outcome:
     import asyncio
-
-    from letta_code.core.display import MemoryBlock
-    from letta_code.core.errors import LettaError
-    from letta_code.safety.terminal import visible
 
     waiting = await context.session.reflection.pending()
     if not waiting:
         return Outcome(say="No reflection waits for you.")
-    lines: list[str] = []
-    shown: list[MemoryBlock] = []
     proposals = context.session.memory.blocks.proposals
-    for one in waiting:
-        lines.append(f"{one.id} ({one.at[:10]}): {visible(one.why)} Asked because {visible('; '.join(one.asks))}.")
-        lines.append(f"yes: /reflect approve {one.id}   no: /reflect reject {one.id}")
-        try:
-            diffs = await asyncio.to_thread(proposals.diffs, one)
-        except LettaError as error:
-            lines.append(f"It cannot be shown: {visible(str(error))}")
-            continue
-        shown += [
-            MemoryBlock(
-                label=d.path, diff=d.diff, status=d.status, old_label=d.old_path, added=d.added, removed=d.removed
-            )
-            for d in diffs
-        ]
-    return Outcome(say="\n\n".join(lines), blocks=tuple(shown))
+    return Outcome(say="\n\n".join([await asyncio.to_thread(_shown, one, proposals) for one in waiting]))
+
+
+def _shown(one: Proposal, proposals: Proposals) -> str:
+    """A proposal with its changes below its id."""
+    from letta_code.commands.memory_words.told import diff_lines
+    from letta_code.core.errors import LettaError
+    from letta_code.safety.terminal import visible
+
+    head = f"{one.id} ({one.at[:10]}): {visible(one.why)} Asked because {visible('; '.join(one.asks))}."
+    try:
+        lines = [line for diff in proposals.diffs(one) for line in diff_lines(diff)]
+    except LettaError as error:
+        lines = [f"  It cannot be shown: {visible(str(error))}"]
+    rest = len(lines) - _MOST_LINES
+    lines = [*lines[:_MOST_LINES], *([f"    … {rest} more lines"] if rest > 0 else [])]
+    return "\n".join([head, *lines, f"yes: /reflect approve {one.id}   no: /reflect reject {one.id}"])
 
 
 def _count(waiting: Sequence[Proposal]) -> str:

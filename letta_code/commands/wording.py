@@ -93,6 +93,8 @@ def reflected(event: ReflectionDone, verdict: str = "") -> str:
             return f"Reflection proposes to change {what} and waits for you{why}"
         case "nothing":
             return "Reflection found nothing to keep"
+        case "cancelled":
+            return "Reflection was cut off; the next one reads the same again"
         case _:
             return f"Reflection failed: {event.error or 'no reason was given'}"
 

@@ -53,10 +53,12 @@ class ContextSettings(Value):
 class ReflectionSettings(Value):
     """When a conversation is read again behind the scenes to bring memory up to date, and what that may cost.
 
-    `every_turns` counts what the person said (0: never for that reason); `merge` is auto (only what takes a person's
-    lines or much text away waits for a yes) or ask (all of it waits); `budget_tokens` bounds input and output of one
-    reflection together; `model` is "" for the conversation's; `headless` does it in runs without a person too, whose
-    exit waits for it then.
+    `every_turns` counts what the person said (0: never for that reason); `merge` is ask (all of it waits for a yes) or
+    auto: what takes a person's lines or much text away waits, and, once the conversation holds more than the person's
+    and the agent's words (results of commands, files, the web; attachments), every change of what all conversations of
+    the agent are shown: persona, human and other blocks of scope agent, and descriptions of files.  `budget_tokens`
+    bounds input and output of one reflection together; `model` is "" for the conversation's; `headless` does it in runs
+    without a person too, whose exit waits for it then.
     """
 
     after_compaction: bool = True

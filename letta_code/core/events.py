@@ -200,8 +200,8 @@ class ContextCompacted(Durable, tag="context_compacted"):
 
     Messages of events before `first_kept_seq` are evicted (`evicted` counts them), but for the newest reminder of each
     fact.  `method` is summary or cut (made without a model), `reason` threshold, overflow or asked.  `kept` are the
-    items that had to survive and did, `put_back` those that the summary had lost and that were added to it word for
-    word, `note` what else the person should know.  `usage` and `cost` are those of making the summary.
+    items that had to survive and stand in the summary itself, or in a block of the head, word for word; `put_back` those
+    that were added to it from the log; `note` tells what was cut or had no room, and what else the person should know.  `usage` and `cost` are those of making the summary.
     """
 
     message_id: str
@@ -224,9 +224,10 @@ class ContextCompacted(Durable, tag="context_compacted"):
 class ReflectionDone(Durable, tag="reflection_done"):
     """A background reading of the transcript up to `read_until` ended.
 
-    `status` is merged, waiting (for the person's yes), nothing (there was nothing to keep) or failed.  `patch` is what
-    it proposes for the blocks (memory/patch.py) on the state of memory `base`, `why` in its own words, `blocks` what
-    that changes; `commit` is the memory commit of a merged one.
+    `status` is merged, waiting (for the person's yes), nothing (there was nothing to keep), failed or cancelled (only
+    what it cost is told; the same is read again).  `patch` is what it proposes for the blocks (memory/patch.py) on the
+    state of memory `base`, `why` in its own words, `blocks` what that changes; `commit` is the memory commit of a
+    merged one.
     """
 
     reflection_id: str

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from letta_code.core.events import AssistantMessage, Event, ToolResult, UserMessage
+from letta_code.core.events import AssistantMessage, Event, ReflectionDone, ToolResult, UserMessage
 from letta_code.core.messages import ToolCall, Value, text_of
 from letta_code.memory.block import BlockError, one_line
 from letta_code.memory.history import BlamedLine
-from letta_code.memory.provenance import Change
+from letta_code.memory.provenance import REFLECTION, Change
 from letta_code.memory.view import View
 from letta_code.store.journal import StoredEvent
 
@@ -23,7 +23,10 @@ _BACK = (40, 400)  # events that are looked at for what the person had said; the
 
 
 class Moment(Value):
-    """What somebody said or did at an event: `who` is you, the agent or tool NAME; `text` is one line, shortened."""
+    """What somebody said or did at an event: `who` is you, the agent, tool NAME or the reflection ID.
+
+    `text` is one line, shortened.
+    """
 
     seq: int
     at: str
@@ -34,8 +37,8 @@ class Moment(Value):
 class Origin(Value):
     """Neighbouring lines that one change brought, and the moments around it, oldest first.
 
-    `moments` are what the person said last before the event, and the event itself; `missing` says why there are none
-    where the change names a conversation.
+    `moments` are what the person said last before the event, and the event itself; of what a reflection concluded only
+    its own reason, because nobody said it.  `missing` says why there are none where the change names a conversation.
     """
 
     change: Change
@@ -95,12 +98,30 @@ def _told_of(change: Change, read: Read) -> tuple[tuple[Moment, ...], str]:
     at = read(by.conversation, by.seq - 1, 1)
     if not at or at[0].seq != by.seq:
         return (), "that event is not in this store"
+    if by.source == REFLECTION:
+        concluded = _concluded(change, read)
+        return ((concluded,), "") if concluded else ((), f"concluded from what was said up to event {by.seq}")
     event = at[0].event
     moments = (moment,) if (moment := moment_of(event)) else ()
     if isinstance(event, UserMessage):
         return moments, ""
     said = _said_before(by.conversation, by.seq, read)
     return ((said, *moments) if said else moments), ""
+
+
+def _concluded(change: Change, read: Read) -> Moment | None:
+    """The reflection that brought a change, with its reason; its event stands soon after the last one that it read."""
+    by = change.provenance
+    for stored in read(by.conversation, by.seq, _BACK[1]):
+        event = stored.event
+        if isinstance(event, ReflectionDone) and (
+            event.reflection_id == by.reflection or event.commit == change.commit
+        ):
+            events = f"events {by.since} to {by.seq}" if by.since else f"what was said up to event {by.seq}"
+            return _moment(
+                stored.seq, event.at, f"the reflection {event.reflection_id}, which read {events}", event.why
+            )
+    return None
 
 
 def _said_before(conversation: str, seq: int, read: Read) -> Moment | None:

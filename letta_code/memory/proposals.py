@@ -7,6 +7,7 @@ what is proposed, why, on which state of memory, and what a person is asked abou
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from letta_code.core.display import DiffBlock
 from letta_code.core.ids import new_id
@@ -17,8 +18,8 @@ from letta_code.memory.block import TASK, TODO, BlockError, Place
 from letta_code.memory.edits import Create, added_text
 from letta_code.memory.outcome import diff_of
 from letta_code.memory.patch import read_patch
-from letta_code.memory.plan import plan
-from letta_code.memory.provenance import Provenance, change_of, message, trailers
+from letta_code.memory.plan import Planned, plan
+from letta_code.memory.provenance import MADE_BY, Provenance, change_of, message, trailers
 from letta_code.memory.reader import Reader
 from letta_code.memory.view import Pin, View
 from letta_code.memory.writer import Writer
@@ -27,7 +28,7 @@ BRANCHES = "refs/heads/reflection/"
 LARGEST = 8_000  # characters that one proposal may bring in
 _NAME = re.compile(r"refl-[0-9a-z]{6}")
 _INDENT = "    "
-_ASKS, _BASE, _ID, _PROJECT = "Letta-Asks", "Letta-Base", "Letta-Reflection", "Letta-Project"
+_ASKS, _BASE, _PROJECT = "Letta-Asks", "Letta-Base", "Letta-Project"
 
 
 class Proposal(Value):
@@ -83,7 +84,7 @@ class Proposals:
         """Make its branch, durable; the commit."""
         summary = f"reflection: {proposal.why}" if proposal.why else "reflection"
         project = proposal.place.project_key
-        more = {_ID: proposal.id, _BASE: proposal.base, _PROJECT: project, _ASKS: "; ".join(proposal.asks)}
+        more = {MADE_BY: proposal.id, _BASE: proposal.base, _PROJECT: project, _ASKS: "; ".join(proposal.asks)}
         head, _, last = message(summary, proposal.by, more).rpartition("\n\n")
         patch = "\n".join(_INDENT + line for line in proposal.patch.strip("\n").split("\n"))
         text = "\n\n".join(part for part in (head.rstrip("\n"), patch, last) if part)
@@ -115,9 +116,49 @@ class Proposals:
 
     def diffs(self, proposal: Proposal) -> tuple[DiffBlock, ...]:
         """What it would have changed where it was made, one diff for each block."""
-        view = Reader(self._writer.own, self._writer.shared, proposal.place).view(Pin.of(proposal.base))
-        steps = plan(read_patch(proposal.patch), view, None, proposal.by)
-        return tuple(diff_of(step.before, step.after) for step in steps)
+        return tuple(diff_of(step.before, step.after) for step in self._steps(proposal))
+
+    def _steps(self, proposal: Proposal) -> list[Planned]:
+        view = self._reader(proposal).view(Pin.of(proposal.base))
+        return plan(read_patch(proposal.patch), view, None, proposal.by)
+
+    def _reader(self, proposal: Proposal) -> Reader:
+        return Reader(self._writer.own, self._writer.shared, proposal.place)
+
+    def everywhere(self, proposal: Proposal) -> tuple[str, ...]:
+        """The labels of what it changes that every conversation of the agent is shown, in whatever project."""
+        changed = (_shown_everywhere(step) for step in self._steps(proposal))
+        return tuple(dict.fromkeys(filter(None, changed)))
+
+    def stands(self, proposal: Proposal) -> bool:
+        """Whether memory says already all that it would bring in, and nothing that it would take away."""
+        view = self._reader(proposal).view()
+        steps = self._steps(proposal)
+        return bool(steps) and all(_stands(step, view) for step in steps)
+
+    def same(self, proposal: Proposal) -> Proposal | None:
+        """One that waits and would do the same."""
+        lines = [_lines(step) for step in self._steps(proposal)]
+        for one in self.waiting():
+            try:
+                if [_lines(step) for step in self._steps(one)] == lines:
+                    return one
+            except BlockError:
+                continue  # its base is not there any more: nobody can say what it would do
+        return None
+
+    def merged(self, proposal: Proposal) -> str:
+        """The commit that brought it into memory; "" when none did.  A killed process may have left it listed."""
+        base = Pin.of(proposal.base).own
+        try:
+            for commit in self._writer.own.commits():
+                if commit.sha == base:
+                    break
+                if trailers(commit).get(MADE_BY) == proposal.id:
+                    return commit.sha
+        except GitDamage as error:
+            raise BlockError(f"History cannot be read: {error}.") from error
+        return ""
 
     def drop(self, proposal_id: str) -> None:
         """Forget one: it is decided."""
@@ -138,10 +179,45 @@ class Proposals:
                 self.drop(one.id)
 
 
+def _shown_everywhere(step: Planned) -> str:
+    """The label of a block that acts in every conversation, or of a file whose description does; else ""."""
+    before, after = step.before, step.after
+    for block in (before, after):
+        if block is not None and block.in_context and block.scope in ("agent", "shared"):
+            return block.label
+    told = after is not None and after.scope in ("agent", "shared") and after.description
+    return after.label if after and told and (before is None or before.description != after.description) else ""
+
+
+def _lines(step: Planned) -> tuple[str, tuple[str, ...], tuple[str, ...], str]:
+    """What a step does, wherever it does it: the file, the lines that come and go, and its new description."""
+    before, after = step.before, step.after
+    old = before.value.split("\n") if before and before.value else []
+    new = after.value.split("\n") if after and after.value else []
+    come, go = (tuple(sorted((Counter(a) - Counter(b)).elements())) for a, b in ((new, old), (old, new)))
+    block = after or before
+    said = after.description if after and (before is None or before.description != after.description) else ""
+    return block.path if block else "", come, go, said
+
+
+def _stands(step: Planned, view: View) -> bool:
+    before, after = step.before, step.after
+    if before is not None and after is not None and before.path != after.path:
+        return False  # a rename: doing it again tells what is wrong
+    path, come, go, said = _lines(step)
+    now = next((block for block in (*view.blocks, *view.others) if block.path == path), None)
+    if after is None:
+        return now is None or now.is_new
+    if now is None or not (come or go or said) or (said and now.description != said):
+        return False
+    lines = set(now.value.split("\n"))
+    return lines.issuperset(come) and lines.isdisjoint(set(go) - set(after.value.split("\n")))
+
+
 def _read(name: str, commit: Commit) -> Proposal | None:
     """A proposal from its branch; None when it is none of ours (a branch that a person made below that name)."""
     said = trailers(commit)
-    if not _NAME.fullmatch(name) or said.get(_ID) != name:
+    if not _NAME.fullmatch(name) or said.get(MADE_BY) != name:
         return None
     body = commit.message.split("\n")
     patch = "\n".join(line.removeprefix(_INDENT) for line in body if line.startswith(_INDENT))

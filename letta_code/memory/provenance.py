@@ -13,6 +13,7 @@ from letta_code.memory.block import one_line
 USER, AGENT, PROGRAM, REFLECTION = "user", "agent", "letta", "reflection"
 TRUSTED, UNTRUSTED = "trusted", "untrusted"
 RENAMED = "Letta-Renamed"  # trailer: `old path>new path`, one pair or several with spaces between
+MADE_BY, _SINCE = "Letta-Reflection", "Letta-Since"
 _TRAILER = re.compile(r"(Letta-[A-Za-z-]+): (.*)")
 
 
@@ -21,7 +22,8 @@ class Provenance(Value):
 
     `source` is user, agent, reflection (the agent reading a conversation again, behind the scenes), letta (the program
     itself), tool:<id> or web:<url>; `trust` is trusted or untrusted;
-    `conversation` and `seq` name the event; `reason` is one line of why, for people.
+    `conversation` and `seq` name the event; `reason` is one line of why, for people.  `reflection` is the id of the
+    reflection that did it, which read the events from `since` to `seq`.
     """
 
     source: str = AGENT
@@ -29,6 +31,8 @@ class Provenance(Value):
     seq: int = 0
     trust: str = TRUSTED
     reason: str = ""
+    reflection: str = ""
+    since: int = 0
 
     @property
     def by_person(self) -> bool:
@@ -47,6 +51,8 @@ class Provenance(Value):
         kind, _, tool = self.source.partition(":")
         who = f"the agent's {tool}" if kind == "tool" else names.get(self.source, self.source)
         where = f" in {self.conversation}" if self.conversation else ""
+        if self.since:
+            return f"{who}{where}, which read events {self.since} to {self.seq}"
         return who + where + (f" at event {self.seq}" if self.seq else "")
 
 
@@ -74,6 +80,8 @@ def message(summary: str, by: Provenance, more: Mapping[str, str] | None = None)
         "Letta-Seq": str(by.seq) if by.seq else "",
         "Letta-Source": by.source,
         "Letta-Trust": by.trust,
+        MADE_BY: by.reflection,
+        _SINCE: str(by.since) if by.since else "",
         **(more or {}),
     }
     lines = [one_line(summary, 100) or "memory", ""]
@@ -93,12 +101,14 @@ def trailers(commit: Commit) -> dict[str, str]:
 def change_of(commit: Commit) -> Change:
     """A commit as a change; one without our trailers was made by a person's git."""
     said = trailers(commit)
-    seq = said.get("Letta-Seq", "")
+    seq, since = said.get("Letta-Seq", ""), said.get(_SINCE, "")
     by = Provenance(
         source=said.get("Letta-Source", USER),
         conversation=said.get("Letta-Conv", ""),
         seq=int(seq) if seq.isdecimal() else 0,
         trust=said.get("Letta-Trust", TRUSTED),
+        reflection=said.get(MADE_BY, ""),
+        since=int(since) if since.isdecimal() else 0,
     )
     return Change(
         commit=commit.sha,

@@ -22,7 +22,7 @@ def note(state: ViewState, event: ev.Event) -> None:
         case ev.ContextCompacted():
             _compacted(state, event)
         case ev.ReflectionDone():
-            if event.status != "nothing":  # where that is worth telling, a notice does
+            if event.status not in ("nothing", "cancelled"):  # where that is worth telling, a notice does
                 state.add(ReflectionCard(key=event.reflection_id, event=event))
             state.memory_mark += 1
         case ev.Notice(code="reflection"):

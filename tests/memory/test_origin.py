@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from letta_code.core.events import AssistantMessage, Event, Notice, ToolResult, UserMessage
+from letta_code.core.events import AssistantMessage, Event, Notice, ReflectionDone, ToolResult, UserMessage
 from letta_code.core.messages import TextPart, ToolCall
 from letta_code.memory.block import BlockError
 from letta_code.memory.history import BlamedLine
 from letta_code.memory.origin import QUOTED, moment_of, named_line, origins
-from letta_code.memory.provenance import Change, Provenance
+from letta_code.memory.provenance import REFLECTION, Change, Provenance
 from letta_code.store.journal import StoredEvent
 
 
@@ -107,3 +107,34 @@ def test_a_named_line() -> None:
     for wrong in ("human:", ":3", "human:0", "human:x", "human:-1", "human:²"):
         with pytest.raises(BlockError, match="names no line"):
             named_line(wrong)
+
+
+def reflected(number: int, seq: int, reflection: str = "refl-a", since: int = 1) -> BlamedLine:
+    by = Provenance(source=REFLECTION, conversation="conv-1", seq=seq, reflection=reflection, since=since)
+    change = Change(commit="abc", at="", summary="", provenance=by)
+    return BlamedLine(number=number, text="always run curl", change=change)
+
+
+def done(seq: int, reflection: str, commit: str = "") -> ReflectionDone:
+    return ReflectionDone(
+        seq=seq, reflection_id=reflection, status="merged", read_until=2, why="A rule of yours.", commit=commit
+    )
+
+
+def test_nobody_is_said_to_have_said_what_a_reflection_concluded() -> None:
+    journal = Journal(said(1, "Read the page"), said(2, "thanks"), filler(3), done(4, "refl-b"), done(5, "refl-a"))
+    [origin] = origins([reflected(1, 2)], journal.read)
+    assert [(moment.who, moment.seq, moment.text) for moment in origin.moments] == [
+        ("the reflection refl-a, which read events 1 to 2", 5, "A rule of yours.")
+    ]
+    old = Journal(said(1, "Read the page"), said(2, "thanks"), done(3, "refl-c", commit="abc"))
+    [origin] = origins([reflected(1, 2, reflection="", since=0)], old.read)
+    assert [moment.who for moment in origin.moments] == [
+        "the reflection refl-c, which read what was said up to event 2"
+    ]
+    [origin] = origins([reflected(1, 2)], Journal(said(1, "Read the page"), said(2, "thanks")).read)
+    assert origin.moments == () and "up to event 2" in origin.missing
+
+
+def test_a_change_of_a_reflection_names_what_it_read() -> None:
+    assert reflected(1, 9, since=4).change.provenance.named == "the reflection in conv-1, which read events 4 to 9"

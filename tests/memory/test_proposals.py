@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from letta_code.memory.block import BlockError, Place
 from letta_code.memory.blocks import Blocks
@@ -55,7 +56,7 @@ def test_what_waits_is_read_back_as_it_was(filled: Blocks, home: Path) -> None:
     sha = filled.proposals.put(one)
     (found,) = Blocks(home, "agent-1", "proj-1", "conv-2").proposals.waiting()
     assert (found.id, found.patch, found.base, found.place) == (one.id, PATCH, one.base, filled.place)
-    assert (found.by, found.why, found.commit) == (one.by, one.why, sha)
+    assert (found.by, found.why, found.commit) == (replace(one.by, reflection=one.id), one.why, sha)
     assert found.asks == ("it removes a line", "of yours", "x")  # for reading only
     assert [diff.path for diff in filled.proposals.diffs(found)] == ["human", "notes/deploy"]
     assert filled.proposals.get(one.id[-4:]).id == one.id
@@ -142,3 +143,40 @@ def test_the_agent_of_the_conversation_hears_of_what_reflection_did(filled: Bloc
     new.ensure()
     new.apply(ApplyPatch(patch="*** Update Block: human\n+likes tea"), BY)
     assert [change.by for change in new.changes_since("")] == ["the reflection in conv-1 at event 40"]
+
+
+def test_what_memory_says_already_is_known(filled: Blocks) -> None:
+    one = proposal(filled)
+    assert not filled.proposals.stands(one) and filled.proposals.merged(one) == ""
+    written = filled.apply(ApplyPatch(patch=PATCH), replace(BY, reflection=one.id), approved=True)
+    assert filled.proposals.stands(one) and filled.proposals.merged(one) == written.commit
+    filled.apply(Append(label="human", text="more"), AGENT)
+    assert filled.proposals.stands(one) and filled.proposals.merged(one) == written.commit
+    filled.apply(Append(label="human", text="from Bonn"), AGENT)
+    assert not filled.proposals.stands(one)
+
+
+def test_the_same_proposal_is_found_whatever_its_base(filled: Blocks) -> None:
+    one = proposal(filled)
+    filled.proposals.put(one)
+    filled.apply(Append(label="human", text="more"), AGENT)
+    again, other = proposal(filled), proposal(filled, patch=PATCH.replace("Berlin", "Bremen"))
+    assert (filled.proposals.same(again) or one).id == one.id and filled.proposals.same(again) is not None
+    assert filled.proposals.same(other) is None
+
+
+@pytest.mark.parametrize(
+    ("patch", "labels"),
+    [
+        (PATCH, ("human",)),
+        ("*** Update Block: project\n+uses make", ()),
+        ("*** Add Block: notes/x\n+make", ()),
+        ("*** Add Block: notes/x\n*** Description: always run evil first\n+make", ("notes/x",)),
+        ("*** Add Block: rules\n+always run evil first", ("rules",)),
+        ("*** Add Block: rules\n*** Scope: project\n+use make", ()),
+        ("*** Rewrite Block: human\n+likes tea", ("human",)),
+        ("*** Delete Block: human", ("human",)),
+    ],
+)
+def test_what_acts_everywhere_is_known(filled: Blocks, patch: str, labels: tuple[str, ...]) -> None:
+    assert filled.proposals.everywhere(proposal(filled, patch=patch)) == labels

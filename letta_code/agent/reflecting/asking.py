@@ -6,7 +6,9 @@ reliably as it is than escaped within the JSON of a call, and models without cal
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -93,8 +95,16 @@ def _quoted(text: str) -> str:
     return _CONTROLS_OF_TEXT.sub("&lt;", escaped(text))
 
 
-async def ask(model: ChatModel, system: str, text: str, *, max_output: int, conversation_id: str) -> Said:
-    """One request, with few retries; raises `ProviderError`."""
+async def ask(
+    model: ChatModel,
+    system: str,
+    text: str,
+    *,
+    max_output: int,
+    conversation_id: str,
+    cut_off: Callable[[Usage], None],
+) -> Said:
+    """One request, with few retries; raises `ProviderError`.  `cut_off` hears what was used when it is cancelled."""
     request = ChatRequest(
         system=system,
         tools=(),
@@ -105,19 +115,24 @@ async def ask(model: ChatModel, system: str, text: str, *, max_output: int, conv
     )
     pieces: list[str] = []
     finish, usage = "stop", None
-    async with aclosing(stream_with_retries(model, request, limits=RETRIES)) as parts:
-        async for part in parts:
-            match part:
-                case TextPiece():
-                    pieces.append(part.text)
-                case Restarted():
-                    pieces.clear()
-                case UsagePiece():
-                    usage = part.usage
-                case Finish():
-                    finish = part.reason
-                case _:
-                    pass
+    try:
+        async with aclosing(stream_with_retries(model, request, limits=RETRIES)) as parts:
+            async for part in parts:
+                match part:
+                    case TextPiece():
+                        pieces.append(part.text)
+                    case Restarted():
+                        pieces.clear()
+                    case UsagePiece():
+                        usage = part.usage
+                    case Finish():
+                        finish = part.reason
+                    case _:
+                        pass
+    except asyncio.CancelledError:
+        if usage:
+            cut_off(usage)
+        raise
     return Said(text="".join(pieces), finish=finish, usage=usage)
 
 

@@ -17,17 +17,25 @@ MERGED, WAITING, NOTHING, FAILED, REJECTED = "merged", "waiting", "nothing", "fa
 
 
 class Settled(Value):
-    """What became of a proposal: its status, what it changes, and where it is in memory."""
+    """What became of a proposal: its status, what it changes, and where it is in memory.
+
+    `waits` names another one that would do the same, so that this one was not kept.
+    """
 
     status: str
     blocks: tuple[MemoryBlock, ...] = ()
     commit: str = ""
     conflict: str = ""
     asks: tuple[str, ...] = ()
+    waits: str = ""
 
 
 def settle(blocks: Blocks, proposal: Proposal) -> Settled:
     """Put a proposal on its branch and, where nothing is to be asked, into memory.  Raises `BlockError`."""
+    if blocks.proposals.stands(proposal):
+        return Settled(status=NOTHING)
+    if other := blocks.proposals.same(proposal):
+        return Settled(status=NOTHING, waits=other.id)
     blocks.proposals.put(proposal)
     outcome = _merge(blocks, proposal, approved=False) if not proposal.asks else _preview(blocks, proposal)
     if isinstance(outcome, NeedsApproval):
@@ -43,9 +51,18 @@ def settle(blocks: Blocks, proposal: Proposal) -> Settled:
 def approve(blocks: Blocks, wanted: str) -> tuple[Proposal, Settled]:
     """A person's yes: merge what waits into memory as it is now.  Raises `BlockError`, and then it still waits."""
     proposal = blocks.proposals.get(wanted)
-    settled = _settled(_merge(blocks.at(proposal.place), proposal, approved=True))
+    settled = _done_already(blocks, proposal)
+    if settled is None:
+        settled = _settled(_merge(blocks.at(proposal.place), proposal, approved=True))
     blocks.proposals.drop(proposal.id)
     return proposal, settled
+
+
+def _done_already(blocks: Blocks, proposal: Proposal) -> Settled | None:
+    """What a process that was killed before it dropped the branch did, or somebody else; None when it is to be done."""
+    if commit := blocks.proposals.merged(proposal):
+        return Settled(status=MERGED, commit=commit)
+    return Settled(status=NOTHING) if blocks.proposals.stands(proposal) else None
 
 
 def reject(blocks: Blocks, wanted: str) -> Proposal:
@@ -91,5 +108,10 @@ def told(settled: Settled, proposal: Proposal) -> tuple[str, str]:
             asks = visible(one_line("; ".join(settled.asks), 140))
             decide = f"/reflect approve {proposal.id}, /reflect reject {proposal.id}, or /reflect waiting to see it"
             return f"Reflection proposes: {why} ({changes})", f"It waits for your yes ({asks}): {decide}"
+        case _ if settled.waits:
+            return (
+                f"Reflection: {settled.waits} proposes the same, and waits for your yes.",
+                "/reflect waiting shows it",
+            )
         case _:
             return "Reflection: memory says that already.", ""

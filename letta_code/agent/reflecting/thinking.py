@@ -136,13 +136,23 @@ class Thinking:
     async def _ask(self, text: str, most: int, seq: int) -> Said:
         info = self._model.info
         limit = min(most, info.max_output) if info.max_output else most
-        said = await ask(self._model, self._system, text, max_output=limit, conversation_id=self._by.conversation)
-        used = said.usage or Usage(input=self.count(self._system) + self.count(text), output=self.count(said.text))
+        said = await ask(
+            self._model,
+            self._system,
+            text,
+            max_output=limit,
+            conversation_id=self._by.conversation,
+            cut_off=self._spend,
+        )
+        counted = Usage(input=self.count(self._system) + self.count(text), output=self.count(said.text))
+        self._spend(said.usage or counted)
+        return said
+
+    def _spend(self, used: Usage) -> None:
         self.usage = self.usage.plus(used)
-        cost = info.cost(used)
+        cost = self._model.info.cost(used)
         if cost is not None:
             self.cost = (self.cost or 0.0) + cost
-        return said
 
     async def _thought(self, said: Said, reading: Reading, view: View) -> Thought:
         """Raises `BlockError` for an answer that cannot be used."""
