@@ -138,22 +138,27 @@ def save(paths: Paths, key: str | tuple[str, ...], value: Any) -> list[Notice]:
     if edited is not None:
         _write(paths.config, edited)
         return notices
-    if "#" in text:  # a rewrite loses comments: somebody wrote them
+    if "#" in text.removeprefix(HEADER):  # a rewrite loses comments: somebody wrote them
         _write(paths.config.with_name("config.yaml.bak"), text)
     write_yaml(paths.config, data, header=HEADER)
     return notices
 
 
 def _edited(text: str, parts: list[str], value: Any, wanted: Mapping[str, Any]) -> str | None:
-    """The text with one top-level line replaced or added, comments and all; None where that does not give `wanted`."""
-    if len(parts) != 1 or not isinstance(value, str | int | float) or not text.strip():
+    """The text with one line replaced or added, comments and all; None where that does not give `wanted`.
+
+    The line is at the top level, or one below it.
+    """
+    if len(parts) > 2 or not isinstance(value, str | int | float) or not text.strip():
         return None
-    line = f"{parts[0]}: {msgspec.json.encode(value).decode()}"  # a JSON scalar is a YAML scalar
+    line = f"{parts[-1]}: {msgspec.json.encode(value).decode()}"  # a JSON scalar is a YAML scalar
     lines = text.splitlines()
     found = [number for number, old in enumerate(lines) if old.startswith(f"{parts[0]}:")]
     if len(found) > 1:
         return None
-    if found:
+    if len(parts) == 2:
+        _set_below(lines, found[0] if found else -1, parts[0], line)
+    elif found:
         lines[found[0]] = line
     else:
         lines.append(line)
@@ -162,6 +167,23 @@ def _edited(text: str, parts: list[str], value: Any, wanted: Mapping[str, Any]) 
         return edited if parse_document(edited).data == wanted else None
     except BadFile:
         return None
+
+
+def _set_below(lines: list[str], at: int, outer: str, line: str) -> None:
+    """Replace or add a line below the one at `at` (-1: there is none yet), as deep as its neighbours are."""
+    if at < 0:
+        lines += [f"{outer}:", f"  {line}"]
+        return
+    inner = [n for n in range(at + 1, len(lines)) if lines[n].strip()]
+    end = next((n for n in inner if not lines[n].startswith((" ", "#"))), len(lines))
+    inner = [n for n in inner if n < end and not lines[n].lstrip().startswith("#")]
+    depth = len(lines[inner[0]]) - len(lines[inner[0]].lstrip()) if inner else 2
+    key = line.partition(":")[0]
+    same = next((n for n in inner if lines[n].startswith(f"{' ' * depth}{key}:")), -1)
+    if same >= 0:
+        lines[same] = " " * depth + line
+    else:
+        lines.insert(at + 1, " " * depth + line)
 
 
 def _put(data: dict[str, Any], parts: list[str], value: Any) -> None:

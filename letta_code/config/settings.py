@@ -75,6 +75,7 @@ class FaceSettings(Value):
     theme: str = "textual-dark"
     mouse: bool = True
     bell: bool = True
+    memory_pane: bool = True  # beside the transcript, where there is room
 
 
 class Settings(Value):

@@ -247,6 +247,33 @@ def test_saving_a_nested_value_keeps_the_rest_and_a_copy_with_the_comments(paths
     assert paths.config.with_name("config.yaml.bak").read_text().startswith("# mine\n")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# mine\nmodel: a/b\n", "# mine\nmodel: a/b\nface:\n  bell: false\n"),
+        ("face:  # how it looks\n    # loud\n    bell: true  # off\n    mouse: false\n# end\nmodel: a/b\n",
+         "face:  # how it looks\n    # loud\n    bell: false\n    mouse: false\n# end\nmodel: a/b\n"),
+        ("model: a/b\nface:\n  # c\n  mouse: false\n", "model: a/b\nface:\n  bell: false\n  # c\n  mouse: false\n"),
+    ],
+)  # fmt: skip
+def test_saving_a_line_below_another_keeps_comments(paths: Paths, before: str, after: str) -> None:
+    paths.config.write_text(before)
+    assert save_setting(paths, ("face", "bell"), False) == []
+    assert paths.config.read_text() == after
+    assert not paths.config.with_name("config.yaml.bak").exists()
+
+
+@pytest.mark.parametrize(
+    "before", ["# mine\nface: {mouse: false}\n", "# mine\nface: 3\n", "# mine\nface:\n  bell: |\n    x\n    y\n"]
+)
+def test_where_a_line_cannot_be_set_the_file_is_written_anew_beside_a_copy(paths: Paths, before: str) -> None:
+    paths.config.write_text(before)
+    for _ in range(2):
+        save_setting(paths, ("face", "bell"), False)
+    assert load(paths.home, env={}, paths=paths).settings.face.bell is False
+    assert paths.config.with_name("config.yaml.bak").read_text() == before  # the copy with the comments stays
+
+
 def test_saving_none_removes(paths: Paths) -> None:
     paths.config.write_text("model: a/b\nmax_turns: 2\n")
     save_setting(paths, "model", None)

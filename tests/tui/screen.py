@@ -27,13 +27,13 @@ class Stage:
         ports: Ports | None = None,
         history: Path | None = None,
         model: str = "scripted/demo",
+        settings: Settings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session = session or FakeSession()
         self.opened: list[SessionOptions] = []
         self.copied: list[str] = []
-        settings = Settings(model=model)
-        options = SessionOptions(cwd="/work/project", settings=settings)
+        options = SessionOptions(cwd="/work/project", settings=settings or Settings(model=model))
         self.app = LettaApp(
             options, self._open, ports or Ports(), history_folder=history, copy=self.copied.append, clock=clock
         )

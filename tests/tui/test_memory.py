@@ -14,6 +14,8 @@ from letta_code.commands.base import Outcome
 from letta_code.commands.memory import fenced
 from letta_code.commands.memory_words.told import WIDTH
 from letta_code.commands.memory_words.words import listing
+from letta_code.config.paths import Paths
+from letta_code.config.settings import FaceSettings, Settings, load
 from letta_code.core import events as ev
 from letta_code.core.display import MemoryBlock
 from letta_code.host.memory_git import Repository
@@ -418,6 +420,36 @@ async def test_the_pane_is_there_on_wide_screens_and_goes_and_comes(home: Path) 
         await sees(pilot, stage, "team_glossary")
         await pilot.resize_terminal(*NARROW)
         await until(pilot, lambda: "team_glossary" not in screen_text(stage.app))
+
+
+async def test_whether_the_pane_is_shown_is_remembered(home: Path, letta_home: Path) -> None:
+    def saved() -> bool:
+        return load(home, env={}, paths=Paths(home=letta_home)).settings.face.memory_pane
+
+    stage = memory_stage(home)
+    async with stage.app.run_test(size=WIDE) as pilot:
+        await ready(pilot, stage)
+        await sees(pilot, stage, "team_glossary")
+        await pilot.press("ctrl+t", "ctrl+t", "ctrl+t")
+        await until(pilot, lambda: not saved(), "it was not saved")
+    again = memory_stage(home, settings=Settings(model="scripted/demo", face=FaceSettings(memory_pane=saved())))
+    async with again.app.run_test(size=WIDE) as pilot:
+        await ready(pilot, again)
+        await pilot.pause(0.1)
+        assert "team_glossary" not in screen_text(again.app) and not again.chat.query_one(MemoryPane).display
+        await pilot.press("ctrl+t")
+        await sees(pilot, again, "team_glossary")
+        await until(pilot, saved, "it was not saved")
+
+
+async def test_a_setting_that_cannot_be_saved_is_told(home: Path, letta_home: Path) -> None:
+    letta_home.write_text("a file where the home should be", encoding="utf-8")
+    stage = memory_stage(home)
+    async with stage.app.run_test(size=WIDE) as pilot:
+        await ready(pilot, stage)
+        await sees(pilot, stage, "team_glossary")
+        await pilot.press("ctrl+t")
+        await sees(pilot, stage, "The next start will not know")
 
 
 async def test_a_hidden_pane_follows_nothing(home: Path) -> None:

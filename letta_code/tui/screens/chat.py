@@ -66,7 +66,8 @@ class ChatScreen(Screen[None]):
         self._history = history
         self._state = ViewState(clock)
         self._transcript = Transcript()
-        self._beside = Beside(core, lambda: self.show("memory"))
+        wanted = options.settings.face.memory_pane
+        self._beside = Beside(core, lambda: self.show("memory"), self.flash, memory=wanted)
         self._working = WorkingLine()
         self._queue = QueueView()
         self._completer = Completer(self.prompt.area, self.dispatch, core, ports, options.cwd)
