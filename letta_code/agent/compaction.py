@@ -97,7 +97,7 @@ class Compaction:
             tokens_before=before,
             tokens_after=int((staying + self._count(written.text) + MESSAGE_TOKENS) * scale),
             kept=tuple(item.told() for item in task.kept if item not in written.put_back),
-            put_back=tuple(item.told() for item in written.put_back),
+            put_back=tuple(item.told() for item in written.put_back if not item.cut),  # the note tells of those
             note=" ".join(filter(None, (written.note, _left_out(task.left_out)))),
             model=self._model.info.name,
             usage=summariser.spent.usage,

@@ -200,8 +200,9 @@ class ContextCompacted(Durable, tag="context_compacted"):
 
     Messages of events before `first_kept_seq` are evicted (`evicted` counts them), but for the newest reminder of each
     fact.  `method` is summary or cut (made without a model), `reason` threshold, overflow or asked.  `kept` are the
-    items that had to survive and stand in the summary itself, or in a block of the head, word for word; `put_back` those
-    that were added to it from the log; `note` tells what was cut or had no room, and what else the person should know.  `usage` and `cost` are those of making the summary.
+    items that had to survive and stand word for word in the summary itself, or in a block of the head; `put_back` those
+    that were added to it from the log; `note` tells what was cut or had no room, and what else the person should know.
+    `usage` and `cost` are those of making the summary.
     """
 
     message_id: str

@@ -46,7 +46,6 @@ class Item(Value):
     def told(self) -> str:
         """As the event of a compaction carries it: `rule [12]: Never push.`"""
         text = shortened(self.text, _TOLD) if self.kind == REQUEST else self.text
-        text = f"(without {self.cut:,} characters of its middle) {text}" if self.cut else text
         return f"{self.kind} [{self.seq}]: {text}" if self.seq else f"{self.kind}: {text}"
 
 

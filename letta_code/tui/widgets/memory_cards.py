@@ -105,8 +105,8 @@ def body(card: FoldingCard) -> list[Widget]:
     match card:
         case CompactedCard(event=event):
             parts: list[Widget] = [SafeMarkdown(clean(event.summary))] if event.summary else []
-            parts += _listed("Kept word for word", event.kept)
-            return parts + _listed("Put back, because the summary had lost it", event.put_back)
+            parts += _listed("Word for word in the summary, or in a block", event.kept)
+            return parts + _listed("Added to it from the log, word for word", event.put_back)
         case ReflectionCard(event=event, verdict=verdict):  # until it is decided the line above says why
             said = event.why if verdict else ""
             why = [Static(clean(said), markup=False, classes="text")] if said else []
