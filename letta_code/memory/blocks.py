@@ -139,11 +139,12 @@ class Blocks:
         found: list[str] = []
         for folder, below in ((self._own, ("",) if everything else self.place.folders), (self._shared, ("",))):
             try:
-                taken = folder.refresh(below) if folder.root.is_dir() else None
+                if folder.root.is_dir():
+                    folder.refresh(below)
             except (BlockError, GitDamage, RefMoved, OSError) as error:
                 found.append(f"Hand edits of memory could not be looked for: {error}")
                 continue
-            found += taken.notices if taken else ()
+            found += folder.tell()
         return tuple(found)
 
     def tokens(self, count: Callable[[str], int]) -> int:

@@ -64,6 +64,7 @@ class Folder:
         self.repository = Repository(root)
         self.work = WorkTree(self.repository)
         self.hands = Provenance(source=USER)  # who edits the files now: the person, or a command that runs
+        self.untold: list[str] = []  # notices of what was taken in by a write, until somebody tells the person
         self._tidied = False
         self._told: dict[str, str] = {}  # problems of files that the person knows of
         self._guard = threading.Lock()  # threads share the lock object, which excludes other processes only
@@ -106,6 +107,7 @@ class Folder:
         )
         if not new and record.commit == head:
             problems = self._untold(edits.problems)
+            self.untold.extend(Taken(problems=problems).notices)
             return Taken(problems=problems) if problems else None
         for _ in range(ATTEMPTS - 1):
             with contextlib.suppress(RefMoved), self.writing(folders) as taken:
@@ -118,6 +120,14 @@ class Folder:
         new = {path: why for path, why in problems.items() if self._told.get(path) != why}
         self._told |= new
         return new
+
+    def tell(self) -> tuple[str, ...]:
+        """What the person has not been told yet of what was taken in; it counts as told then."""
+        found: list[str] = []
+        with contextlib.suppress(IndexError):  # other threads tell as well: each notice is told by one
+            while True:
+                found.append(self.untold.pop(0))
+        return tuple(found)
 
     @contextlib.contextmanager
     def writing(self, folders: Sequence[str]) -> Generator[Taken]:
@@ -146,7 +156,9 @@ class Folder:
                 taken = self._take_in(folders)
             except OSError as error:
                 raise _unwritable(error, self.root) from error
-            yield msgspec.structs.replace(taken, missing=True) if missing else taken
+            taken = msgspec.structs.replace(taken, missing=True) if missing else taken
+            self.untold.extend(taken.notices)
+            yield taken
         except (GitDamage, GitBusy, PathRefused) as error:
             raise BlockError(f"Memory cannot be written: {error}. Nothing was changed.", hint=error.hint) from error
         finally:

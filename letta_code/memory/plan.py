@@ -179,7 +179,7 @@ def _revalued(edit: ValueEdit, block: Block, base: View | None) -> Planned:
     old = base.get(block.path) or base.get(block.label) if base else None
     if old is not None and block.is_new and not old.is_new and not isinstance(edit, Append):
         raise BlockError(
-            f"`{block.label}` was renamed or removed meanwhile: it is a standard block without a text of its own again. "
+            f"`{block.label}` was renamed or removed meanwhile: it is a standard block without a text of its own. "
             "Nothing was changed. Look (memory view) where its text is now, and edit that block."
         )
     if old is None or old.value == block.value or isinstance(edit, Append):

@@ -77,7 +77,7 @@ class Writer:
         """Do edits, all or none; `more` are further trailers of the commit, `also` other files of the agent's own."""
         check_names(edits)
         folder = self._folder_of(edits)
-        with self.writing(folder, edits) as taken:
+        with self.writing(folder, edits):
             pin = self.reader.pin()
             planned, why = self._planned(edits, by, base, pin, folder)
             if why and not approved:
@@ -87,7 +87,7 @@ class Writer:
         created = [edit.label for edit in edits if isinstance(edit, Create) and edit.scope == "shared"]
         if created:  # a shared block that nobody sees would be lost to the one who made it
             self.set_attached([*self.reader.view().attached, *created], by, f"attach {created[0]}")
-        return msgspec.structs.replace(written, pin=str(self.reader.pin()), risks=why, notices=taken.notices)
+        return msgspec.structs.replace(written, pin=str(self.reader.pin()), risks=why, notices=folder.tell())
 
     def preview(self, edits: Sequence[Edit], by: Provenance, base: str | None) -> NeedsApproval:
         """What `applied` would do and ask, without doing it."""

@@ -11,6 +11,7 @@ import pytest
 from letta_code.memory.block import BlockError
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append, Create, Delete, Replace, Rethink, SetReadOnly
+from letta_code.memory.outcome import Written
 from letta_code.memory.provenance import Provenance
 from letta_code.memory.render import reminder
 from tests.memory.conftest import AGENT, PERSON, Git
@@ -280,6 +281,18 @@ def test_a_folder_that_vanished_is_told(blocks: Blocks, human: Path) -> None:
     shutil.rmtree(blocks.root)
     outcome = Blocks(blocks.root.parents[2], "agent-1").apply(Append(label="human", text="new"), AGENT)
     assert "the memory folder was gone" in outcome.notices[0].lower()
+
+
+def test_a_hand_edit_that_another_write_took_in_is_told_once(blocks: Blocks, human: Path) -> None:
+    changed(human, "b\n", "by hand\n")
+    blocks.set_task("what the program writes")
+    assert "system/human.md" in blocks.refresh()[0]
+    assert blocks.refresh() == ()
+    changed(human, "c\n", "by hand too\n")
+    outcome = blocks.apply(Append(label="project", text="x"), AGENT)
+    assert isinstance(outcome, Written)
+    assert "system/human.md" in outcome.notices[0]
+    assert blocks.refresh() == ()
 
 
 # ---------------------------------------------------------------- files on demand, and whose hand it was
