@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from letta_code.agent.context import Section
     from letta_code.agent.reflection import Reflection
     from letta_code.memory.desk import Desk
+    from letta_code.store.database import Store
 
 
 class SessionOptions(Value):
@@ -42,6 +43,7 @@ class Status(Value):
 
     conversation_id: str
     agent_id: str
+    agent: str = ""  # its name
     title: str = ""
     cwd: str = ""
     model: str = ""
@@ -73,6 +75,11 @@ class SessionPort(Protocol):
     @property
     def memory(self) -> Desk:
         """The agent's memory as this conversation uses it; raises `ConfigError` where there is none."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """Where conversations and agents are kept; raises `ConfigError` where there is none."""
         ...
 
     async def send(self, content: str | tuple[ContentPart, ...], *, client_id: str = "") -> str:

@@ -10,15 +10,17 @@ import msgspec
 
 from letta_code.agent.facts import project_root
 from letta_code.config.paths import Paths
-from letta_code.config.settings import Settings
-from letta_code.core.errors import ConfigError, ConversationBusy, UsageError
+from letta_code.config.settings import Settings, person_settings
+from letta_code.core.counts import many
+from letta_code.core.errors import ConfigError, ConversationBusy, LettaError, UsageError
 from letta_code.core.messages import Value
 from letta_code.safety.remembered import project_file
-from letta_code.store.agents import KEPT_DAYS, Agent
+from letta_code.store.agents import KEPT_DAYS, LONGEST_NAME, Agent, good_name
 from letta_code.store.database import Store
 
 _NAME = "agent"
 _LARGEST = 4096
+_NEVER_THERE = "never"
 
 
 class ProjectAgent(Value):
@@ -33,19 +35,52 @@ async def choose_agent(
 ) -> Agent:
     """The agent of a new conversation: the setting's, else the project's, else the default, which is made if missing.
 
-    `tell` gets a sentence when the project's agent is gone.  Raises `UsageError` that lists the agents when the
-    setting (`--agent`, LETTA_AGENT, config.yaml) names none.
+    `tell` gets a sentence when the project's agent, or the default one, is gone.  Raises `UsageError` that lists the
+    agents when the setting (`--agent`, LETTA_AGENT, config.yaml) names none.
     """
+    chosen = _chosen_agent(store, paths, settings, cwd)
+    if chosen is not None and not chosen.deleted_at:
+        return chosen
+    agent = await store.agents.ensure_default()
+    used = f"{agent.name} is used. `letta-code agents use NAME` chooses."
+    if chosen is not None:
+        what = "was deleted" if chosen.deleted_at != _NEVER_THERE else "is not there"
+        tell(f"The agent of this folder, {chosen.name}, {what}: {used}")
+    elif gone := [one for one in store.agents.list(deleted=True) if one.created_at < agent.created_at]:
+        tell(f"The default agent, {gone[0].name}, was deleted: {used}")
+    return agent
+
+
+def chosen_agent(store: Store, paths: Paths, settings: Settings, cwd: str) -> Agent | None:
+    """The agent that the setting or the project names, None where neither does or the project's is gone.
+
+    Raises `UsageError` when the setting names none.
+    """
+    chosen = _chosen_agent(store, paths, settings, cwd)
+    return chosen if chosen is not None and not chosen.deleted_at else None
+
+
+def _chosen_agent(store: Store, paths: Paths, settings: Settings, cwd: str) -> Agent | None:
+    """The same, with a project's agent that is gone."""
     if settings.agent:
-        return store.agents.choose(settings.agent)
+        return _of_setting(store, paths, settings)
     remembered = remembered_agent(paths, cwd)
-    if remembered:
-        agent = store.agents.get(remembered)
-        if agent is not None and not agent.deleted_at:
-            return agent
-        name = f"{agent.name} was deleted" if agent is not None else f"{remembered} is not there"
-        tell(f"The agent of this folder, {name}: another one is used. `letta-code agents use NAME` chooses.")
-    return await store.agents.ensure_default()
+    if not remembered:
+        return None
+    return store.agents.get(remembered) or Agent(
+        id=remembered, name=remembered, created_at="", updated_at="", deleted_at=_NEVER_THERE
+    )
+
+
+def _of_setting(store: Store, paths: Paths, settings: Settings) -> Agent:
+    """The setting's agent; where there is none, the error says which file names it."""
+    try:
+        return store.agents.choose(settings.agent)
+    except UsageError as error:
+        if person_settings(paths).agent != settings.agent:
+            raise
+        where = f"`agent:` in {paths.config} says so."
+        raise UsageError(str(error), hint=f"{where} {error.hint}") from error
 
 
 def agent_on_disk(paths: Paths, settings: Settings, cwd: str) -> Agent:
@@ -108,23 +143,46 @@ def _file(paths: Paths, cwd: str) -> str:
 
 async def create_agent(store: Store, name: str, description: str = "") -> Agent:
     """A new agent of a name that no other has; raises `UsageError`, `StoreError`."""
-    _check_free(store, name)
-    return await store.agents.create(name, description)
+    return await store.agents.create(own_name(store, name), description)
 
 
 async def rename_agent(store: Store, agent: Agent, name: str) -> Agent:
     """Another name, which no other has; raises `UsageError`, `StoreError`."""
-    _check_free(store, name, agent.id)
-    return await store.agents.rename(agent.id, name)
+    return await store.agents.rename(agent.id, own_name(store, name, but=agent.id))
 
 
-def _check_free(store: Store, name: str, but: str = "") -> None:
-    low = " ".join(name.split()).casefold()
+async def restore_agent(store: Store, agent: Agent) -> str:
+    """Bring a deleted agent back and say so; where its name was given to another, it gets a number.
+
+    Raises `StoreError`.
+    """
+    back = await store.agents.restore(agent.id)
+    name = free_name(store, back.name, but=agent.id)
+    if name == back.name:
+        return f"{back.name} ({back.id}) is back with all that it had."
+    before, back = back, await store.agents.rename(agent.id, name)
+    return f"{before.name} ({back.id}) is back with all that it had. It is called {back.name}: the name was taken."
+
+
+def own_name(store: Store, name: str, *, but: str = "") -> str:
+    """A name as it is kept, if no other agent than `but` has it in any case; raises `UsageError`."""
+    name = good_name(name)
     for other in store.agents.list():
-        if other.name.casefold() == low and other.id != but:
+        if other.name.casefold() == name.casefold() and other.id != but:
             raise UsageError(
                 f"There is an agent called {other.name} already ({other.id}).", hint="Choose another name."
             )
+    return name
+
+
+def free_name(store: Store, name: str, *, but: str = "") -> str:
+    """A name, with a number where another agent than `but` has it."""
+    taken = {one.name.casefold() for one in store.agents.list() if one.id != but}
+    found, number = name, 1
+    while found.casefold() in taken:
+        number += 1
+        found = f"{name[: LONGEST_NAME - 6]} {number}"
+    return found
 
 
 async def delete_agent(store: Store, agent: Agent, *, is_open: bool = False) -> str:
@@ -136,7 +194,7 @@ async def delete_agent(store: Store, agent: Agent, *, is_open: bool = False) -> 
         raise UsageError(
             f"{agent.name} is the agent of this conversation.", hint="Open one of another agent first: /agents use NAME"
         )
-    for one in store.conversations.list(agent_id=agent.id, limit=1000, empty=True):
+    for one in store.conversations.list(agent_id=agent.id, limit=None, empty=True):
         writer = store.runs.writer(one.id)
         if writer is not None:
             raise ConversationBusy(
@@ -146,8 +204,9 @@ async def delete_agent(store: Store, agent: Agent, *, is_open: bool = False) -> 
     await store.agents.delete(agent.id)
     count = use.conversations if use else 0
     said = (
-        f"{agent.name} ({agent.id}) is deleted. Its memory, {passages} passages and {count} conversations are kept for "
-        f"{KEPT_DAYS} days and then removed for good. Until then `letta-code agents restore {agent.id}` brings it back."
+        f"{agent.name} ({agent.id}) is deleted. Its memory, {many(passages, 'passage')} and "
+        f"{many(count, 'conversation')} are kept for {KEPT_DAYS} days and then removed for good. "
+        f"Until then `letta-code agents restore {agent.id}` brings it back."
     )
     if store.agents.default() is None:
         said += " It was the last agent: the next start makes a new one that knows nothing."
@@ -155,17 +214,23 @@ async def delete_agent(store: Store, agent: Agent, *, is_open: bool = False) -> 
 
 
 async def purge_agents(store: Store, paths: Paths) -> tuple[str, ...]:
-    """Remove for good what was deleted long enough ago; sentences about it.  Not for the way to a first request."""
+    """Remove for good what was deleted long enough ago; sentences about it, also about what could not be removed.
+
+    Not for the way to a first request.
+    """
     if store.read_only:
         return ()
-    gone = await store.purge_agents()
-    if gone:
-        # The index holds their words too; it is made anew from what is left when something is searched.
-        for path in paths.index.glob("text-*"):
-            path.unlink(missing_ok=True)
-    return tuple(
-        f"{agent.name} ({agent.id}), deleted on {agent.deleted_at[:10]}, was removed for good." for agent in gone
-    )
+    try:
+        purged = await store.purge_agents()
+        if purged.agents:
+            # The index holds their words too; it is made anew from what is left when something is searched.
+            for path in paths.index.glob("text-*"):
+                path.unlink(missing_ok=True)
+    except (LettaError, OSError) as error:
+        return (f"What was deleted more than {KEPT_DAYS} days ago could not be removed: {error}",)
+    gone = (f"{one.name} ({one.id}), deleted on {one.deleted_at[:10]}, was removed for good." for one in purged.agents)
+    left = (f"{one.path} of a removed agent is still there: {one.why}. Remove it yourself." for one in purged.left)
+    return (*gone, *left)
 
 
 class AgentRow(Value, omit_defaults=False):
@@ -214,48 +279,8 @@ def agent_rows(store: Store, paths: Paths, settings: Settings, cwd: str, *, dele
 
 def _here(store: Store, paths: Paths, settings: Settings, cwd: str) -> str:
     """The id of the agent that a start in this folder would be with; "" while there is none."""
-    if settings.agent:
-        try:
-            return store.agents.choose(settings.agent).id
-        except UsageError:
-            return ""
-    remembered = remembered_agent(paths, cwd)
-    agent = store.agents.get(remembered) if remembered else None
-    if agent is not None and not agent.deleted_at:
-        return agent.id
-    default = store.agents.default()
-    return default.id if default else ""
-
-
-async def fork_conversation(store: Store, paths: Paths, conversation_id: str, title: str = "") -> str:
-    """A copy of a conversation with its own blocks of memory, under a new id, which is returned.
-
-    `title` is the copy's ("" for the same with a mark).  Raises `StoreError`, `BlockError`.
-    """
-    import asyncio
-
-    source = store.conversations.get(conversation_id)
-    if source is None or not source.last_seq:
-        raise UsageError("There is nothing to fork yet: nothing was said.")
-    copy = await store.conversations.copy(conversation_id)
-    await asyncio.to_thread(_copy_blocks, paths, source.agent_id, source.id, copy.id)
-    await store.conversations.rename(copy.id, title or f"{source.name} (fork)")
-    return copy.id
-
-
-def _copy_blocks(paths: Paths, agent_id: str, old: str, new: str) -> None:
-    from letta_code.memory.block import CONVERSATIONS
-    from letta_code.memory.folder import Folder
-    from letta_code.memory.provenance import PROGRAM, Provenance, message
-
-    folder = Folder(paths.agents / agent_id / "memory")
-    head = folder.head()
-    files = folder.repository.files(head, f"{CONVERSATIONS}/{old}") if head else {}
-    if not files:
-        return
-    with folder.writing(("",)):
-        head = folder.head()
-        own = len(f"{CONVERSATIONS}/{old}/")
-        changes = {f"{CONVERSATIONS}/{new}/{path[own:]}": folder.blob(path, sha) for path, sha in files.items()}
-        text = message(f"fork of {old}", Provenance(source=PROGRAM, conversation=new))
-        folder.commit({**changes}, text, "letta-code", head)
+    try:
+        agent = chosen_agent(store, paths, settings, cwd) or store.agents.default()
+    except UsageError:
+        return ""
+    return agent.id if agent else ""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from letta_code.agent.compacting.wish import Wish
     from letta_code.agent.compaction import IdleCompaction
     from letta_code.memory.desk import Desk
+    from letta_code.store.database import Store
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +52,23 @@ class Session:
         *,
         conversation_id: str,
         agent_id: str,
+        agent: str = "",
         options: SessionOptions,
         journal: Journal,
         history: History,
         surroundings: Surroundings,
         open_model: OpenModel,
         counter: Counter,
-        store: object = None,
+        store: Store | None = None,
         notices: Sequence[ev.Notice] = (),
+        quiet: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
+        self.agent = agent  # its name
         self.options = options
         self.history = history
-        self.store = store  # for slash commands that list or search what is kept
+        self._store = store
         self.surroundings = surroundings
         self.desk = surroundings.desk
         self.context = Context(history, counter)
@@ -83,7 +87,7 @@ class Session:
         self._closed = False
         self.reflection = Reflection(self, journal.read, open_model)
         self._ledger = Ledger(journal, history, run_id=self._run_id, heard=self.reflection.heard)
-        self._settling = Settling(self.desk, counter.count, self.publish)
+        self._settling = Settling(self.desk, counter.count, self.publish, quiet)
         surroundings.set_mode(self._mode)
 
     # ------------------------------------------------------------ what is
@@ -96,6 +100,7 @@ class Session:
         return Status(
             conversation_id=self.conversation_id,
             agent_id=self.agent_id,
+            agent=self.agent,
             title=self.history.title,
             cwd=self.options.cwd,
             model=self._model_name,
@@ -132,6 +137,13 @@ class Session:
         if self.desk is None:
             raise ConfigError("This session has no memory.")
         return self.desk
+
+    @property
+    def store(self) -> Store:
+        """Where conversations and agents are kept; raises `ConfigError` where there is none."""
+        if self._store is None:
+            raise ConfigError("This session has no store.")
+        return self._store
 
     # ------------------------------------------------------------ what is said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from letta_code.core.errors import LettaError
@@ -17,9 +17,19 @@ log = logging.getLogger(__name__)
 
 
 class Settling:
-    """Done once a session, in a quiet moment; nothing depends on it: blocks are shown as they are to be."""
+    """Done once a session, in a quiet moment; nothing depends on it: blocks are shown as they are to be.
 
-    def __init__(self, desk: Desk | None, count: Callable[[str], int], tell: Callable[[Notice], None]) -> None:
+    `quiet` is what else waits for such a moment.
+    """
+
+    def __init__(
+        self,
+        desk: Desk | None,
+        count: Callable[[str], int],
+        tell: Callable[[Notice], None],
+        quiet: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._quiet = quiet
         self._desk = desk
         self._count = count
         self._tell = tell
@@ -28,7 +38,7 @@ class Settling:
     def begin(self) -> None:
         """Start it; harmless when done twice."""
         if self._desk is not None and self._task is None:
-            self._task = asyncio.create_task(self._settle(self._desk), name="memory")
+            self._task = asyncio.create_task(self._all(self._desk), name="memory")
 
     async def end(self) -> None:
         """Wait for it."""
@@ -36,6 +46,11 @@ class Settling:
             await self._task
             if self._desk is not None and not self._desk.settled:  # another task came meanwhile
                 await self._settle(self._desk)
+
+    async def _all(self, desk: Desk) -> None:
+        await self._settle(desk)
+        if self._quiet is not None:
+            await self._quiet()
 
     async def _settle(self, desk: Desk) -> None:
         try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from letta_code.agent.facts import project_root
+from letta_code.agent.forking import forebears
 from letta_code.agent.history import History
 from letta_code.agent.logfile import log_to
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
-from letta_code.agent.roster import choose_agent
+from letta_code.agent.roster import choose_agent, chosen_agent
 from letta_code.agent.session import OpenModel, Session
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
@@ -79,13 +80,13 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
 
 
 async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
-    conversation_id, known = _choose(store, options)
+    conversation_id, known = _choose(store, options, paths)
     notices: list[str] = []
     lock = store.acquire_writer(conversation_id, options.face)
     try:
         history = History()
-        if known:
-            history.extend(stored.event for stored in store.read(conversation_id))
+        events = [stored.event for stored in store.read(conversation_id)] if known else []
+        history.extend(events)
         agent = store.agents.get(history.started.agent_id) if history.started else None
         if agent is not None and agent.deleted_at:
             raise UsageError(
@@ -97,7 +98,7 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
         if agent is None:
             agent = await choose_agent(store, paths, options.settings, options.cwd, notices.append)
         journal = StoredConversation(store, conversation_id, lock)
-        return await _session(journal, history, agent, options, paths, found=notices)
+        return await _session(journal, history, agent, options, paths, found=notices, before=forebears(events))
     except BaseException:
         lock.release()
         raise
@@ -120,9 +121,11 @@ async def _session(
     paths: Paths,
     *,
     found: Sequence[str],
+    before: Mapping[str, int],
 ) -> Session:
     root = project_root(options.cwd)
     desk = open_desk(journal.store, paths.home, agent.id, root, journal.conversation_id, name=agent.name)
+    desk.blocks.known = before
     place = _place(options, paths, history, desk)
     credentials = Credentials(paths)
     if paths.credentials.exists():
@@ -131,6 +134,7 @@ async def _session(
     session = Session(
         conversation_id=journal.conversation_id,
         agent_id=agent.id,
+        agent=agent.name,
         options=options,
         journal=journal,
         history=history,
@@ -139,24 +143,45 @@ async def _session(
         counter=TokenCounter(),
         store=journal.store,
         notices=(*stored, *place.notices, *credentials.notices),
+        quiet=_upkeep(journal.store, paths),
     )
     await session.recover()
     return session
 
 
-def _choose(store: Store, options: SessionOptions) -> tuple[str, bool]:
+def _upkeep(store: Store, paths: Paths) -> Callable[[], Awaitable[None]]:
+    async def work() -> None:
+        from letta_code.agent.upkeep import keep_up
+
+        await keep_up(store, paths)
+
+    return work
+
+
+def _choose(store: Store, options: SessionOptions, paths: Paths) -> tuple[str, bool]:
     wanted = options.conversation
     if not wanted:
         return new_id("conv"), False
     if wanted == "last":
-        agent = store.agents.choose(options.settings.agent).id if options.settings.agent else ""
-        latest = store.conversations.latest_for(options.cwd, agent)
+        agent = chosen_agent(store, paths, options.settings, options.cwd)
+        latest = store.conversations.latest_for(options.cwd, agent.id if agent else "")
         if latest is None:
-            raise UsageError(f"There is no conversation in {options.cwd} yet.", hint="Start one without --continue.")
+            raise _nothing_to_continue(store, options.cwd, agent)
         return latest.id, True
     if store.conversations.get(wanted) is None:
         raise UsageError(f"There is no conversation {wanted}.", hint="`letta-code conversations` lists them.")
     return wanted, True
+
+
+def _nothing_to_continue(store: Store, cwd: str, agent: Agent | None) -> UsageError:
+    newest = store.conversations.latest_for(cwd) if agent else None
+    whose = store.agents.get(newest.agent_id) if newest else None
+    if agent is None or newest is None or whose is None:
+        return UsageError(f"There is no conversation in {cwd} yet.", hint="Start one without --continue.")
+    return UsageError(
+        f"There is no conversation of {agent.name} in {cwd}; the newest there is {whose.name}'s.",
+        hint=f"Go on with that: letta-code --resume {newest.id}. Or start one without --continue.",
+    )
 
 
 def _place(options: SessionOptions, paths: Paths, history: History, desk: Desk) -> Place:

@@ -15,16 +15,19 @@ from letta_code.agent.roster import (
     agent_rows,
     create_agent,
     delete_agent,
+    own_name,
     purge_agents,
     remember_agent,
     remembered_agent,
     rename_agent,
+    restore_agent,
 )
 from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
 from letta_code.cli._store import open_store
 from letta_code.commands.wording import ago, columns
 from letta_code.config.paths import Paths
 from letta_code.config.settings import load
+from letta_code.core.counts import many
 from letta_code.core.errors import UsageError
 from letta_code.core.messages import Value
 from letta_code.safety.terminal import visible
@@ -86,9 +89,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 async def _done(deed: _Deed, place: _Place) -> int:
-    for sentence in await purge_agents(place.store, place.paths):
-        print(sentence, file=sys.stderr)
-    return await deed.run(place)
+    done = await deed.run(place)
+    for sentence in await purge_agents(place.store, place.paths):  # afterwards: what came back is not removed
+        print(visible(sentence), file=sys.stderr)
+    return done
 
 
 def _help(name: str) -> str:
@@ -169,9 +173,16 @@ async def _use(place: _Place) -> int:
     remember_agent(place.paths, str(here()), agent.id)
     print(f"New conversations in this folder are with {visible(agent.name)} ({agent.id}).")
     wins = load(here()).settings.agent
-    if wins and place.store.agents.choose(wins).id != agent.id:
+    if wins and agent not in _of_setting(place, wins):
         print(f"The setting `agent` ({visible(wins)}) goes before that: remove it from config.yaml or LETTA_AGENT.")
     return 0
+
+
+def _of_setting(place: _Place, wins: str) -> list[Agent]:
+    try:
+        return [place.store.agents.choose(wins)]
+    except UsageError:
+        return []  # a start will say so
 
 
 async def _delete(place: _Place) -> int:
@@ -185,8 +196,7 @@ async def _delete(place: _Place) -> int:
 
 async def _restore(place: _Place) -> int:
     agent = place.store.agents.choose(place.only("restore NAME"), deleted=True)
-    await place.store.agents.restore(agent.id)
-    print(f"{visible(agent.name)} ({agent.id}) is back with all that it had.")
+    print(visible(await restore_agent(place.store, agent)))
     return 0
 
 
@@ -200,12 +210,13 @@ async def _export(place: _Place) -> int:
     for notice in notices:
         print(visible(notice), file=sys.stderr)
     print(
-        f"{visible(agent.name)}: {len(file.blocks)} blocks with {len(file.memory)} changes, {len(file.passages)} "
-        f"passages and {len(file.conversations)} conversations are in {visible(str(target))}"
+        f"{visible(agent.name)}: {many(len(file.blocks), 'block')} with {many(len(file.memory), 'change')}, "
+        f"{many(len(file.passages), 'passage')} and {many(len(file.conversations), 'conversation')} "
+        f"are in {visible(str(target))}"
     )
     if file.removed_secrets:
-        print(f"{file.removed_secrets} texts that look like keys or passwords were taken out; marks stand there.")
-    print("Everything that was said is in it: look whom you give it to.")
+        print(f"Taken out: {many(file.removed_secrets, 'text')} that look like keys or passwords; marks stand there.")
+    print("Everything that was said is in it, also secrets of no known form: look whom you give it to.")
     return 0
 
 
@@ -214,9 +225,11 @@ def _written(place: _Place, agent: Agent, file: AgentFile) -> Path:
     from letta_code.agent.agentfile.write import SUFFIX, write_file, write_folder
 
     name, given = default_name(file.agent.name), place.parsed.text("output")
+    if given == "-":
+        raise UsageError("An agent is not written to stdout.", hint="Name a file with -o.")
     target = Path(given).expanduser() if given else here() / name
     if place.parsed.on("folder"):
-        return write_folder(file, target)
+        return write_folder(file, target, replace=place.parsed.on("replace"))
     if not given:
         target = target.with_name(name + SUFFIX)
     elif target.is_dir():
@@ -232,8 +245,8 @@ async def _import(place: _Place) -> int:
 
     path = Path(place.only("import FILE")).expanduser()
     name = place.parsed.text("name")
-    if name and any(one.name.casefold() == name.casefold() for one in place.store.agents.list()):
-        raise UsageError(f"There is an agent called {name} already.", hint="Give another --name.")
+    if place.parsed.on("name"):
+        name = own_name(place.store, name)
     file, notices = await asyncio.to_thread(read_agent_file, path)
     brought = await bring(place.store, place.paths, file, name=name)
     _tell_brought(brought, (*notices, *brought.notices))
@@ -245,8 +258,8 @@ def _tell_brought(brought: Brought, notices: Sequence[str]) -> None:
         print(visible(notice), file=sys.stderr)
     agent = brought.agent
     print(
-        f"{visible(agent.name)} ({agent.id}) is here with {brought.commits} changes of memory, {brought.passages} "
-        f"passages and {brought.conversations} conversations."
+        f"{visible(agent.name)} ({agent.id}) is here with {many(brought.blocks, 'block')} "
+        f"({many(brought.commits, 'change')}), {many(brought.passages, 'passage')} and {many(brought.conversations, 'conversation')}."
     )
     for old, new in brought.renamed.items():
         print(f"  the conversation {visible(old)} is {new} here")
@@ -282,13 +295,13 @@ _DEEDS = {
     ),
     "restore": _Deed(usage="restore NAME", help="Bring a deleted agent back.", run=_restore),
     "export": _Deed(
-        usage="export NAME [-o FILE|DIR] [--folder]",
-        help="Write an agent with history, passages and conversations to one file or a folder, without keys.",
+        usage="export NAME [-o FILE|DIR] [--folder] [--replace]",
+        help="Write an agent with history, passages and conversations to a file or folder; keys of known forms go.",
         run=_export,
         flags=(
             Flag(names=("-o", "--output"), metavar="FILE", help="Where to; else a file here with the agent's name."),
             Flag(names=("--folder",), help="A folder: memory as a git repository, JSON lines for the rest."),
-            Flag(names=("--replace",), help="Replace the file when it is there already."),
+            Flag(names=("--replace",), help="Replace the file, or the exported folder, when it is there already."),
         ),
     ),
     "import": _Deed(

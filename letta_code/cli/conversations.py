@@ -9,7 +9,9 @@ import msgspec
 
 from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help, whole_number
 from letta_code.cli._store import open_store
+from letta_code.commands.resume import agent_names, whose
 from letta_code.commands.wording import ago, columns
+from letta_code.core.counts import many
 from letta_code.core.errors import UsageError
 from letta_code.safety.terminal import visible
 from letta_code.store.database import Store
@@ -50,7 +52,11 @@ def _list(parsed: Parsed, store: Store, limit: int) -> int:
     if not found:
         print("There is no conversation yet." if parsed.on("all") else f"There is no conversation in {folder} yet.")
         return 0
-    rows = [(one.id, ago(one.updated_at), f"{one.message_count} messages", visible(one.name[:70])) for one in found]
+    names = agent_names(store)
+    rows = [
+        (one.id, ago(one.updated_at), many(one.message_count, "message"), *whose(one, names), visible(one.name[:70]))
+        for one in found
+    ]
     if parsed.on("all"):
         rows = [(*row, visible(one.cwd)) for row, one in zip(rows, found, strict=True)]
     print(*columns(rows), sep="\n")
@@ -78,13 +84,15 @@ def _search(parsed: Parsed, store: Store, limit: int) -> int:
     if parsed.on("json"):
         print(msgspec.json.format(msgspec.json.encode(result.found)).decode())
         return 0
+    names = agent_names(store)
     for match in result.found:
+        by = f"{names[match.agent_id]}: " if match.agent_id in names else ""
         place = f"{match.conversation_id}#{match.seq}" if match.seq else match.conversation_id
-        print(f"{ago(match.at)}  {place}  {visible(match.title[:70])}  ({match.found_by})")
+        print(f"{ago(match.at)}  {place}  {by}{visible(match.title[:70])}  ({match.found_by})")
         if match.text:
             print(f"    {match.role}: {visible(match.text)}")
     if result.left:
-        print(f"{result.left} events were not searched yet: search again for the rest.")
+        print(f"{many(result.left, 'event')} were not searched yet: search again for the rest.")
     if not result.found:
         print("Nothing was found.")
         return 0

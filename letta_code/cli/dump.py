@@ -27,7 +27,9 @@ FLAGS = (
     HELP,
 )
 _USAGE = "dump ID [N] [flags]"
-_OWN_FORM = "The request is in letta-code's own form: the conversation's model cannot be opened here."
+_OWN_FORM = "The request is in letta-code's own form: "
+_NOT_OPENED = _OWN_FORM + "the conversation's model cannot be opened here."
+_NOT_TOLD = _OWN_FORM + "the client of the conversation's model does not tell the bytes that it sends."
 
 
 def run(argv: Sequence[str]) -> int:
@@ -42,13 +44,12 @@ def run(argv: Sequence[str]) -> int:
     stored = _stored(parsed.words[0])
     history = History()
     history.extend(one.event for one in stored)
-    request, exact = asyncio.run(_request(history))
+    request, note = asyncio.run(_request(history))
     if parsed.on("request"):
         sys.stdout.buffer.write(request + b"\n")
         return 0
     from letta_code.commands.dump import MESSAGES, parts_of, written
 
-    note = "" if exact else _OWN_FORM
     if parsed.on("output"):
         print(written(here() / Path(parsed.text("output")).expanduser(), stored, count, request, note))
         return 0
@@ -67,8 +68,8 @@ def _stored(conversation: str) -> Sequence[StoredEvent]:
         return store.read(conversation)
 
 
-async def _request(history: History) -> tuple[bytes, bool]:
-    """The next request, and whether it has the form of the conversation's model."""
+async def _request(history: History) -> tuple[bytes, str]:
+    """The next request, and why it has not the form of the conversation's model ("" when it has)."""
     request = Context(history, TokenCounter()).request()
     cwd = history.started.cwd if history.started else "/"
     paths = Paths.find()
@@ -76,8 +77,8 @@ async def _request(history: History) -> tuple[bytes, bool]:
     try:
         model = open_model(history.model or settings.model, settings, Credentials(paths).get)
     except LettaError:
-        return request_json(request, None), False
+        return request_json(request, None), _NOT_OPENED
     try:
-        return request_json(request, model), isinstance(model, TellsBytes)
+        return request_json(request, model), "" if isinstance(model, TellsBytes) else _NOT_TOLD
     finally:
         await model.close()

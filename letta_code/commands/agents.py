@@ -12,10 +12,12 @@ from letta_code.agent.roster import (
     delete_agent,
     remember_agent,
     rename_agent,
+    restore_agent,
 )
 from letta_code.commands.base import CommandContext, Outcome, command
-from letta_code.commands.wording import ago
+from letta_code.commands.wording import ago, plain_markdown
 from letta_code.config.paths import Paths
+from letta_code.core.counts import many
 from letta_code.core.errors import UsageError
 from letta_code.store.agents import Agent
 from letta_code.store.database import Store
@@ -50,69 +52,69 @@ def listing(rows: list[AgentRow], now: str) -> str:
     for row in rows:
         marks = [*(["now"] if row.id == now else []), *(["this folder"] if row.here else [])]
         mark = f" ({', '.join(marks)})" if marks else ""
-        name = f"**{_plain(row.name)}**" if row.id == now else _plain(row.name)
+        name = f"**{plain_markdown(row.name)}**" if row.id == now else plain_markdown(row.name)
         used = f", last used {ago(row.last_used)}" if row.last_used else ""
-        about = f": {_plain(row.description)}" if row.description else ""
-        counts = f"{row.blocks} blocks, {row.passages} passages, {row.conversations} conversations{used}"
+        about = f": {plain_markdown(row.description)}" if row.description else ""
+        held = ((row.blocks, "block"), (row.passages, "passage"), (row.conversations, "conversation"))
+        counts = ", ".join(many(count, what) for count, what in held) + used
         lines.append(f"- {name}{mark}{about}\n  `{row.id}` · {counts}")
     return "\n".join([*lines, "", "Choose one for this project with `/agents use NAME`."])
 
 
-def _plain(text: str) -> str:
-    """A name that Markdown shows as it is."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in text)
-
-
-def _store(context: CommandContext) -> Store:
-    return context.store
-
-
 def _current(context: CommandContext) -> Agent:
-    agent = _store(context).agents.get(context.session.status.agent_id)
+    agent = context.store.agents.get(context.session.status.agent_id)
     if agent is None:
         raise UsageError("The agent of this conversation is not in the store.")
     return agent
 
 
 async def _use(context: CommandContext, name: str) -> Outcome:
-    store, cwd = _store(context), context.session.status.cwd
+    store, cwd = context.store, context.session.status.cwd
     agent = store.agents.choose(name)
     remember_agent(Paths.find(), cwd, agent.id)
-    say = f"This project's agent is {_plain(agent.name)} (`{agent.id}`)."
+    say = f"This project's agent is {plain_markdown(agent.name)} (`{agent.id}`)."
     wins = context.settings.agent
-    if not wins or store.agents.choose(wins).id == agent.id:
+    if not wins or _is(store, wins, agent):
         return Outcome(say=say, open="new")
     # A setting names another one: the conversation is begun here, so that it is with the one that was asked for.
-    say += f" Starts go on with {_plain(wins)}, as long as the setting `agent` or --agent says so."
+    say += f" Starts go on with {plain_markdown(wins)}, as long as the setting `agent` or --agent says so."
     conversation = await store.conversations.create(agent.id, cwd)
     return Outcome(say=say, open=conversation.id)
 
 
+def _is(store: Store, wanted: str, agent: Agent) -> bool:
+    try:
+        return store.agents.choose(wanted).id == agent.id
+    except UsageError:
+        return False
+
+
 async def _create(context: CommandContext, name: str) -> Outcome:
-    agent = await create_agent(_store(context), name)
-    return Outcome(say=f"{_plain(agent.name)} (`{agent.id}`) is made. `/agents use {agent.name}` begins with it.")
+    agent = await create_agent(context.store, name)
+    return Outcome(
+        say=f"{plain_markdown(agent.name)} (`{agent.id}`) is made. `/agents use {agent.name}` begins with it."
+    )
 
 
 async def _rename(context: CommandContext, name: str) -> Outcome:
-    agent = await rename_agent(_store(context), _current(context), name)
-    return Outcome(say=f"This agent is called {_plain(agent.name)} now.")
+    agent = await rename_agent(context.store, _current(context), name)
+    return Outcome(say=f"This agent is called {plain_markdown(agent.name)} now.")
 
 
 async def _describe(context: CommandContext, text: str) -> Outcome:
-    agent = await _store(context).agents.describe(_current(context).id, text)
-    return Outcome(say=f"{_plain(agent.name)}: {_plain(agent.description)}")
+    agent = await context.store.agents.describe(_current(context).id, text)
+    return Outcome(say=f"{plain_markdown(agent.name)}: {plain_markdown(agent.description)}")
 
 
 async def _delete(context: CommandContext, name: str) -> Outcome:
-    agent = _store(context).agents.choose(name)
+    agent = context.store.agents.choose(name)
     is_open = agent.id == context.session.status.agent_id
-    return Outcome(say=await delete_agent(_store(context), agent, is_open=is_open))
+    return Outcome(say=plain_markdown(await delete_agent(context.store, agent, is_open=is_open)))
 
 
 async def _restore(context: CommandContext, name: str) -> Outcome:
-    agent = _store(context).agents.choose(name, deleted=True)
-    await _store(context).agents.restore(agent.id)
-    return Outcome(say=f"{_plain(agent.name)} (`{agent.id}`) is back with all that it had.")
+    agent = context.store.agents.choose(name, deleted=True)
+    return Outcome(say=plain_markdown(await restore_agent(context.store, agent)))
 
 
 _DEEDS: dict[str, Callable[[CommandContext, str], Awaitable[Outcome]]] = {

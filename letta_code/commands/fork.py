@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from letta_code.agent.roster import fork_conversation
+from letta_code.agent.forking import fork_conversation
 from letta_code.commands.base import CommandContext, Outcome, command
+from letta_code.commands.wording import plain_markdown
 from letta_code.config.paths import Paths
 from letta_code.core.errors import UsageError
 
@@ -18,6 +19,9 @@ async def fork(context: CommandContext, arguments: str) -> Outcome:
     status = context.session.status
     if status.running:
         raise UsageError("The agent is at work.", hint="Wait until it is done, or interrupt it, then fork.")
-    return Outcome(
-        open=await fork_conversation(context.store, Paths.find(), status.conversation_id, arguments.strip()[:200])
-    )
+    store = context.store
+    source = store.conversations.get(status.conversation_id)
+    copy = await fork_conversation(store, Paths.find(), status.conversation_id, arguments.strip()[:200])
+    name = plain_markdown(source.name) if source else ""
+    say = f"This is a fork of {name}, which stays as it is: `/resume {status.conversation_id}` goes back to it."
+    return Outcome(say=say, open=copy)

@@ -7,7 +7,9 @@ import re
 import time
 from collections.abc import Iterator
 
+from letta_code.core.counts import many
 from letta_code.core.events import ContextCompacted, ReflectionDone
+from letta_code.safety.terminal import visible
 
 _LABEL = re.compile(r'label="([^"]*)"')
 
@@ -71,16 +73,16 @@ def compacted(event: ContextCompacted) -> str:
         parts.append(f"{event.tokens_before:,} → {event.tokens_after:,} tokens")
     if event.evicted:
         how = "summarised" if event.method == "summary" else "left out without a summary"
-        parts.append(f"{_many(event.evicted, 'message')} {how}")
+        parts.append(f"{many(event.evicted, 'message')} {how}")
     if kept := len(event.kept) + len(event.put_back):
-        parts.append(f"{_many(kept, 'item')} kept word for word")
+        parts.append(f"{many(kept, 'item')} kept word for word")
     return "Context compacted" + (f": {', '.join(parts)}" if parts else "")
 
 
 def reflected(event: ReflectionDone, verdict: str = "") -> str:
     """What a reflection came to."""
     changes = [block for block in event.blocks if block.__struct_config__.tag == "memory"]
-    what = _many(len(changes), "block") if changes else "memory"
+    what = many(len(changes), "block") if changes else "memory"
     why = f": {event.why}" if event.why else ""
     match verdict or event.status:
         case "merged" if verdict:
@@ -122,5 +124,6 @@ def _skip_block(lines: Iterator[str]) -> None:
             return
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def plain_markdown(text: str) -> str:
+    """A text that Markdown shows as it is, on one line."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in " ".join(visible(text).split()))

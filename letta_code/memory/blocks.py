@@ -61,6 +61,8 @@ class Blocks:
         self._agent_id = agent_id
         self._agent = agent
         self._refuse = refuse
+        # The conversations that the reader's is a copy of → the last event that was copied: what they did it knows.
+        self.known: Mapping[str, int] = {}
 
     def at(self, place: Place) -> Blocks:
         """The same agent's blocks as another project or conversation sees them."""
@@ -179,7 +181,7 @@ class Blocks:
         found: list[BlockChange] = []
         for old, key in _pairs(before, after, history):
             changes = history.get(key[1], [])
-            own = [change for change in changes if but and _seen_by(change.provenance, but)]
+            own = [change for change in changes if but and self._seen_by(change.provenance, but)]
             if own and len(own) == len(changes):
                 continue
             # What others did behind the reader's own edit is told against that: it may look as it was before (an undo).
@@ -191,6 +193,10 @@ class Blocks:
                 who = ", ".join(dict.fromkeys(by.named for by in hands))
                 found.append(BlockChange(before=known, after=now, diff=diff_of(known, now), by=who))
         return tuple(found)
+
+    def _seen_by(self, by: Provenance, conversation: str) -> bool:
+        copied = by.conversation if 0 < by.seq <= self.known.get(by.conversation, 0) else ""
+        return _seen_by(by, copied or conversation)
 
     def _history_since(self, pin: str) -> dict[str, list[Change]]:
         """The changes of each file since a pin, oldest first; nothing where history cannot be read."""

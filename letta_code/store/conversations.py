@@ -17,7 +17,6 @@ from letta_code.store.engine import Engine
 from letta_code.store.journal import Journal
 from letta_code.store.summary import start_conversation
 
-_MOST = 100_000  # conversations that are looked through
 _LIVING = "agent_id NOT IN (SELECT id FROM agents WHERE deleted_at <> '')"
 _COLUMNS = "id, agent_id, cwd, title, opening, created_at, updated_at, last_seq, message_count, forked_from"
 
@@ -74,10 +73,12 @@ class Conversations:
             raise StoreError(f"There is no conversation {conversation_id}")
         return found
 
-    def list(self, *, agent_id: str = "", cwd: str = "", limit: int = 100, empty: bool = False) -> list[Conversation]:
+    def list(
+        self, *, agent_id: str = "", cwd: str = "", limit: int | None = 100, empty: bool = False
+    ) -> list[Conversation]:
         """The newest first, of an agent, of a folder, or of all; `empty` includes those without a message.
 
-        Those of a deleted agent are left out, unless it is asked for by its id.
+        No `limit`: all.  Those of a deleted agent are left out, unless it is asked for by its id.
         """
         sql = f"SELECT {_COLUMNS} FROM conversations WHERE message_count >= ?"
         values: list[SqlValue] = [0 if empty else 1]
@@ -89,13 +90,17 @@ class Conversations:
         if cwd:
             sql += " AND cwd = ?"
             values.append(cwd)
-        rows = self._engine.reader().query(f"{sql} ORDER BY updated_at DESC, id DESC LIMIT ?", [*values, limit])
+        sql += " ORDER BY updated_at DESC, id DESC"
+        if limit is not None:
+            sql += " LIMIT ?"
+            values.append(limit)
+        rows = self._engine.reader().query(sql, values)
         return [_conversation(row) for row in rows]
 
     def titled(self, words: str, *, agent_id: str = "", limit: int = 20) -> list[Conversation]:
         """The newest whose title or opening line holds every word, in any case."""
         wanted = words.casefold().split()
-        named = self.list(agent_id=agent_id, limit=_MOST)
+        named = self.list(agent_id=agent_id, limit=None)
         fits = (one for one in named if all(word in f"{one.title}\n{one.opening}".casefold() for word in wanted))
         return list(islice(fits, limit)) if wanted else []
 

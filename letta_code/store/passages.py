@@ -96,14 +96,18 @@ class Passages:
         rows = self._engine.reader().query(f"SELECT {_COLUMNS} FROM passages WHERE id = ?", [passage_id])
         return _passage(rows[0]) if rows else None
 
-    def list(self, agent_id: str, *, limit: int = 100, before: str = "") -> list[Passage]:
-        """An agent's passages, the newest first, those made before a time where one is given."""
+    def list(self, agent_id: str, *, limit: int | None = 100, before: str = "") -> list[Passage]:
+        """An agent's passages, the newest first (no `limit`: all), those made before a time where one is given."""
         sql = f"SELECT {_COLUMNS} FROM passages WHERE agent_id = ? AND deleted_at = ''"
         values: list[SqlValue] = [agent_id]
         if before:
             sql += " AND created_at < ?"
             values.append(before)
-        rows = self._engine.reader().query(f"{sql} ORDER BY created_at DESC, id DESC LIMIT ?", [*values, limit])
+        sql += " ORDER BY created_at DESC, id DESC"
+        if limit is not None:
+            sql += " LIMIT ?"
+            values.append(limit)
+        rows = self._engine.reader().query(sql, values)
         return [_passage(row) for row in rows]
 
     def count(self, agent_id: str) -> int:

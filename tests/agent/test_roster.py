@@ -8,23 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.agent.forking import forebears, fork_conversation
 from letta_code.agent.roster import (
     agent_rows,
     choose_agent,
     create_agent,
     delete_agent,
-    fork_conversation,
     purge_agents,
     remember_agent,
     remembered_agent,
     rename_agent,
+    restore_agent,
 )
+from letta_code.agent.upkeep import keep_up
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings
 from letta_code.core.errors import ConversationBusy, UsageError
 from letta_code.core.events import ConversationRenamed
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append
+from letta_code.memory.provenance import Provenance
 from letta_code.memory.recall import Recall, spoken
 from letta_code.store.database import Store
 from tests.agent.agentfile.homes import PERSON, full_agent, kept, open_home
@@ -77,7 +80,32 @@ async def test_a_projects_agent_that_is_gone_is_told(home: Home, project: str) -
     assert await choose_agent(store, paths, Settings(), project, told.append) == default
     remember_agent(paths, project, "agent-nobody")
     assert await choose_agent(store, paths, Settings(), project, told.append) == default
-    assert "ada was deleted" in told[0] and "agent-nobody is not there" in told[1]
+    assert "folder, ada, was deleted: letta is used" in told[0] and "agent-nobody, is not there" in told[1]
+
+
+async def test_a_deleted_default_is_told(home: Home, project: str) -> None:
+    paths, store = home
+    default = await store.agents.ensure_default()
+    ada = await store.agents.create("ada")
+    told: list[str] = []
+    assert await choose_agent(store, paths, Settings(), project, told.append) == default and not told
+    await store.agents.delete(default.id)
+    assert await choose_agent(store, paths, Settings(), project, told.append) == ada
+    assert told == ["The default agent, letta, was deleted: ada is used. `letta-code agents use NAME` chooses."]
+    remember_agent(paths, project, ada.id)
+    assert await choose_agent(store, paths, Settings(), project, told.append) == ada and len(told) == 1
+
+
+async def test_a_setting_that_names_nobody_is_told_with_its_file(home: Home, project: str) -> None:
+    paths, store = home
+    await store.agents.create("ada")
+    paths.config.write_text("agent: zoe\n")
+    with pytest.raises(UsageError, match="no agent 'zoe'") as wrong:
+        await choose_agent(store, paths, Settings(agent="zoe"), project)
+    assert f"`agent:` in {paths.config} says so. There is: ada" in wrong.value.hint
+    with pytest.raises(UsageError) as flag:
+        await choose_agent(store, paths, Settings(agent="bob"), project)
+    assert "config.yaml" not in flag.value.hint
 
 
 def test_what_is_remembered_is_private_and_readable(home: Home, project: str, tmp_path: Path) -> None:
@@ -117,6 +145,11 @@ async def test_names_are_each_agents_own(home: Home) -> None:
     assert (await rename_agent(store, ada, "Ada")).name == "Ada"
     await store.agents.delete(ada.id)
     assert (await create_agent(store, "ada")).id != ada.id
+    told = await restore_agent(store, ada)
+    back = store.agents.get(ada.id)
+    assert back and back.name == "Ada 2" and "Ada (" in told and "called Ada 2: the name was taken" in told
+    await store.agents.delete(back.id)
+    assert "taken" not in await restore_agent(store, back)
 
 
 async def test_deleting_says_what_it_means(home: Home) -> None:
@@ -130,7 +163,12 @@ async def test_deleting_says_what_it_means(home: Home) -> None:
         await delete_agent(store, first)
     lock.release()
     told = await delete_agent(store, first)
-    assert "1 conversations" in told and "30 days" in told and f"restore {first.id}" in told and "last" not in told
+    assert (
+        "0 passages and 1 conversation are kept" in told
+        and "30 days" in told
+        and f"restore {first.id}" in told
+        and "last" not in told
+    )
     assert "last agent" in await delete_agent(store, second)
 
 
@@ -158,6 +196,74 @@ async def test_rows_tell_what_each_agent_holds(home: Home, project: str) -> None
     assert [row.name for row in agent_rows(store, paths, Settings(), project) if row.here] == ["ada"]
     assert [row.name for row in agent_rows(store, paths, Settings(agent="letta"), project) if row.here] == ["letta"]
     assert agent_rows(store, paths, Settings(), project, deleted=True) == []
+
+
+async def test_a_purge_that_fails_is_a_sentence(home: Home) -> None:
+    paths, store = home
+    agent = await store.agents.create("ada")
+    await store.agents.delete(agent.id)
+    raw_sql(paths.home, "UPDATE agents SET deleted_at = '2020-01-01T00:00:00.000Z'")
+    raw_sql(paths.home, "CREATE TRIGGER no BEFORE DELETE ON agents BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    [told] = await purge_agents(store, paths)
+    assert "could not be removed" in told and "no room" in told
+    assert (paths.agents / agent.id).exists()
+
+
+async def test_writers_are_looked_for_in_all_conversations(home: Home) -> None:
+    _, store = home
+    agent = await store.agents.create("ada")
+    for at in range(1002):
+        raw_sql(
+            home[0].home,
+            "INSERT INTO conversations (id, agent_id, cwd, title, opening, created_at, updated_at, last_seq, "
+            "message_count, forked_from) VALUES (?, ?, '/', '', '', '', ?, 0, 0, '')",
+            (f"conv-{at}", agent.id, f"{at:06d}"),
+        )
+    lock = store.acquire_writer("conv-0", "tui")
+    with pytest.raises(ConversationBusy, match="conv-0"):
+        await delete_agent(store, agent)
+    lock.release()
+
+
+async def test_upkeep_is_done_once_a_day_and_never_fails(home: Home) -> None:
+    paths, store = home
+    agent = await store.agents.create("ada")
+    await store.agents.delete(agent.id)
+    await keep_up(store, paths)
+    raw_sql(paths.home, "UPDATE agents SET deleted_at = '2020-01-01T00:00:00.000Z'")
+    await keep_up(store, paths)
+    assert store.agents.get(agent.id) is not None  # today it was done already
+    (paths.cache / "purged").write_text("2020-01-01\n")
+    await keep_up(store, paths)
+    assert store.agents.get(agent.id) is None
+    (paths.cache / "purged").unlink()
+    (paths.cache / "purged").mkdir()
+    await keep_up(store, paths)
+
+
+async def test_a_fork_knows_what_its_forebears_did(home: Home) -> None:
+    paths, store = home
+    agent, name = await full_agent(paths, store)
+    last = store.last_seq(name)
+    pin = Blocks(paths.home, agent.id, "", name).pin()
+    before = Provenance(source="agent", conversation=name, seq=last)
+    kept(Blocks(paths.home, agent.id, "", name).apply(Append(label="human", text="Has a cat."), before))
+    copy = await fork_conversation(store, paths, await fork_conversation(store, paths, name))
+    known = forebears(one.event for one in store.read(copy))
+    assert known[name] == last and len(known) == 2
+    blocks = Blocks(paths.home, agent.id, "", copy)
+    assert [change.by for change in blocks.changes_since(pin, but=copy) if change.label == "human"]
+    blocks.known = known
+    assert not [change for change in blocks.changes_since(pin, but=copy) if change.label == "human"]
+    later = Provenance(source="agent", conversation=name, seq=last + 3)
+    kept(Blocks(paths.home, agent.id, "", name).apply(Append(label="human", text="Has a dog."), later))
+    [change] = [change for change in blocks.changes_since(pin, but=copy) if change.label == "human"]
+    assert (
+        change.after
+        and "dog" in change.after.value
+        and "dog" in str(change.diff)
+        and "+Has a cat" not in str(change.diff)
+    )
 
 
 async def test_a_fork_has_its_own_blocks(home: Home) -> None:

@@ -97,19 +97,60 @@ def test_out_and_in_again(letta: Letta, letta_home: Path, monkeypatch: pytest.Mo
     name = filled(letta_home)
     monkeypatch.setenv("OPENAI_API_KEY", "the parser")  # said in the conversation: it must not leave
     told = letta("agents", "export", "ada")
-    assert "1 conversations" in told and "were taken out" in told
+    assert " and 1 conversation are in" in told and "Taken out: 2 texts that look like" in told
     file = Path("ada.letta.json")
     assert oct(file.stat().st_mode)[-3:] == "600"
     assert "already" in letta("agents", "export", "ada", code=2)
     letta("agents", "export", "ada", "--replace", "-o", str(file))
     letta("agents", "export", "ada", "-o", ".", "--replace")
     letta("agents", "export", "ada", "--folder", "-o", "out")
+    assert "already" in letta("agents", "export", "ada", "--folder", "-o", "out", code=1)
+    letta("agents", "export", "ada", "--folder", "-o", "out", "--replace")
+    Path("mine").mkdir()
+    Path("mine/agent.json").write_text("{}")
+    Path("mine/thesis.txt").write_text("years of work")
+    assert "already" in letta("agents", "export", "ada", "--folder", "-o", "mine", "--replace", code=1)
+    assert Path("mine/thesis.txt").read_text() == "years of work"
+    assert "stdout" in letta("agents", "export", "ada", "-o", "-", code=2) and not Path("-").exists()
     told = letta("agents", "import", str(file))
     assert f"{name} is conv-" in told and "ada 2" in told and "Bash(make)" in told
     assert "called ada" in letta("agents", "import", "out", "--name", "ada", code=2)
     letta("agents", "import", "out", "--name", "eve")
     assert {row["name"] for row in rows(letta)} == {"ada", "ada 2", "eve"}
     assert {row["conversations"] for row in rows(letta)} == {1}
+
+
+def test_a_purge_comes_after_the_deed_and_never_stops_it(letta: Letta, letta_home: Path) -> None:
+    name = filled(letta_home)
+    letta("agents", "create", "bob")
+    letta("agents", "delete", "ada")
+    (letta_home / "conversations" / f"{name}.notes").mkdir()
+    raw_sql(letta_home, "UPDATE agents SET deleted_at = '2020-01-01T00:00:00.000Z' WHERE name = 'ada'")
+    assert "is back" in letta("agents", "restore", "ada")
+    letta("agents", "delete", "ada")
+    raw_sql(letta_home, "UPDATE agents SET deleted_at = '2020-01-01T00:00:00.000Z' WHERE name = 'ada'")
+    raw_sql(letta_home, "CREATE TRIGGER no BEFORE DELETE ON agents BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    told = letta("agents")
+    assert "bob" in told and "could not be removed" in told
+    assert (letta_home / "conversations" / f"{name}.jsonl").exists()
+    raw_sql(letta_home, "DROP TRIGGER no")
+    assert "removed for good" in letta("agents")
+    assert not (letta_home / "conversations" / f"{name}.jsonl").exists()
+    assert (letta_home / "conversations" / f"{name}.notes").is_dir()
+
+
+def test_lists_name_the_agent_where_there_are_several(letta: Letta, letta_home: Path) -> None:
+    filled(letta_home)
+    for argv in (("conversations", "--all"), ("conversations", "--search", "parser")):
+        assert "ada" not in letta(*argv)
+    letta("agents", "create", "bob")
+    assert "  ada  " in letta("conversations", "--all") and "  ada: " in letta("conversations", "--search", "parser")
+
+
+def test_use_is_told_what_goes_before_it(letta: Letta, letta_home: Path) -> None:
+    letta("agents", "create", "ada")
+    (letta_home / "config.yaml").write_text("agent: zoe\n")
+    assert "`agent` (zoe) goes before that" in letta("agents", "use", "ada")
 
 
 def test_search_and_export_of_conversations(letta: Letta, letta_home: Path) -> None:

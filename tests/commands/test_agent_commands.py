@@ -76,7 +76,7 @@ def paths() -> Paths:
 async def test_agents_are_listed_with_marks(here: Here) -> None:
     await here.context.store.agents.create("b_o_b", "does\nthings")
     say = (await here.run("/agents")).say
-    assert "**ada** (now, this folder)" in say and "1 conversations" in say and here.agent.id in say
+    assert "**ada** (now, this folder)" in say and ", 1 conversation" in say and here.agent.id in say
     assert "b\\_o\\_b: does things" in say
 
 

@@ -21,6 +21,7 @@ from letta_code.agent.agentfile.checks import (
 )
 from letta_code.agent.agentfile.form import AgentFile, AgentFileError, FileCommit, FileConversation
 from letta_code.agent.agentfile.write import version_of
+from letta_code.agent.roster import free_name, own_name
 from letta_code.config.paths import Paths
 from letta_code.core.errors import LettaError
 from letta_code.core.ids import new_id, utc_now
@@ -37,10 +38,11 @@ from letta_code.memory.block import (
     check_label,
     clean_value,
 )
+from letta_code.memory.blocks import Blocks
 from letta_code.memory.folder import Folder
 from letta_code.memory.front_matter import formatted
 from letta_code.memory.provenance import PROGRAM, TRUSTED, UNTRUSTED, Provenance, message
-from letta_code.store.agents import Agent, good_description, good_name
+from letta_code.store.agents import Agent, good_description
 from letta_code.store.database import Store
 from letta_code.store.newcomer import BroughtConversation, Newcomer
 from letta_code.store.passages import Passage
@@ -50,6 +52,7 @@ class Brought(Value):
     """A new agent; `renamed` are conversations that got another id (old → new), `notices` what is to be told."""
 
     agent: Agent
+    blocks: int
     conversations: int
     passages: int
     commits: int
@@ -87,6 +90,7 @@ async def bring(store: Store, paths: Paths, file: AgentFile, *, name: str = "") 
         notices.add("settings", f"Its settings are not taken over{f' ({named[:100]})' if named else ''}.")
     return Brought(
         agent=agent,
+        blocks=len([block for block in Blocks(paths.home, agent.id).view().blocks if block.value]) if ids else 0,
         conversations=len(newcomer.conversations),
         passages=len(newcomer.passages),
         commits=len(ids),
@@ -97,13 +101,15 @@ async def bring(store: Store, paths: Paths, file: AgentFile, *, name: str = "") 
 
 def _agent(store: Store, file: AgentFile, name: str, notices: Notices) -> Agent:
     now = utc_now()
-    if not name:
-        name = _free_name(store, " ".join(_printable(file.agent.name).split())[:70] or "imported")
+    if name:
+        name = own_name(store, name)
+    else:
+        name = free_name(store, " ".join(_printable(file.agent.name).split())[:70] or "imported")
         if name != file.agent.name:
             notices.add("name", f"The new agent is called {name!r}.")
     return Agent(
         id=new_id("agent"),
-        name=good_name(name),
+        name=name,
         created_at=now,
         updated_at=now,
         description=good_description(_printable(file.agent.description)[:1000]),
@@ -112,15 +118,6 @@ def _agent(store: Store, file: AgentFile, name: str, notices: Notices) -> Agent:
 
 def _printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in text)
-
-
-def _free_name(store: Store, name: str) -> str:
-    taken = {agent.name.casefold() for agent in store.agents.list()}
-    found, number = name, 1
-    while found.casefold() in taken:
-        number += 1
-        found = f"{name} {number}"
-    return found
 
 
 def _names(store: Store, file: AgentFile) -> dict[str, str]:

@@ -36,7 +36,6 @@ from letta_code.store.agents import Agent
 from letta_code.store.conversations import Conversation
 from letta_code.store.database import Store
 
-_ALL = 10**9
 _SECRET_HEADER = re.compile(r"(?i)auth|key|token|secret|cookie|password")
 _SCOPES = {"system": "agent", PROJECTS: "project", CONVERSATIONS: "conversation"}
 
@@ -200,7 +199,7 @@ def _blocks(files: Mapping[str, bytes], scrub: Scrub, *, shared: bool = False) -
 
 
 def _passages(store: Store, agent: Agent, scrub: Scrub) -> Iterable[FilePassage]:
-    for one in reversed(store.passages.list(agent.id, limit=_ALL)):
+    for one in reversed(store.passages.list(agent.id, limit=None)):
         yield FilePassage(
             content=scrub.text(one.content),
             tags=tuple(map(scrub.text, one.tags)),
@@ -213,7 +212,7 @@ def _passages(store: Store, agent: Agent, scrub: Scrub) -> Iterable[FilePassage]
 
 
 def _all_of(store: Store, agent: Agent) -> list[Conversation]:
-    found = store.conversations.list(agent_id=agent.id, limit=_ALL, empty=True)
+    found = store.conversations.list(agent_id=agent.id, limit=None, empty=True)
     return sorted(found, key=lambda one: (one.created_at, one.id))
 
 

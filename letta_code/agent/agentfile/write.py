@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -26,12 +27,14 @@ def write_file(file: AgentFile, path: Path) -> Path:
     return path
 
 
-def write_folder(file: AgentFile, folder: Path) -> Path:
+def write_folder(file: AgentFile, folder: Path, *, replace: bool = False) -> Path:
     """A folder that must be empty or not there: agent.json, passages.jsonl, conversations/, memory/ (a git repository).
 
-    Raises `AgentFileError`.
+    With `replace` an exported agent that is there goes first, and nothing else.  Raises `AgentFileError`.
     """
     try:
+        if replace and folder.is_dir():
+            _clear(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise AgentFileError(f"{folder} is there already.", hint="Name a folder that is new or empty.")
         ensure_private_dir(folder)
@@ -49,6 +52,18 @@ def write_folder(file: AgentFile, folder: Path) -> Path:
     except OSError as error:
         raise AgentFileError(f"{folder} could not be written: {error.strerror}.") from error
     return folder
+
+
+def _clear(folder: Path) -> None:
+    """Remove an export; a folder that holds anything else is left as it is."""
+    ours = {AGENT, PASSAGES, CONVERSATIONS, MEMORY, SHARED}
+    if not (folder / AGENT).is_file() or any(entry.name not in ours for entry in folder.iterdir()):
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _write_lines(path: Path, lines: Iterable[bytes]) -> None:
