@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from letta_code.agent.port import SessionPort
 from letta_code.config.settings import Settings
 from letta_code.core.display import DisplayBlock
 from letta_code.core.messages import Value
+
+if TYPE_CHECKING:
+    from letta_code.store.database import Store
 
 
 class Outcome(Value):
@@ -39,10 +42,22 @@ class CommandContext(Protocol):
     def settings(self) -> Settings: ...
 
     @property
-    def store(self) -> Any: ...  # letta_code.store.database.Store
+    def store(self) -> Store: ...
 
 
-Run = Callable[[CommandContext, str], Awaitable[Outcome]]
+class Context(Value):
+    """What a face gives to a command."""
+
+    session: SessionPort
+    settings: Settings
+
+    @property
+    def store(self) -> Store:
+        """Where the session keeps conversations and agents."""
+        return self.session.store
+
+
+Run = Callable[[CommandContext, str], Coroutine[Any, Any, Outcome]]
 
 
 class Command(Value):

@@ -14,7 +14,6 @@ from letta_code.config.settings import ContextSettings
 from letta_code.core.events import ContextCompacted
 from letta_code.core.messages import Value
 from letta_code.safety.terminal import visible
-from letta_code.store.database import Store
 
 SETTING, SHARE = "context.compact_at_tokens", "context.window_share"
 _CELLS = 44  # of the bar
@@ -46,7 +45,7 @@ async def context(context: CommandContext, arguments: str) -> Outcome:
     found by search, by you with `/search` and by the agent with conversation_search.
     """
     status = context.session.status
-    store: Store = context.store
+    store = context.store
     stored = await asyncio.to_thread(store.read, status.conversation_id)
     return Outcome(
         say=report(

@@ -9,7 +9,6 @@ from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.commands.wording import columns, money, tokens
 from letta_code.core.events import AssistantMessage, Event, RunFinished
 from letta_code.core.messages import Usage
-from letta_code.store.database import Store
 
 _SHOWN = 20
 
@@ -20,7 +19,7 @@ async def cost(context: CommandContext, arguments: str) -> Outcome:
 
     Money is in US dollars at list prices, counted only where the price of the model is known.
     """
-    store: Store = context.store
+    store = context.store
     stored = await asyncio.to_thread(store.read, context.session.status.conversation_id)
     return Outcome(say=report((one.event for one in stored), every=arguments.strip() == "all"))
 

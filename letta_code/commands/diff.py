@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.core.display import DiffBlock
 from letta_code.core.events import Event, ToolResult
-from letta_code.store.database import Store
 
 
 @command("diff", usage="[PATH]")
@@ -18,7 +17,7 @@ async def diff(context: CommandContext, arguments: str) -> Outcome:
     With PATH only those of files whose path contains it.  Changes that a command made are not among them: `git diff`
     shows those.
     """
-    store: Store = context.store
+    store = context.store
     conversation = context.session.status.conversation_id
     stored = await asyncio.to_thread(store.read, conversation)
     wanted = arguments.strip()

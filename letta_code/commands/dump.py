@@ -15,7 +15,6 @@ from letta_code.commands.logged import last_messages, lines_of
 from letta_code.commands.memory import fenced
 from letta_code.core.errors import LettaError, UsageError
 from letta_code.host.files import write_new
-from letta_code.store.database import Store
 from letta_code.store.journal import StoredEvent
 
 MESSAGES = 10  # shown without a number
@@ -34,7 +33,7 @@ async def dump(context: CommandContext, arguments: str) -> Outcome:
     """
     count, file = asked(arguments)
     session = context.session
-    store: Store = context.store
+    store = context.store
     stored = await asyncio.to_thread(store.read, session.status.conversation_id)
     if not stored:
         return Outcome(say="Nothing was said yet.")

@@ -24,7 +24,7 @@ async def export(context: CommandContext, arguments: str) -> Outcome:
     Without FILE it goes into this folder under the conversation's title.  A file that is there is not replaced.  The
     whole agent is exported by `letta-code agents export NAME`.
     """
-    store: Store = context.store
+    store = context.store
     status = context.session.status
     conversation = await asyncio.to_thread(store.conversations.get, status.conversation_id)
     if conversation is None:

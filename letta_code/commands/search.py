@@ -10,7 +10,6 @@ from letta_code.commands.wording import ago
 from letta_code.config.paths import Paths
 from letta_code.core.errors import UsageError
 from letta_code.safety.terminal import visible
-from letta_code.store.database import Store
 
 
 @command("search", usage="WORDS", aliases=("find",))
@@ -22,7 +21,7 @@ async def search(context: CommandContext, arguments: str) -> Outcome:
     words = arguments.strip()
     if not words:
         raise UsageError("/search needs words.")
-    store: Store = context.store
+    store = context.store
     agent = store.agents.get(context.session.status.agent_id)
     result = await asyncio.to_thread(find, store, Paths.find(), [agent] if agent else [], words)
     if not result.found:

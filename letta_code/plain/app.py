@@ -12,9 +12,8 @@ from typing import Any
 
 from letta_code import __version__
 from letta_code.agent.port import SessionOptions, SessionPort
-from letta_code.commands.base import Outcome, load_commands
+from letta_code.commands.base import Context, Outcome, load_commands
 from letta_code.config.paths import Paths
-from letta_code.config.settings import Settings
 from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.events import (
     Durable,
@@ -27,7 +26,7 @@ from letta_code.core.events import (
     UserMessage,
 )
 from letta_code.core.ids import new_id
-from letta_code.core.messages import TextPart, Value
+from letta_code.core.messages import TextPart
 from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
 from letta_code.plain import dialog
 from letta_code.plain.reader import Reader, open_reader, read_text
@@ -41,14 +40,6 @@ Connect = Callable[[Reader, Callable[[str], None]], Awaitable[str]]
 
 _FACE = "plain"
 _CATCH_UP_SECONDS = 2.0
-
-
-class Context(Value):
-    """What a command is given (`CommandContext`)."""
-
-    session: Any
-    settings: Settings
-    store: Any = None
 
 
 def run(
@@ -321,7 +312,7 @@ class PlainFace:
             close = get_close_matches(name, commands, 1)
             say(f"There is no command /{name}." + (f" Did you mean /{close[0]}?" if close else " /help lists them."))
             return Outcome()
-        context = Context(session=session, settings=self._options.settings, store=getattr(session, "store", None))
+        context = Context(session=session, settings=self._options.settings)
         try:
             outcome = await self._stoppable(session, found.run(context, arguments.strip()))
         except LettaError as error:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Protocol
 
-from letta_code.agent.port import SessionPort
-from letta_code.commands.base import Command, Outcome
+from letta_code.commands.base import Command, Context, Outcome
 from letta_code.config.settings import Settings
 from letta_code.core.display import ShellBlock
 from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.ids import new_id
-from letta_code.core.messages import ContentPart, TextPart, Value
+from letta_code.core.messages import ContentPart, TextPart
 from letta_code.core.requests import Answer
 from letta_code.tui.cards import Tail, ToolCard
 from letta_code.tui.core_thread import CoreThread
@@ -79,14 +78,6 @@ class LiveOutput:
     def _due(self) -> None:
         self._waiting = False
         self._show(self._tail.text)
-
-
-class Context(Value):
-    """What a command is given (`CommandContext`)."""
-
-    session: Any
-    settings: Settings
-    store: Any = None
 
 
 class Dispatch:
@@ -169,7 +160,9 @@ class Dispatch:
         if word == "compact" and self._face.state.running:
             self._face.flash("The context is compacted right after this step.")
         try:
-            outcome = await self._core.call(lambda session: command.run(self._context(session), arguments))
+            outcome = await self._core.call(
+                lambda session: command.run(Context(session=session, settings=self._settings), arguments)
+            )
         except LettaError as error:
             if command.name not in _WITHOUT_SESSION or self._core.has_session:
                 self._tell(error)
@@ -181,10 +174,6 @@ class Dispatch:
         if word in self.commands:
             return self.commands[word]
         return next((command for command in self.commands.values() if word in command.aliases), None)
-
-    def _context(self, session: SessionPort) -> Context:
-        # The port does not name a store; the real session has one, and commands that list conversations want it.
-        return Context(session=session, settings=self._settings, store=getattr(session, "store", None))
 
     async def _follow(self, outcome: Outcome, arguments: str) -> None:
         # Words beside a `show` are for faces that have no such screen; with arguments they say something narrower.

@@ -18,6 +18,7 @@ from letta_code.core.messages import ContentPart, TextPart, ToolCall, Usage, tex
 from letta_code.core.requests import Answer, ApprovalRequest, Choice, QuestionRequest, RuleOffer, Unanswered
 from letta_code.llm.model import ModelInfo
 from letta_code.memory.desk import Desk
+from letta_code.store.database import Store
 
 Script = Callable[["FakeSession", str], Awaitable[None]]
 
@@ -40,11 +41,13 @@ class FakeSession:
         pause: float = 0.0,
         window: int = 200_000,
         desk: Desk | None = None,
+        store: Store | None = None,
     ) -> None:
         self.script = script
         self.pause = pause
         self.window = window
         self.desk = desk
+        self.kept = store
         self.journal: list[ev.Event] = []
         self.sent: list[str] = []
         self.closed = False
@@ -72,6 +75,12 @@ class FakeSession:
         if self.desk is None:
             raise ConfigError("This session has no memory.")
         return self.desk
+
+    @property
+    def store(self) -> Store:
+        if self.kept is None:
+            raise ConfigError("This session has no store.")
+        return self.kept
 
     @property
     def model_info(self) -> ModelInfo | None:

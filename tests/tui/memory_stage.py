@@ -61,8 +61,7 @@ def blocks_in(home: Path, conversation: str = "conv-1") -> Blocks:
 def memory_stage(home: Path, script: Script = echo, **more: Any) -> Stage:
     """A stage over that memory."""
     desk = Desk(blocks_in(home), "conv-1", open_archive=no_search, open_recall=no_search)
-    session = FakeSession(script, desk=desk)
-    session.store = Store()  # type: ignore[attr-defined]
+    session = FakeSession(script, desk=desk, store=Store())  # type: ignore[arg-type]  # what the screen asks of it
     return Stage(session, **more)
 
 
