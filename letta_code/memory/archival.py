@@ -13,7 +13,8 @@ from letta_code.memory.provenance import Provenance
 from letta_code.memory.query import NEWEST, PART, SOME_WORDS, expressions, searchable, time_range
 from letta_code.memory.render import escaped
 from letta_code.store.passages import Passage, Passages
-from letta_code.store.text_index import PassageHit, TextIndex, Window
+from letta_code.store.text_index import PassageHit, TextIndex
+from letta_code.store.text_window import Window
 
 LONGEST = 20_000  # characters of one passage
 MOST_RESULTS = 50

@@ -11,7 +11,8 @@ from letta_code.core.events import AssistantMessage, Event, ToolResult, UserMess
 from letta_code.core.messages import Value, text_of
 from letta_code.memory.block import BlockError
 from letta_code.memory.query import NEWEST, PART, expressions, searchable, time_range
-from letta_code.store.text_index import MessageHit, Spoken, TextIndex, Window
+from letta_code.store.text_index import MessageHit, TextIndex
+from letta_code.store.text_window import Spoken, Window
 
 ROLES = ("user", "assistant", "tool")
 MOST_RESULTS = 50

@@ -23,7 +23,8 @@ from letta_code.store.runs import Runs
 
 if TYPE_CHECKING:
     from letta_code.store.newcomer import Newcomer
-    from letta_code.store.text_index import Spoken, TextIndex
+    from letta_code.store.text_index import TextIndex
+    from letta_code.store.text_window import Spoken
 
 
 class Store:

@@ -22,6 +22,7 @@ from letta_code.host.files import ensure_private_dir
 from letta_code.store.dialect import Database, Row, SqlValue, connect
 from letta_code.store.engine import Engine
 from letta_code.store.passages import Passage, Passages
+from letta_code.store.text_window import Spoken, Window, message_filter, passage_filter
 
 _VERSION = 2  # of the tables below: it stands in the file's name, so that two versions never fight over one file
 _PAGE = 500  # events that are indexed in one transaction …
@@ -46,31 +47,6 @@ _TABLES = (
     f"CREATE VIRTUAL TABLE passage_text USING fts5 (text, content='passages', content_rowid='id', "
     f"tokenize='{_TOKENIZER}')",
 )
-
-
-class Spoken(Value, frozen=True):
-    """What of an event is searched: its role, message id and text."""
-
-    role: str
-    message_id: str
-    text: str
-
-
-class Window(Value, frozen=True):
-    """Which entries are looked at: all filters hold before any is counted.
-
-    `start` and `end` are UTC times (`end` itself is outside), "" for none; `tags` as `all` or any of them.  `but_from`
-    leaves out a conversation from an event on, and the copies of those messages in the conversation it was forked from.
-    """
-
-    agent_id: str
-    start: str = ""
-    end: str = ""
-    roles: tuple[str, ...] = ()
-    conversations: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    all_tags: bool = False
-    but_from: tuple[str, int] | None = None
 
 
 class MessageHit(Value, frozen=True):
@@ -282,7 +258,7 @@ class TextIndex:
 
     def messages(self, match: str, window: Window, limit: int) -> list[MessageHit]:
         """The best messages for an FTS5 expression; a forked copy of a message is told once."""
-        where, values = _message_filter(window)
+        where, values = message_filter(window)
         sql = (
             "SELECT m.conversation_id, m.seq, m.role, m.at, m.message_id, '', m.id "
             "FROM message_text f JOIN messages m ON m.id = f.rowid "
@@ -300,7 +276,7 @@ class TextIndex:
 
     def newest_messages(self, window: Window, limit: int, part: str = "") -> list[MessageHit]:
         """The newest messages, those that hold `part` word for word where it is given."""
-        where, values = _message_filter(window)
+        where, values = message_filter(window)
         if part:
             where, values = f"{where} AND instr(lower(m.text), ?) > 0", [*values, part.lower()]
         else:
@@ -338,7 +314,7 @@ class TextIndex:
 
     def passages(self, match: str, window: Window, limit: int) -> list[PassageHit]:
         """The best passages for an FTS5 expression."""
-        where, values = _passage_filter(window)
+        where, values = passage_filter(window)
         sql = (
             "SELECT p.body, -f.rank FROM passage_text f JOIN passages p ON p.id = f.rowid "
             f"WHERE passage_text MATCH ? AND {where} ORDER BY f.rank, p.at DESC LIMIT ?"
@@ -348,7 +324,7 @@ class TextIndex:
 
     def newest_passages(self, window: Window, limit: int, part: str = "") -> list[PassageHit]:
         """The newest passages, those that hold `part` word for word where it is given."""
-        where, values = _passage_filter(window)
+        where, values = passage_filter(window)
         if part:
             where, values = f"{where} AND instr(lower(p.text), ?) > 0", [*values, part.lower()]
         sql = f"SELECT p.body, 0.0 FROM passages p WHERE {where} ORDER BY p.at DESC, p.passage_id DESC LIMIT ?"
@@ -392,42 +368,6 @@ def _put_passage(database: Database, passage: Passage) -> None:
         ],
     )[0][0]
     database.query("INSERT INTO passage_text (rowid, text) VALUES (?, ?)", [number, text])
-
-
-def _times(window: Window, table: str) -> tuple[list[str], list[SqlValue]]:
-    where, values = [f"{table}.agent_id = ?"], list[SqlValue]([window.agent_id])
-    if window.start:
-        where.append(f"{table}.at >= ?")
-        values.append(window.start)
-    if window.end:
-        where.append(f"{table}.at < ?")
-        values.append(window.end)
-    return where, values
-
-
-def _message_filter(window: Window) -> tuple[str, list[SqlValue]]:
-    where, values = _times(window, "m")
-    for column, wanted in (("role", window.roles), ("conversation_id", window.conversations)):
-        if wanted:
-            where.append(f"m.{column} IN ({', '.join('?' * len(wanted))})")
-            values += wanted
-    if window.but_from:
-        where.append(
-            "NOT (m.conversation_id = ? AND m.seq >= ?) AND (m.message_id = '' OR m.message_id NOT IN "
-            "(SELECT c.message_id FROM messages c WHERE c.conversation_id = ? AND c.seq >= ?))"
-        )
-        values += [*window.but_from, *window.but_from]
-    return " AND ".join(where), values
-
-
-def _passage_filter(window: Window) -> tuple[str, list[SqlValue]]:
-    where, values = _times(window, "p")
-    if window.tags:
-        marks = ", ".join("?" * len(window.tags))
-        count = len(set(window.tags)) if window.all_tags else 1
-        where.append(f"(SELECT COUNT(DISTINCT value) FROM json_each(p.tags) WHERE value IN ({marks})) >= {count}")
-        values += window.tags
-    return " AND ".join(where), values
 
 
 def _message_hit(row: Row) -> MessageHit:

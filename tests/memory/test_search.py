@@ -22,7 +22,7 @@ from letta_code.store.database import Store
 from letta_code.store.dialect import connect
 from letta_code.store.engine import Engine
 from letta_code.store.passages import Passages, put_back
-from letta_code.store.text_index import _VERSION, TextIndex
+from letta_code.store.text_index import _OVERLAP, _PART, _VERSION, TextIndex
 
 BY = Provenance(source="agent", conversation="conv-1", seq=3)
 
@@ -354,10 +354,15 @@ async def test_every_word_of_a_long_result_is_found(store: Store, recall: Recall
         assert (hit.conversation_id, hit.seq, hit.found_by) == (conversation, 2, "all words")
         assert f"line{n} of the build" in hit.text
         assert f"line{n} of the build" in recall.wider(hit, 3_000).text
+    whole = "\n".join(lines)
+    for border in (_PART, _PART + (_PART - _OVERLAP) * 7):
+        phrase = " ".join(whole[border - 90 : border + 90].split()[1:-1])
+        assert [hit.found_by for hit in recall.search(f'"{phrase}"').found] == ["all words"]
+    assert recall.search("").found[1].text.startswith("line0 of")
     assert [hit.seq for hit in recall.search("数据").found] == [3]
     assert len(recall.search("build", limit=50).found) == 1  # many entries, one message
     assert [hit.seq for hit in recall.search("").found] == [3, 2]
-    assert recall._index.text_of(conversation, 2) == "\n".join(lines)
+    assert recall._index.text_of(conversation, 2) == whole
 
 
 async def test_a_busy_index_is_not_deleted(
