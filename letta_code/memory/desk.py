@@ -74,6 +74,7 @@ class Desk:
         self._task = ""
         self._task_seq = 0
         self._settled = False
+        self._made = ""  # the state that `settle` left
         self._found: list[str] = []  # notices of looks at the files that were not told yet
         self._commands = 0  # tools that may edit files and run now
         self.in_background = False  # whether one of their commands may still run
@@ -134,24 +135,26 @@ class Desk:
         notices = tuple(self._found)
         del self._found[: len(notices)]  # another thread may have found more
         pin = self.blocks.pin()
-        if pin == self._checked:
+        if pin == self._checked and (pin or not self._made):
             return News(pin=pin, notices=notices)
-        if not self.blocks.there(self._told):
-            return self._begun_anew(notices)
+        states = (self._told, self._checked, self._made)
+        if gone := next((state for state in states if not self.blocks.there(state)), ""):
+            return self._begun_anew(gone, notices)
         changes = self.blocks.changes_since(self._told, but=self.conversation_id)
         if not changes:
             self._checked = pin
         return News(pin=pin, text=reminder(changes), notices=notices)
 
-    def _begun_anew(self, notices: tuple[str, ...]) -> News:
-        """The folder is not the one that the model knows: what a start gives is written at once, and all is told."""
-        known = self.blocks.remembered(self._told)
-        failed = ""
+    def _begun_anew(self, gone: str, notices: tuple[str, ...]) -> News:
+        """The folder is not the one of a state known: what a start gives is written at once, and all is told."""
+        known = self.blocks.remembered(gone)
+        failed = self._made = ""
         try:
             self._settle()
         except BlockError as error:
             failed = f" They could not be written: {error}"
         view = self.blocks.view()
+        self._checked = str(view.pin)  # told once, also when nothing could be written
         now = {block.path: block.value for block in view.blocks}
         lost = [block.label for block in known.blocks if now.get(block.path) != block.value] if known else []
         names = f" ({', '.join(lost)})" if lost else ""
@@ -221,6 +224,7 @@ class Desk:
         if task:
             self.blocks.set_task(task, seq)
         self._settled = task == self._task
+        self._made = self.blocks.pin()
 
     def by_agent(self, seq: int, *, reason: str = "") -> Provenance:
         """The agent's own hand, at an event of this conversation."""

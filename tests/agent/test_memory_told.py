@@ -121,6 +121,20 @@ async def test_a_command_in_the_background_signs_its_edits_too(tmp_path: Path) -
     await session.close()
 
 
+async def test_the_folder_of_a_new_agent_that_vanishes_is_told_too(tmp_path: Path) -> None:
+    session = await session_of(tmp_path)
+    root = session.memory.blocks.root
+    await session.close()
+    away = f"while [ ! -e {root}/.git/refs/heads ]; do sleep 0.01; done; sleep 0.2; mv {root} {root}.away"
+    session = await session_of(tmp_path, bash(away), {"text": "done", "expect": ["The folder of your memory was gone"]})
+    await session.send("clean up")
+    await session.idle()
+    assert session.history.last_run
+    assert session.history.last_run.reason == "done"
+    assert session.memory.blocks.view().find("task").value == "clean up"
+    await session.close()
+
+
 async def test_a_memory_folder_that_vanishes_in_a_run_is_told_and_begun_anew(tmp_path: Path) -> None:
     session = await session_of(tmp_path)
     session.memory.blocks.apply(Append(label="human", text="Ann"), Provenance(source="user"))
