@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from letta_code.commands.base import CommandContext, Outcome, command
-from letta_code.store.database import Store
 
 
 @command("memory", usage="[WORD …]")
@@ -23,7 +22,7 @@ async def memory(context: CommandContext, arguments: str) -> Outcome:
     from letta_code.commands.memory_words.deeds import Here, do
 
     asked = parse_line(arguments)
-    store: Store = context.store
+    store = context.store
     agent = await asyncio.to_thread(store.agents.get, context.session.status.agent_id)
     here = Here(desk=context.session.memory, store=store, call=SLASH, agent=agent.name if agent else "this agent")
     told = await do(asked, here)

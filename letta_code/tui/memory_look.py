@@ -13,14 +13,13 @@ from letta_code.memory.archival import FoundPassage
 from letta_code.memory.block import CONFLICTS, TODO, Block
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import ApplyPatch
-from letta_code.memory.origin import Moment, Read, origins
+from letta_code.memory.origin import Moment, origins
 from letta_code.memory.outcome import BlockChange
 from letta_code.memory.pending import PendingEdit
 from letta_code.memory.proposals import Proposal
 from letta_code.memory.provenance import Change
 from letta_code.memory.recall import Found
 from letta_code.memory.waiting import HeldEdit
-from letta_code.store.journal import StoredEvent
 
 EVERY = 2.0  # seconds between two looks whether memory moved: two small file reads
 SCOPES = ("agent", "shared", "project", "conversation")
@@ -185,7 +184,7 @@ def _lines(session: SessionPort, block: Block) -> list[Line]:
     blamed = [] if block.is_new else blocks.past.blame(name_of(block, blocks))
     if len(blamed) != len(plain):  # a damaged history, or a block that was changed a moment ago
         return [Line(number=number, text=text) for number, text in enumerate(plain, 1)]
-    groups = origins(blamed, _reader(session))
+    groups = origins(blamed, session.store.read)
     titles = _titles(session, {found.change.provenance.conversation for found in groups})
     return [
         Line(
@@ -202,18 +201,8 @@ def _lines(session: SessionPort, block: Block) -> list[Line]:
 
 
 def _titles(session: SessionPort, names: set[str]) -> dict[str, str]:
-    store = getattr(session, "store", None)
-    known = ((name, store.conversations.get(name)) for name in names if name) if store is not None else ()
+    known = ((name, session.store.conversations.get(name)) for name in names if name)
     return {name: conversation.title for name, conversation in known if conversation is not None}
-
-
-def _reader(session: SessionPort) -> Read:
-    store = getattr(session, "store", None)  # the port does not name it; the real session has one
-    return store.read if store is not None else _nothing
-
-
-def _nothing(_conversation: str, _after: int, _limit: int | None) -> list[StoredEvent]:
-    return []
 
 
 def name_of(block: Block, blocks: Blocks) -> str:
