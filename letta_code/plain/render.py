@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import singledispatch
 
 from letta_code.commands.wording import compacted, reminded
@@ -86,9 +86,9 @@ class Lines:
             case _:
                 self._other(event)
 
-    def typed(self, content: Sequence[ContentPart]) -> None:
+    def typed(self, content: tuple[ContentPart, ...]) -> None:
         """What the person said elsewhere, as if it had been typed here; what went along with it is left out."""
-        for number, line in enumerate(strip_controls(text_of(content[-1:])).split("\n")):
+        for number, line in enumerate(strip_controls(text_of((content[-1],) if content else ())).split("\n")):
             self._say(f"{'… ' if number else '> '}{line}")
 
     def _other(self, event: Event | LiveEvent) -> None:

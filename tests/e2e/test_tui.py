@@ -147,7 +147,8 @@ def test_the_editor_gets_the_draft_and_gives_it_back(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     editor = tmp_path / "editor"
-    editor.write_text("#!/bin/sh\nstty -a | grep -q ' icanon' && echo cooked > cooked\nsed -i 's/$/ and more/' \"$1\"\n")
+    cooked = "stty -a | grep -q ' icanon' && echo cooked > cooked"
+    editor.write_text(f"#!/bin/sh\n{cooked}\nsed -i 's/$/ and more/' \"$1\"\n")
     editor.chmod(0o755)
     monkeypatch.setenv("EDITOR", str(editor))
     terminal = opened()
