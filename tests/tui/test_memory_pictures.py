@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from letta_code.agent.compacting.wording import Place, wrapped
 from letta_code.core import events as ev
 from letta_code.core.display import MemoryBlock
 from tests.fakes.memory_home import furnish
@@ -127,7 +128,9 @@ async def compacted(session: FakeSession, text: str) -> None:
     session.keep(
         ev.ContextCompacted(
             message_id="s-1",
-            summary="# Goals\nInvoices must be right to the cent.",
+            summary=wrapped(
+                "# Goals\nInvoices must be right to the cent.", Place(conversation_id="conv-1", until=kept - 1)
+            ),
             first_kept_seq=kept,
             evicted=212,
             tokens_before=41_230,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Click, Key
 from textual.widget import Widget
@@ -19,6 +19,7 @@ from letta_code.tui.widgets.markdown_cards import SafeMarkdown
 from letta_code.tui.widgets.tool_card import Folded
 
 QUIET = "$foreground 75%"
+_SIGN = 2  # cells that the sign of a card takes
 FoldingCard = CompactedCard | ReflectionCard | MemoryCard
 
 
@@ -29,11 +30,15 @@ class MemoryCardView(Vertical, can_focus=True):
         super().__init__(classes="card tool memory-card")
         self.full = full
         self._card = card
-        self._title = Static(self._head(), markup=False, classes="memory-card-title")
+        line = self._head()
+        self._sign = Static(line[:_SIGN], markup=False, classes="memory-card-sign")
+        self._title = Static(line[_SIGN:], markup=False, classes="memory-card-title")
 
     def compose(self) -> ComposeResult:
-        """The line, and below it what there is to read."""
-        yield self._title
+        """The line, which goes on beside its sign, and below it what there is to read."""
+        with Horizontal(classes="memory-card-head"):
+            yield self._sign
+            yield self._title
         if self.full:
             yield from body(self._card)
 
@@ -51,7 +56,7 @@ class MemoryCardView(Vertical, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """A click on the line folds."""
-        if event.widget is self._title and not self.screen.selections:
+        if event.widget in (self._sign, self._title) and not self.screen.selections:
             event.stop()
             self.fold()
 
@@ -62,7 +67,9 @@ class MemoryCardView(Vertical, can_focus=True):
             self.fold()
 
     def _redraw(self) -> None:
-        self._title.update(self._head())
+        line = self._head()
+        self._sign.update(line[:_SIGN])
+        self._title.update(line[_SIGN:])
         with self.app.batch_update():
             for child in list(self.children)[1:]:
                 child.remove()
