@@ -21,7 +21,8 @@ from letta_code.memory.merge import merged
 from letta_code.memory.provenance import USER, Provenance, author_of, message
 
 NO_COMMIT = "0" * 40  # where the branch is damaged: what is read then comes from the working files
-ATTEMPTS = 3  # how often a write begins again because another git moved the branch
+ATTEMPTS = 12  # how often a write begins again because another git moved the branch
+PAUSE_SECONDS = 0.005  # longer by so much each time
 
 
 class Taken(Value):

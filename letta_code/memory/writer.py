@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -13,7 +14,7 @@ from letta_code.host.git_objects import GitDamage
 from letta_code.host.memory_git import RefMoved
 from letta_code.memory.block import ATTACHED, SUFFIX, Block, BlockError, check_label, check_name, given_label
 from letta_code.memory.edits import ApplyPatch, Create, Edit, Rename
-from letta_code.memory.folder import ATTEMPTS, Folder, Taken, conflict_name
+from letta_code.memory.folder import ATTEMPTS, PAUSE_SECONDS, Folder, Taken, conflict_name
 from letta_code.memory.front_matter import formatted
 from letta_code.memory.guard import risks
 from letta_code.memory.history import History, renamed_trailer
@@ -53,12 +54,12 @@ class Writer:
         return author_of(by, self._agent)
 
     def again(self, attempt: Callable[[], T]) -> T:
-        """Do something that another git of the person's may get in the way of, up to three times."""
-        for _ in range(ATTEMPTS - 1):
+        """Do something that another git of the person's may get in the way of, up to twelve times in half a second."""
+        for number in range(ATTEMPTS - 1):
             try:
                 return attempt()
             except RefMoved:
-                continue  # its commit is the newest now
+                time.sleep(number * PAUSE_SECONDS)  # its commit is the newest now; one that goes on gets out of step
         try:
             return attempt()
         except RefMoved as error:
