@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 THRESHOLD, OVERFLOW, ASKED = "threshold", "overflow", "asked"
 _TASK_BESIDE = 2_000  # characters of the block `task` where the message, or more of it, stands in the context
 _WAITING = "older messages are being summarised"
+_SMALLEST_TEXT = 300  # tokens
 _ITEMS_SHARE = 0.6  # of the summary's budget, for what must be kept
 _GROWN = 0.1  # of the limit: how much must have come since a compaction before the model is warned again
 
@@ -76,11 +77,15 @@ class Compaction:
         if cut is None:
             return None
         self._tell(reason, before + added, limit)
-        pinned = self._head.pinned(self._memory(cut, weights.most_requests), reason=COMPACTION)
-        task = await self._task(cut, instructions, pinned.system, weights.most_requests)
+        pinned = self._head.pinned(self._memory(cut), reason=COMPACTION)
+        task = await self._task(cut, instructions, pinned.system)
         staying = cut.staying - head + self._count(pinned.system) + self._count(pinned.tools)
-        spare = int(SHRINK * min(weights.total + added / scale, weights.limit) - staying - cut.requests - added / scale)
-        most = min(cut.budget * 2, max(cut.budget, spare)) + self._room_for_requests(task, pinned.system)
+        requests = self._room_for_requests(task, pinned.system)
+        enough = SHRINK * (weights.total + added / scale)
+        if cut.after + added / scale <= SHRINK * weights.limit:
+            enough = min(enough, SHRINK * weights.limit)
+        spare = int(enough - staying - requests - added / scale) - MESSAGE_TOKENS
+        most = max(min(cut.budget * 2, spare), _SMALLEST_TEXT) + requests
         summariser = self._summariser(before)
         try:
             written = await Writer(summariser, self._count, self._place(cut), pinned.system, most).write(task)
@@ -140,7 +145,7 @@ class Compaction:
 
     # ------------------------------------------------------------ what is kept
 
-    def _memory(self, cut: Cut, room: int) -> Shown | None:
+    def _memory(self, cut: Cut) -> Shown | None:
         """Memory for the new head, with the newest task where nobody can be asked; whole where it holds the message."""
         desk, asked = self._session.desk, self._history.asked
         if desk is None or self._session.options.interactive:
@@ -149,7 +154,7 @@ class Compaction:
             return desk.show(task=_TASK_BESIDE)
         seq, text = asked[-1]
         desk.take_task(text, seq)
-        whole = seq < cut.first_kept_seq and len(text) <= TASK_LIMIT and self._count(text) <= room
+        whole = seq < cut.first_kept_seq and len(text) <= TASK_LIMIT and self._count(text) <= cut.most_requests
         return desk.show(task=TASK_LIMIT if whole else _TASK_BESIDE)
 
     def _asked(self, before: int) -> list[must_keep.Item]:
@@ -166,12 +171,13 @@ class Compaction:
         items = [item for item in task.kept if item.kind == must_keep.REQUEST and not standing.in_block(item, head)]
         return self._count(must_keep.listed(items)) if items else 0
 
-    async def _task(self, cut: Cut, instructions: str, head: str, room: int) -> Task:
+    async def _task(self, cut: Cut, instructions: str, head: str) -> Task:
         old = self._history.compaction
         events = await self._session.read(old.first_kept_seq - 1 if old else 0, cut.first_kept_seq - 1)
         requests = self._asked(cut.first_kept_seq)
         held = [item for item in requests if standing.in_block(item, head)]
-        chosen = must_keep.choose_requests([item for item in requests if item not in held], self._count, room)
+        outside = [item for item in requests if item not in held]
+        chosen = must_keep.choose_requests(outside, self._count, cut.most_requests)
         before = must_keep.carried((*old.kept, *old.put_back) if old else ())
         found = must_keep.items_in(events, self._session.options.cwd)
         todo = must_keep.open_todo(self._history.todo)

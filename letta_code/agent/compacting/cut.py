@@ -17,7 +17,8 @@ from letta_code.core.messages import AssistantText, Summary, ToolText, UserText,
 
 _SMALL_ROOM = 2_000  # tokens for messages that are planned with where the head leaves less
 _SMALL_SUMMARY = 400
-_REQUESTS_SHARE = 0.4
+_REQUESTS_SHARE = 0.4  # of the limit: what the person asked for stays whole up to that, where the head leaves it
+_SMALL_REQUESTS = 300
 _SUMMARY_SHARE = 5  # the summary gets a fifth of the room for messages
 _TAILS = {"overflow": (0.2, 0.1, 0.0)}
 _USUAL_TAILS = (0.3, 0.1, 0.0)  # shares of the room that stay word for word, the first that is enough
@@ -40,17 +41,12 @@ class Weights(Value):
         """The whole context."""
         return self.head + sum(self.messages)
 
-    @property
-    def most_requests(self) -> int:
-        """Tokens that requests may take: 40 % of the limit, and half of what the head leaves."""
-        return int(min(self.limit * _REQUESTS_SHARE, max(self.limit - self.head, _SMALL_ROOM) / 2))
-
 
 class Cut(Value):
     """A cut: the messages at `evicted` leave, those of events from `first_kept_seq` on stay.
 
     `staying` are the tokens of the context without a summary, `budget` those that the summary may have, `requests`
-    those of what comes back with it whole.
+    those of what comes back with it, of `most_requests` at most.
     """
 
     first_kept_seq: int
@@ -59,6 +55,7 @@ class Cut(Value):
     staying: int
     budget: int
     requests: int = 0
+    most_requests: int = 0
 
     @property
     def after(self) -> int:
@@ -93,9 +90,12 @@ class _Parts:
         self._standing = history.standing()
         self._floor = history.compaction.first_kept_seq if history.compaction else 0
         self._last_seq = history.last_seq
-        self._requests, self._most_requests = weights.requests, weights.most_requests
+        self._requests = weights.requests
         self._head = weights.head + sum(self._sizes[at] for at in self._standing)
         self._room = max(weights.limit - self._head, _SMALL_ROOM)
+        beside = max(self._room // _SUMMARY_SHARE, _SMALL_SUMMARY) + self._room // 10  # a summary, and what is newest
+        spare = int(weights.limit * SHRINK) - self._head - beside
+        self._most_requests = max(min(int(weights.limit * _REQUESTS_SHARE), spare), _SMALL_REQUESTS)
         self._behind = _tails(self._sizes, self._standing)
 
     def places(self, *, unanswered: bool) -> list[int]:
@@ -146,6 +146,7 @@ class _Parts:
             staying=self._head + self._behind[place],
             budget=budget,
             requests=requests,
+            most_requests=self._most_requests,
         )
 
 
