@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from letta_code.agent.compacting.wording import Place, body_of, unframed, wrapped
 from letta_code.core import events as ev
 from letta_code.core.display import MemoryBlock
 from letta_code.core.messages import TextPart, ToolCall
@@ -200,3 +201,12 @@ def test_a_bar_is_as_long_as_the_block_is_full(chars: int, drawn: str, number: s
 @pytest.mark.parametrize(("chars", "tone"), [(79, "primary"), (80, "warning"), (100, "warning"), (101, "error")])
 def test_a_bar_turns_amber_and_then_red(chars: int, tone: str) -> None:
     assert tone in str(bar(Block(label="b", value="x" * chars, limit=100), 8).spans)
+
+
+def test_a_summary_is_shown_without_its_words_to_the_model() -> None:
+    text = wrapped("# Goals\nAll.\n\nMore.", Place(conversation_id="conv-1", until=9), "rule: never push")
+    shown = unframed(text)
+    assert shown.startswith("# Goals\nAll.\n\nMore.") and "never push" in shown
+    assert "your context" not in shown and "conversation_summary" not in shown
+    assert body_of(text) == "# Goals\nAll.\n\nMore."
+    assert unframed("# Goals\n\nof an older version") == "# Goals\n\nof an older version"

@@ -38,9 +38,13 @@ def wrapped(body: str, place: Place, kept: str = "", *, by_model: bool = True) -
     return f"{_OPEN}\n{text}\n{_CLOSE}"
 
 
+def unframed(summary: str) -> str:
+    """A summary's text without what tells the model what it is: as a person reads it."""
+    text = summary.removeprefix(_OPEN).removesuffix(_CLOSE).strip()
+    return text.partition("\n\n")[2].strip() if summary.startswith(_OPEN) else text
+
+
 def body_of(summary: str) -> str:
     """What a summary's text says, without what `wrapped` put around it; items are carried on by the event."""
-    text = summary.removeprefix(_OPEN).removesuffix(_CLOSE).strip()
-    if summary.startswith(_OPEN):
-        text = text.partition("\n\n")[2]
+    text = unframed(summary)
     return text.partition(f"\n\n{_KEPT}\n")[0].strip()

@@ -9,6 +9,7 @@ from textual.events import Click, Key
 from textual.widget import Widget
 from textual.widgets import Static
 
+from letta_code.agent.compacting.wording import unframed
 from letta_code.commands.wording import compacted, reflected, reminded
 from letta_code.core.display import MemoryBlock
 from letta_code.tui.blocks import draw
@@ -111,7 +112,8 @@ def body(card: FoldingCard) -> list[Widget]:
     """What stands below it when it is unfolded."""
     match card:
         case CompactedCard(event=event):
-            parts: list[Widget] = [SafeMarkdown(clean(event.summary))] if event.summary else []
+            text = unframed(event.summary)
+            parts: list[Widget] = [SafeMarkdown(clean(text))] if text else []
             parts += _listed("Word for word in the summary, or in a block", event.kept)
             return parts + _listed("Added to it from the log, word for word", event.put_back)
         case ReflectionCard(event=event, verdict=verdict):  # until it is decided the line above says why
