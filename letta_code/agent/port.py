@@ -44,6 +44,7 @@ class Status(Value):
     conversation_id: str
     agent_id: str
     agent: str = ""  # its name
+    several: bool = False  # whether there are other agents
     title: str = ""
     cwd: str = ""
     model: str = ""

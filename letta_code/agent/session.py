@@ -52,7 +52,7 @@ class Session:
         *,
         conversation_id: str,
         agent_id: str,
-        agent: str = "",
+        agent: Callable[[], tuple[str, bool]] = lambda: ("", False),
         options: SessionOptions,
         journal: Journal,
         history: History,
@@ -65,7 +65,7 @@ class Session:
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
-        self.agent = agent  # its name
+        self._agent = agent  # its name as it is now, and whether there are others
         self.options = options
         self.history = history
         self._store = store
@@ -97,10 +97,12 @@ class Session:
         """A snapshot for a status bar."""
         tokens, _ = self.context.tokens()
         info = self.model_info
+        agent, several = self._agent()
         return Status(
             conversation_id=self.conversation_id,
             agent_id=self.agent_id,
-            agent=self.agent,
+            agent=agent,
+            several=several,
             title=self.history.title,
             cwd=self.options.cwd,
             model=self._model_name,

@@ -134,7 +134,7 @@ async def _session(
     session = Session(
         conversation_id=journal.conversation_id,
         agent_id=agent.id,
-        agent=agent.name,
+        agent=_named(journal.store, agent),
         options=options,
         journal=journal,
         history=history,
@@ -147,6 +147,14 @@ async def _session(
     )
     await session.recover()
     return session
+
+
+def _named(store: Store, agent: Agent) -> Callable[[], tuple[str, bool]]:
+    def named() -> tuple[str, bool]:
+        agents = store.agents.list()
+        return next((one.name for one in agents if one.id == agent.id), agent.name), len(agents) > 1
+
+    return named
 
 
 def _upkeep(store: Store, paths: Paths) -> Callable[[], Awaitable[None]]:

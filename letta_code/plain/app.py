@@ -123,7 +123,10 @@ class PlainFace:
         """One conversation; the id of the next ("" for a new one), None to leave."""
         import msgspec
 
-        session = await self._open_session(msgspec.structs.replace(self._options, conversation=conversation))
+        options = msgspec.structs.replace(self._options, conversation=conversation)
+        if conversation != self._options.conversation and conversation:
+            options = msgspec.structs.replace(options, agent="")  # it has its agent; the start asked for the first's
+        session = await self._open_session(options)
         self._lines = Lines(say)
         status = session.status
         self._seen = 0 if status.queued else status.last_seq

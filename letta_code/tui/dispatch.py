@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Protocol
 
+from letta_code.agent.port import SessionPort, Status
 from letta_code.commands.base import Command, Context, Outcome
 from letta_code.config.settings import Settings
 from letta_code.core.display import ShellBlock
@@ -50,8 +51,8 @@ class Face(Protocol):
         """Open a screen or card: help, connect, diff, models, resume."""
         ...
 
-    def open_conversation(self, conversation: str) -> None:
-        """Go to another conversation; "" for a new one."""
+    def open_conversation(self, conversation: str, say: str = "") -> None:
+        """Go to another conversation, "" for a new one, and say something there."""
         ...
 
     def leave(self) -> None:
@@ -169,6 +170,11 @@ class Dispatch:
                 return
             outcome = _WITHOUT_SESSION[command.name]
         await self._follow(outcome, arguments)
+        if command.name == "agents" and self._core.has_session:  # the agent may be called something else now
+            state, status = self._face.state, await self._core.call(_status)
+            if status.conversation_id == state.conversation_id:
+                state.agent, state.several = status.agent, status.several
+                self._face.redraw()
 
     def _find(self, word: str) -> Command | None:
         if word in self.commands:
@@ -178,13 +184,13 @@ class Dispatch:
     async def _follow(self, outcome: Outcome, arguments: str) -> None:
         # Words beside a `show` are for faces that have no such screen; with arguments they say something narrower.
         shown = outcome.show if outcome.show != "diff" or not arguments else ""
-        if (outcome.say or outcome.blocks) and not shown:
+        if (outcome.say or outcome.blocks) and not shown and not outcome.open:
             self._face.state.say(outcome.say, outcome.blocks)
             self._face.redraw()
         if outcome.quit:
             self._face.leave()
         elif outcome.open:
-            self._face.open_conversation("" if outcome.open == "new" else outcome.open)
+            self._face.open_conversation("" if outcome.open == "new" else outcome.open, outcome.say)
         if shown:
             self._face.show(shown)
         if outcome.send:
@@ -288,6 +294,10 @@ class Dispatch:
     def _tell(self, error: LettaError) -> None:
         self._face.state.notice("error", str(error), error.hint)
         self._face.redraw()
+
+
+async def _status(session: SessionPort) -> Status:
+    return session.status
 
 
 def _attachment(block: ShellBlock) -> str:

@@ -39,6 +39,8 @@ class ViewState:
         self.todo: tuple[str, ...] = ()
         self.changed_files: dict[str, FileChange] = {}
         self.conversation_id = ""
+        self.agent = ""  # its name
+        self.several = False  # whether there are other agents
         self.cwd = ""
         self.title = ""
         self.model = ""
@@ -69,6 +71,7 @@ class ViewState:
     def opened(self, status: Status) -> None:
         """Begin with what a session says of itself."""
         self.model, self.mode, self.cwd = status.model, status.mode, status.cwd
+        self.agent, self.several = status.agent, status.several
         self.conversation_id, self.title = status.conversation_id, status.title
         self.tokens, self.window, self.limit = status.context_tokens, status.window, status.compact_at
         self.cost, self.opened_at = status.cost, status.last_seq

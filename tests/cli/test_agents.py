@@ -199,8 +199,17 @@ def test_a_conversation_stays_with_its_agent(tmp_path: Path) -> None:
         assert letta("agents", "create", name).returncode == 0
     assert letta("-p", "hi", "--agent", "ann", "--model", f"scripted:{script}").returncode == 0
     refused = letta("-p", "hi", "--continue", "--agent", "bob", "--model", f"scripted:{script}")
-    assert (refused.returncode, "no conversation" in refused.stderr) == (2, True)
+    assert (refused.returncode, "There is no conversation of bob in" in refused.stderr) == (2, True)
+    assert "the newest there is ann's" in refused.stderr and "--resume conv-" in refused.stderr
     (journal,) = Paths.find().conversations.glob("*.jsonl")
     refused = letta("-p", "hi", "--resume", journal.stem, "--agent", "bob", "--model", f"scripted:{script}")
     assert (refused.returncode, "This conversation is ann's, not bob's." in refused.stderr) == (2, True)
     assert letta("-p", "hi", "--resume", journal.stem, "--model", f"scripted:{script}").returncode == 0
+    assert letta("agents", "use", "bob").returncode == 0
+    refused = letta("-p", "hi", "--continue", "--model", f"scripted:{script}")  # the folder's agent is another one now
+    assert (refused.returncode, "There is no conversation of bob in" in refused.stderr) == (2, True)
+    assert letta("-p", "hi", "--model", f"scripted:{script}").returncode == 0
+    assert letta("agents", "use", "ann").returncode == 0
+    assert letta("-p", "hi", "--continue", "--model", f"scripted:{script}").returncode == 0
+    lines = {path.stem: path.read_text().count('"user_message"') for path in Paths.find().conversations.glob("*.jsonl")}
+    assert lines[journal.stem] == 3 and sorted(lines.values()) == [1, 3]

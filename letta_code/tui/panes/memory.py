@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what draws blocks is loaded when the first of them are ther
 FLASH_SECONDS = 10.0
 _CELLS = 8  # of a fill bar
 _STARTS_ANEW = -1
+_LONGEST_NAME = 16  # characters of the agent's name that are shown
 
 
 class Lines(Widget):
@@ -70,7 +71,8 @@ class MemoryPane(VerticalScroll, can_focus=False):
         self.look: Look | None = None
         self._core = core
         self._opened = opened
-        self._head = Static(_head(0), markup=False, classes="memory-head")
+        self._agent = ""
+        self._head = Static(_head(0, ""), markup=False, classes="memory-head")
         self._tree = Lines()
         self._news = Static("", markup=False, classes="memory-news")
         self._mark: tuple[object, ...] = (_STARTS_ANEW,)
@@ -86,6 +88,9 @@ class MemoryPane(VerticalScroll, can_focus=False):
 
     def show(self, state: ViewState) -> None:
         """Look again where something happened that may have changed memory; cheap when nothing did."""
+        if state.agent != self._agent:
+            self._agent = state.agent
+            self._draw()
         mark = (state.conversation_id, state.memory_mark)
         if mark == self._mark or not state.conversation_id:
             return
@@ -155,7 +160,7 @@ class MemoryPane(VerticalScroll, can_focus=False):
             return
         from letta_code.tui.widgets.memory_bar import block_rows
 
-        self._head.update(_head(look.waits))
+        self._head.update(_head(look.waits, self._agent))
         rows = block_rows(look, cells=_CELLS, flash=self._flash, notes=False)
         self._tree.fill([*_problem_rows(look), *rows])
 
@@ -170,9 +175,12 @@ class MemoryPane(VerticalScroll, can_focus=False):
             self._opened()
 
 
-def _head(waits: int) -> Content:
+def _head(waits: int, agent: str) -> Content:
+    name = clean_line(agent)
+    name = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    title = f"Memory of {name}" if name and not waits else "Memory"  # there is no room for both
     waiting = (f"  {waits} wait{'s' if waits == 1 else ''} for you", "bold $text-warning") if waits else ("", "")
-    return Content.assemble(("Memory", "bold"), ("  F2", "$foreground 60%"), waiting)
+    return Content.assemble((title, "bold"), ("  F2", "$foreground 60%"), waiting)
 
 
 def _problem_rows(look: Look) -> list[Row]:

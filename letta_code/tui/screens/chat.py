@@ -72,6 +72,7 @@ class ChatScreen(Screen[None]):
         self._queue = QueueView()
         self._completer = Completer(self.prompt.area, self.dispatch, core, ports, options.cwd)
         self._status = StatusBar()
+        self._welcome = Welcome()
         self._items: list[CoreItem] = []
         self._replay_until = 0
         self._card: Widget | None = None
@@ -85,7 +86,7 @@ class ChatScreen(Screen[None]):
         with Horizontal(id="body"):
             with Vertical(id="main"):
                 yield self._transcript
-                yield Welcome(self.options)
+                yield self._welcome
                 with Vertical(id="dock"):
                     yield self._queue
                     yield self._working
@@ -134,9 +135,9 @@ class ChatScreen(Screen[None]):
 
         self.run_worker(show(self, name), group="show")
 
-    def open_conversation(self, conversation: str) -> None:
-        """Go to another conversation; "" for a new one."""
-        self.run_worker(self._reopen(conversation), group="open", exclusive=True)
+    def open_conversation(self, conversation: str, say: str = "") -> None:
+        """Go to another conversation, "" for a new one, and say something there."""
+        self.run_worker(self._reopen(conversation, say), group="open", exclusive=True)
 
     def leave(self) -> None:
         """End the program."""
@@ -183,6 +184,7 @@ class ChatScreen(Screen[None]):
         if not status.model:
             self.call_later(self.show, "no-model")
 
+    _to_say = ""  # below what was said in the conversation that is being opened
     _begun = True  # False between the opening of a conversation and its first drawing
 
     async def _draw(self) -> None:
@@ -190,6 +192,9 @@ class ChatScreen(Screen[None]):
         state = self._state
         if state.last_seq < self._replay_until:
             return
+        if not self._begun and self._to_say:
+            state.say(self._to_say)
+            self._to_say = ""
         keys, returned = state.take_changes(), state.take_returned()
         self.set_class(bool(state.cards), "has-cards")
         if self._begun:
@@ -219,15 +224,22 @@ class ChatScreen(Screen[None]):
     def _refresh_lines(self) -> None:
         state = self._state
         self._status.show(state)
+        self._welcome.show(state)
         self._working.show(state)
         self._queue.show(state)
         self.prompt.show_mode(state.mode)
 
-    async def _reopen(self, conversation: str) -> None:
-        options = msgspec.structs.replace(self.options, conversation=conversation)
+    async def _reopen(self, conversation: str, say: str) -> None:
+        # A conversation has its agent; the one that the start asked for was for the first.
+        agent = "" if conversation else self.options.agent
+        options = msgspec.structs.replace(self.options, conversation=conversation, agent=agent)
+        self._to_say = say
         try:
             await self.core.reopen(options)
         except LettaError as error:
+            self._to_say = ""
+            if say:
+                self._state.say(say)
             self._state.notice("error", str(error), error.hint)
             self.redraw()
         else:

@@ -52,8 +52,10 @@ class StatusBar(Widget):
         )
         branch = Content.styled(clean_line(self.branch), "$foreground 75%")
         folder = Content.styled(clean_line(self.folder), "$foreground 75%")
+        # Whose conversation it is matters where there are several; else it is told where there is room for all.
+        agent = Content.styled(clean_line(state.agent), "$text-accent")
         parts = [mode, model]
-        for extra in (branch, folder):
+        for extra in (agent if state.several else Content(""), branch, folder, Content("") if state.several else agent):
             if extra and Content(" · ").join([*parts, extra]).cell_length <= room:
                 parts.append(extra)
         left = Content.styled(" · ", "$foreground 45%").join(parts)
