@@ -8,18 +8,21 @@ import logging
 import os
 import random
 import re
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 sys.path.insert(0, str(HERE))
 
-from _compact_model import KINDS, Request, Talker, all_text, rewritten  # noqa: E402 - after the path is set
+from _compact_model import KINDS, Request, Talker, rewritten  # noqa: E402 - after the path is set
+from _compact_truth import Truth  # noqa: E402
 
 from letta_code.agent.history import History  # noqa: E402
 from letta_code.agent.place import Place  # noqa: E402
@@ -30,7 +33,8 @@ from letta_code.config.paths import Paths  # noqa: E402
 from letta_code.config.settings import ContextSettings, ReflectionSettings, Settings  # noqa: E402
 from letta_code.core import events as ev  # noqa: E402
 from letta_code.core.ids import new_id  # noqa: E402
-from letta_code.core.requests import Reply  # noqa: E402
+from letta_code.core.messages import text_of  # noqa: E402
+from letta_code.core.requests import QuestionRequest, Reply  # noqa: E402
 from letta_code.llm.model import ChatModel, ChatRequest  # noqa: E402
 from letta_code.llm.tokens import TokenCounter  # noqa: E402
 from letta_code.memory.opening import open_desk  # noqa: E402
@@ -39,40 +43,23 @@ from letta_code.workspace.local import LocalWorkspace  # noqa: E402
 
 LONG_RUN = 40  # steps
 LIMIT = 14_000  # tokens; the head takes about 6,000 of them
+SPEC = 6_000  # characters of a long request
+FEW = 200  # messages for which there must have been a compaction
 
 # Each must be 0.
 WRONGS = {
     "lost": "rules, decisions, open tasks, changed files or the task in hand that a request has not before it",
-    "not found": "facts planted early that the search does not give with their event",
+    "not there": "events named for what a summary cut that do not hold it",
+    "not found": "facts planted early that search or the tool conversation_search does not give with their event",
+    "too few": f"a compaction for each {FEW} messages is the least",
     "over": "requests above the limit by more than what came last",
     "in vain": "compactions that left more than 80 % of what was there",
     "rewritten": "requests that do not begin with the one before, without a compaction between",
     "unbalanced": "requests with a call without its result, or the other way round",
     "differs": "conversations that are not the same after a resume",
     "wedged": "runs that did not end well",
+    "not killed": "processes that did not die in the middle of a compaction, as they were to",
 }
-
-
-class Truth:
-    """What the conversation must still know, kept beside it."""
-
-    def __init__(self) -> None:
-        self.rules: list[str] = []
-        self.decisions: list[str] = []
-        self.files: list[str] = []
-        self.todo: list[str] = []
-        self.task = ""
-        self.facts: dict[str, str] = {}  # value → who says it
-
-    def lost(self, text: str) -> list[str]:
-        """What does not stand in a text, blanks and marks aside."""
-        known = _plain(text)
-        wanted = [*self.rules, *self.decisions, *self.files, *self.todo, self.task]
-        return [one for one in wanted if _plain(one) not in known]
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[\s*_`\"']+", " ", text).casefold().strip(" .")
 
 
 class Verdict:
@@ -92,15 +79,18 @@ class Verdict:
 class Life:
     """One conversation on a real store, closed and opened again from time to time."""
 
-    def __init__(self, folder: Path, verdict: Verdict, kinds: tuple[str, ...], limit: int) -> None:
+    def __init__(
+        self, folder: Path, verdict: Verdict, kinds: tuple[str, ...], limit: int, conversation: str = ""
+    ) -> None:
+        self.folder = folder
         self.work = folder / "work"
-        self.work.mkdir()
+        self.work.mkdir(exist_ok=True)
         self.paths = Paths.find({**os.environ, "LETTA_HOME": str(folder / "home")}).ensure()
         self.verdict = verdict
         self.limit = limit
         self.truth = Truth()
         self.requests: list[Request] = []
-        self.conversation = new_id("conv")
+        self.conversation = conversation or new_id("conv")
         self.model = Talker(kinds, self._seen)
         self.compacted: list[ev.ContextCompacted] = []
         self.agent = ""
@@ -170,9 +160,10 @@ class Life:
         async for event in session.events(session.history.last_seq):
             match event:
                 case ev.RequestMade(request=request):
-                    number = len(self.truth.decisions)
-                    await session.answer(request.request_id, Reply(text=f"choice-{number:03}"), "torture")
-                    self.truth.decisions.append(f"choice-{number:03}")
+                    choice = f"choice-{len(self.truth.decisions):03}"
+                    await session.answer(request.request_id, Reply(text=choice), "torture")
+                    if isinstance(request, QuestionRequest):
+                        self.truth.decisions[f"{request.question} → {choice}"] = choice
                 case ev.ContextCompacted():
                     self.compacted.append(event)
                 case _:
@@ -181,7 +172,7 @@ class Life:
     def _seen(self, request: ChatRequest, seen: Request) -> None:
         self.requests.append(seen)
         number = len(self.requests)
-        for lost in self.truth.lost(all_text(request)):
+        for lost in self.truth.lost(request):
             self.verdict.find("lost", f"request {number} after {len(self.compacted)} compactions: {lost}")
         if not seen.balanced:
             self.verdict.find("unbalanced", f"request {number}")
@@ -192,6 +183,10 @@ class Life:
         """Say something and wait for the end of the run."""
         self.truth.task = text
         await session.send(text)
+        await self.end(session)
+
+    async def end(self, session: Session) -> None:
+        """Wait for the end of a run."""
         ended = await session.idle()
         if ended is None or ended.reason != "done":
             self.verdict.find("wedged", f"{ended.reason if ended else 'no end'}: {ended.error if ended else ''}")
@@ -212,42 +207,100 @@ def _words(rng: random.Random, count: int) -> str:
 async def live(life: Life, messages: int, rng: random.Random, figures: dict[str, str]) -> None:
     """The conversation: so many messages, counted in the store."""
     session = await life.open()
+    await _write_memory(session)
     (life.work / "notes.txt").write_text("\n".join(f"note {n}: {_words(rng, 12)}" for n in range(60)))
     for number in range(LONG_RUN):
         (life.work / f"part-{number}.txt").write_text(f"part {number}: {_words(rng, 80)}\n")
-    turn = said = 0
+    turn = said = killed = 0
     while said < messages:
         await life.say(session, _message(life, turn, rng))
         turn += 1
         store = session.store
-        if turn % 10 == 0 and isinstance(store, Store):
+        if turn % 10 == 0:
             stored = store.read(life.conversation)
             said = sum(isinstance(s.event, ev.UserMessage | ev.AssistantMessage | ev.ToolResult) for s in stored)
         if turn % max(messages // 12, 20) == 0:
             session = await life.reopen()
-    figures["messages"] = f"{said:,} in {turn} turns"
+        if messages >= 1_000 and turn % max(messages // 20, 20) == 30:
+            session = await _killed(life, f"Turn {turn} dies. {_spec(turn)}{_long_work()}")
+            killed += 1
+    figures["messages"] = f"{said:,} in {turn} turns, {killed} processes killed in the middle of a compaction"
     await asyncio.to_thread(_look_for_facts, life)
+    await _search_by_tool(life, session)
+    _look_for_cut(life)
+    if len(life.compacted) < said // FEW:
+        life.verdict.find("too few", f"{len(life.compacted)} compactions for {said} messages")
     await life.close()
+
+
+async def _write_memory(session: Session) -> None:
+    """The head names rules and files that are to come: that does not keep them."""
+    from letta_code.memory.edits import Append
+    from letta_code.memory.provenance import USER, Provenance
+
+    text = "\n".join([f"I read: {_rule(turn)} in made-{turn:03}.txt" for turn in (*_RULES, *_FILES)])
+    edit = Append(label="human", text=text)
+    await asyncio.to_thread(session.memory.blocks.apply, edit, Provenance(source=USER), approved=True)
+
+
+async def _killed(life: Life, text: str) -> Session:
+    """Say something in another process, which dies by SIGKILL in the middle of a summary; then go on with it."""
+    await life.close()
+    life.truth.task = text
+    command = [sys.executable, __file__, "--die", str(life.folder), life.conversation, "--limit", str(life.limit)]
+    done = await asyncio.to_thread(subprocess.run, command, input=text, text=True, capture_output=True, check=False)
+    if done.returncode != -signal.SIGKILL:
+        life.verdict.find("not killed", f"code {done.returncode}: {done.stderr[-300:]}")
+    session = await life.open()
+    if session.history.compactions != len(life.compacted):
+        life.verdict.find("differs", f"{session.history.compactions} compactions, {len(life.compacted)} were seen")
+    await session.resume()
+    await life.end(session)
+    return session
+
+
+async def die(folder: Path, conversation: str, limit: int, text: str) -> None:
+    """Say something and be killed in the middle of the first summary."""
+    life = Life(folder, Verdict(), KINDS[:1], limit, conversation)
+    life.model.on_summary = lambda: os.kill(os.getpid(), signal.SIGKILL)
+    await life.say(await life.open(), text)
+
+
+_RULES, _FILES = (2, 9, 30, 77), (6, 25, 60)
+
+
+def _rule(turn: int) -> str:
+    return f"Never rename the folder vault-{turn:03}."
+
+
+def _spec(turn: int) -> str:
+    lines = [f"Requirement {turn}-{n}: the part number {n} must have its own measure and name." for n in range(200)]
+    text = "\n".join(lines)[:SPEC]
+    return f"{text.rpartition(chr(10))[0]}\n"
+
+
+def _long_work() -> str:
+    """A run that is longer than the context, two calls a step."""
+    return "".join(f" [read part-{number}.txt part-{number + 1}.txt]" for number in range(0, LONG_RUN, 2))
 
 
 def _message(life: Life, turn: int, rng: random.Random) -> str:
     """The person's next message, with what it plants."""
     truth, orders = life.truth, []
     text = f"Turn {turn}: {_words(rng, rng.randrange(20, 160))}."
-    if turn in (2, 9, 30, 77):
-        rule = f"Never rename the folder vault-{turn:03}."
-        truth.rules.append(rule)
-        text += f" {rule}"
+    if turn in _RULES:
+        truth.rules.append(_rule(turn))
+        text += f" {_rule(turn)}"
     if turn in (4, 40):
         orders.append(f"ask Which colour for part {turn}?")
-    if turn in (6, 25, 60):
-        life.truth.files.append(f"made-{turn:03}.txt")
+    if turn in _FILES:
+        truth.files.append(f"made-{turn:03}.txt")
         orders.append(f"write made-{turn:03}.txt")
     if turn in (8, 50):
         truth.todo = [f"finish part {turn}-{n}" for n in range(3)]
         orders.append("todo " + "|".join(truth.todo))
-    if turn % 50 == 20:  # a run that is longer than the context
-        orders += [f"read part-{number}.txt" for number in range(LONG_RUN)]
+    if turn % 50 == 20:
+        text += f"\n{_spec(turn)}{_long_work()}"
     if turn % 3 == 0:
         orders.append("read notes.txt")
     if turn < 12:
@@ -257,12 +310,34 @@ def _message(life: Life, turn: int, rng: random.Random) -> str:
     return text + "".join(f" [{order}]" for order in orders)
 
 
+async def _search_by_tool(life: Life, session: Session) -> None:
+    """Ask for each fact by the tool: the words of the question are in the context, the fact stands outside."""
+    stored = {s.seq: s.event for s in session.store.read(life.conversation)}
+    for value, role in life.truth.facts.items():
+        before = session.history.last_seq
+        await life.say(session, f"What was said of {value}? [search {value}]")
+        results = [s.event for s in session.store.read(life.conversation, before) if isinstance(s.event, ev.ToolResult)]
+        text = text_of(results[0].content) if results else ""
+        places = [int(seq) for seq in re.findall(rf"{life.conversation}#(\d+) \(this conversation\) · {role}", text)]
+        if not any(value in str(stored.get(seq)) for seq in places):
+            life.verdict.find("not found", f"{value} by the tool: {text[:200]}")
+
+
+def _look_for_cut(life: Life) -> None:
+    """What a summary cut must stand whole at the event that it names."""
+    session = life.session
+    stored = {s.seq: s.event for s in session.store.read(life.conversation)} if session else {}
+    for seq, text in life.truth.cut.items():
+        event = stored.get(seq)
+        if not isinstance(event, ev.UserMessage) or text_of(event.content).strip() != text.strip():
+            life.verdict.find("not there", f"event {seq} for {text[:60]}")
+
+
 def _look_for_facts(life: Life) -> None:
     session = life.session
     if session is None or session.desk is None:
         return
-    store = session.store
-    stored = {s.seq: s.event for s in store.read(life.conversation)} if isinstance(store, Store) else {}
+    stored = {s.seq: s.event for s in session.store.read(life.conversation)}
     first_kept = life.compacted[-1].first_kept_seq if life.compacted else 0
     for value, role in life.truth.facts.items():
         hits = [one for one in session.desk.recall.search(value).found if one.role == role]
@@ -284,9 +359,28 @@ def _check(life: Life) -> None:
 
 def _no_check() -> None:
     """What a summary lost is not put back."""
+    from letta_code.agent.compacting import standing
+
+    standing.missing = lambda items, summary, head: ()
+
+
+def _anywhere() -> None:
+    """A name that occurs anywhere, in a sentence or in the head, passes for what must be kept."""
+    from letta_code.agent.compacting import standing
+
+    standing.missing = lambda items, summary, head: tuple(i for i in items if i.text not in summary + head)
+
+
+def _short_requests() -> None:
+    """What the person asked for is cut without a word."""
+    from msgspec.structs import replace
+
     from letta_code.agent.compacting import must_keep
 
-    must_keep.missing = lambda items, texts: ()
+    def cut(found: Sequence[must_keep.Item], count: object, room: int) -> must_keep.Kept:
+        return must_keep.Kept(items=tuple(replace(item, text=item.text[:1_000]) for item in found))
+
+    must_keep.choose_requests = cut
 
 
 def _late() -> None:
@@ -360,6 +454,8 @@ def _forgetful_resume() -> None:
 
 PLANTS: dict[str, Callable[[], None]] = {
     "no-check": _no_check,
+    "anywhere": _anywhere,
+    "short-requests": _short_requests,
     "late": _late,
     "moving-head": _moving_head,
     "torn": _torn,
@@ -378,8 +474,13 @@ def main() -> int:
     parser.add_argument("--summaries", choices=[*KINDS, "all"], default="all", help="what kind the model writes")
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--plant", choices=sorted(PLANTS), help="run with a fault, to see that it is found")
+    parser.add_argument("--die", nargs=2, metavar=("FOLDER", "ID"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     logging.disable(logging.WARNING)  # each bad summary is logged
+    if options.die:
+        folder, conversation = options.die
+        asyncio.run(die(Path(folder), conversation, options.limit, sys.stdin.read()))
+        return 1
     if options.plant:
         PLANTS[options.plant]()
     kinds = KINDS if options.summaries == "all" else (options.summaries,)
@@ -399,6 +500,8 @@ def _print(life: Life, figures: dict[str, str], seconds: float, plant: str | Non
     figures["compactions"] = f"{len(done)}: " + ", ".join(f"{count} by {name}" for name, count in methods.items())
     figures["summaries"] = ", ".join(f"{count} {name}" for name, count in life.model.made.items())
     figures["items"] = f"{sum(len(e.kept) for e in done)} survived, {sum(len(e.put_back) for e in done)} were put back"
+    figures["tasks"] = f"{life.truth.only_in_block:,} times an open task stood in its block only"
+    figures["cut"] = f"{len(life.truth.cut)} long requests had no room and say so"
     if done:
         share = sum(event.tokens_after / event.tokens_before for event in done) / len(done)
         figures["left"] = f"{share:.0%} of the context on average"

@@ -35,9 +35,11 @@ from letta_code.llm.model import (
 PROVIDER_COUNTS = 1.1  # tokens of the provider for one of ours
 _FILLER = "It was looked at closely, measured twice, and the outcome was written down for later. "
 
-GOOD, LOSES, FORGETS, EMPTY, REFUSES, FAILS, LONG, CUT = KINDS = (
-    "good", "loses half", "forgets all", "empty", "refuses", "fails", "too long", "cut off",
+GOOD, LOSES, FORGETS, DENIES, EMPTY, REFUSES, FAILS, LONG, CUT = KINDS = (
+    "good", "loses half", "forgets all", "contradicts", "empty", "refuses", "fails", "too long", "cut off",
 )  # fmt: skip
+_SECTIONS = {"What": "Goals", "Open": "Next step", "Files": "Current state"}  # by the first word of a list's title
+_DECISIONS = "Decisions and exact identifiers"
 
 
 class Request:
@@ -53,7 +55,12 @@ class Request:
 
 
 class Talker:
-    """A `ChatModel`.  What it does is in the person's message: `[read F]`, `[write F]`, `[ask Q]`, `[todo A|B]`."""
+    """A `ChatModel`.  What it does is in the person's message, such as `[read F G] [ask Q] [todo A|B]`.
+
+    Several files are read by several calls of one step.  `on_summary` is called in the middle of each summary.
+    """
+
+    on_summary: Callable[[], None] | None = None
 
     def __init__(self, kinds: Sequence[str], seen: Callable[[ChatRequest, Request], None]) -> None:
         client = open_model("openai/torture", Settings(), lambda name: None, environ={"OPENAI_API_KEY": "none"})
@@ -88,7 +95,7 @@ class Talker:
         text, calls = self._turn(request.messages)
         yield TextPiece(text=text)
         for index, (name, arguments) in enumerate(calls):
-            yield CallPiece(index=index, id=f"c_{self._asked}_{self._done}", name=name)
+            yield CallPiece(index=index, id=f"c_{self._asked}_{self._done}_{index}", name=name)
             yield CallPiece(index=index, arguments=json.dumps(arguments))
         said = text + "".join(json.dumps(call) for call in calls)
         yield UsagePiece(usage=Usage(input=tokens, output=_tokens(said)))
@@ -108,7 +115,9 @@ class Talker:
         name, rest = orders[done]
         match name:
             case "read":
-                return "I look.", [("Read", {"path": rest})]
+                return "I look.", [("Read", {"path": path}) for path in rest.split()]
+            case "search":
+                return "I search.", [("conversation_search", {"query": rest, "limit": 5})]
             case "write":
                 return "I write it.", [("Write", {"path": rest, "content": f"{rest}\n{_FILLER}\n"})]
             case "ask":
@@ -122,19 +131,37 @@ class Talker:
         self.made[kind] += 1
         text = next(_texts(ChatRequest(system="", tools=(), messages=request.messages)))
         _, _, kept = text.partition("Must be kept, word for word:\n")
-        items = re.findall(r"^- (?:\[\d+\] )?(.+)$", kept, re.MULTILINE)
+        kept, _, _ = kept.partition("\n\n")
         if kind == FAILS:
             raise Overloaded("the model is down")
-        if kind == LOSES:
-            items = items[::2]
-        body = "# Goals\nThe long work goes on.\n# Current state\n" + _FILLER * 3
-        said = "" if kind == FORGETS else "\n# Decisions and exact identifiers\n" + "\n".join(f"- {i}" for i in items)
+        body = "# Errors and fixes\n" + _FILLER * 3
+        said = "" if kind == FORGETS else _told(kept, kind)
         if kind == LONG:
             said += _FILLER * 2_000
         if kind not in (EMPTY, REFUSES):
-            yield TextPiece(text=body + said)
+            yield TextPiece(text=body)
+            if self.on_summary is not None:
+                self.on_summary()
+            yield TextPiece(text=said)
         yield UsagePiece(usage=Usage(input=_tokens(text), output=_tokens(body + said)))
         yield Finish(reason={REFUSES: "refusal", CUT: "length"}.get(kind, "stop"))
+
+
+def _told(kept: str, kind: str) -> str:
+    """The items that a summary was asked to copy, each in its section: all, half of them, or said to be void."""
+    title, sections = _DECISIONS, dict[str, list[str]]()
+    for line in kept.splitlines():
+        if item := re.fullmatch(r"- (?:\[\d+\] )?(.+)", line):
+            sections.setdefault(title, []).append(item[1])
+        else:
+            title = _SECTIONS.get(line.split()[0], _DECISIONS)
+    if kind == LOSES:
+        sections = {title: items[::2] for title, items in sections.items()}
+    if kind == DENIES:
+        sections = {
+            title: [f"What was said before, '{one}', is void" for one in items] for title, items in sections.items()
+        }
+    return "".join(f"\n# {title}\n" + "\n".join(f"- {item}" for item in items) for title, items in sections.items())
 
 
 def _tokens(text: str) -> int:
@@ -154,13 +181,12 @@ def _text(message: Message) -> str:
 def _texts(request: ChatRequest) -> Iterator[str]:
     if request.system:
         yield request.system
-    yield from (f"{tool.name}{tool.description}{tool.parameters.decode()}" for tool in request.tools)
+    yield from _tools(request)
     yield from map(_text, request.messages)
 
 
-def all_text(request: ChatRequest) -> str:
-    """Everything that the model has before it."""
-    return "\n".join(_texts(request))
+def _tools(request: ChatRequest) -> Iterator[str]:
+    return (f"{tool.name}{tool.description}{tool.parameters.decode()}" for tool in request.tools)
 
 
 def _newest(request: ChatRequest) -> Iterator[str]:

@@ -27,6 +27,7 @@ def test_two_thousand_messages_go_through_many_compactions(repository: Path) -> 
     figures = dict(re.findall(r"^(\w+) +([\d,]+)", done.stdout, re.MULTILINE))
     assert int(figures["messages"].replace(",", "")) >= 2_000
     assert int(figures["compactions"]) >= 10
+    assert int(re.findall(r"(\d+) processes killed in the middle of a compaction", done.stdout)[0]) >= 3
     assert "by summary" in done.stdout and "by cut" in done.stdout, "good summaries and failed ones"
 
 
@@ -38,10 +39,26 @@ def test_nothing_wedges_when_every_summary_fails(repository: Path) -> None:
 
 
 @pytest.mark.slow
+def test_requests_without_room_are_said_to_be_cut_and_are_found(repository: Path) -> None:
+    done = torture(repository, "400", "--limit", "7000")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^cut +[1-9]", done.stdout, re.MULTILINE), done.stdout
+
+
+@pytest.mark.slow
+def test_a_torture_with_too_few_compactions_fails(repository: Path) -> None:
+    done = torture(repository, "400", "--limit", "190000")
+    assert done.returncode == 1
+    assert re.search(r"^too few +1", done.stdout, re.MULTILINE), done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plant", "found"),
     [
         ("no-check", "lost"),
+        ("anywhere", "lost"),
+        ("short-requests", "lost"),
         ("late", "over"),
         ("moving-head", "rewritten"),
         ("torn", "unbalanced"),
