@@ -269,7 +269,11 @@ async def test_a_window_that_does_not_hold_the_head_is_told_once() -> None:
     await said(one, "hi", "ho")
     (notice,) = [e for e in journal.of(ev.Notice) if e.code == "window"]
     assert notice.level == "warning"
-    assert "The window of 300 tokens does not hold the instructions, tools and memory" in notice.text
+    head, _ = one.context.own_count()
+    assert f"does not hold the instructions, tools and memory ({head:,})" in notice.text
+    near = MemoryJournal()
+    await said(talk(Talker(info=ModelInfo(name="tiny/model", window=head + 400)), near), "hi")
+    assert [e.code for e in near.of(ev.Notice) if "400 are left" in e.text] == ["window"]
     assert "larger window" in notice.hint
     enough = MemoryJournal()
     await said(talk(Talker(), enough), "hi")

@@ -52,13 +52,17 @@ class Limits:
         if self._warned or not info.window or head + _LEAST_ROOM <= info.window:
             return None
         self._warned = True
+        parts = f"the instructions, tools and memory ({head:,})"
+        room = info.window - head
         return Notice(
             level="warning",
             text=(
-                f"The window of {info.window:,} tokens does not hold the instructions, tools and memory ({head:,}) "
-                f"with room to work: requests to {info.name} are longer than it takes, or cut by its server."
+                f"The window of {info.window:,} tokens does not hold {parts}: what is sent to {info.name} is longer "
+                "than it takes."
+                if room < 0
+                else f"The window of {info.window:,} tokens is nearly full with {parts}: {room:,} are left for all else."
             ),
-            hint="Use a model with a larger window (or start it with one), or keep fewer and shorter memory blocks.",
+            hint="Use a model with a larger window (or start its server with one), or keep fewer and shorter memory blocks.",
             code="window",
         )
 
