@@ -60,9 +60,9 @@ class Limits:
                 f"The window of {info.window:,} tokens does not hold {parts}: what is sent to {info.name} is longer "
                 "than it takes."
                 if room < 0
-                else f"The window of {info.window:,} tokens is nearly full with {parts}: {room:,} are left for all else."
+                else f"The window of {info.window:,} tokens is nearly full with {parts}: {room:,} are left."
             ),
-            hint="Use a model with a larger window (or start its server with one), or keep fewer and shorter memory blocks.",
+            hint="Use a model (or start its server) with a larger window, or keep fewer and shorter memory blocks.",
             code="window",
         )
 
