@@ -138,11 +138,11 @@ class Store:
         """The events after a seq and then every new one, of whatever process; see `Journal.follow`."""
         return self.journal.follow(conversation_id, after)
 
-    async def bring(self, newcomer: Newcomer) -> None:
+    async def admit(self, newcomer: Newcomer) -> None:
         """Put an agent from elsewhere in with all that it brings, in one commit; raises `StoreError`."""
-        from letta_code.store.newcomer import bring
+        from letta_code.store.newcomer import admit
 
-        await self._engine.write(lambda database: bring(database, newcomer, self._agents_dir, self._mirror))
+        await self._engine.write(lambda database: admit(database, newcomer, self._agents_dir, self._mirror))
 
     async def purge_agents(self, older_than_days: float = KEPT_DAYS) -> Purged:
         """Remove for good the agents that were deleted longer ago; see `Agents.purge`."""

@@ -34,7 +34,7 @@ class Newcomer(Value, frozen=True):
     passages: tuple[Passage, ...] = ()
 
 
-def bring(database: Database, newcomer: Newcomer, agents_dir: Path | None, mirror: Mirror | None) -> None:
+def admit(database: Database, newcomer: Newcomer, agents_dir: Path | None, mirror: Mirror | None) -> None:
     """Put everything in, all or nothing; a writer's job.  Raises `StoreError`."""
     agent = newcomer.agent
     told = [(one.id, [_told(body) for body in one.bodies]) for one in newcomer.conversations]

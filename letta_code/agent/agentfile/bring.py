@@ -11,7 +11,7 @@ import msgspec
 
 from letta_code import __version__
 from letta_code.agent.agentfile.checks import (
-    Journal,
+    BroughtEvents,
     Notices,
     checked_history,
     good_number,
@@ -79,7 +79,7 @@ async def bring(store: Store, paths: Paths, file: AgentFile, *, name: str = "") 
             conversations=tuple(_conversations(file, agent, names, notices)),
             passages=tuple(_passages(file, agent, names, notices)),
         )
-        await store.bring(newcomer)
+        await store.admit(newcomer)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -241,11 +241,11 @@ def _seconds(at: str) -> int:
 def _conversations(
     file: AgentFile, agent: Agent, names: Mapping[str, str], notices: Notices
 ) -> list[BroughtConversation]:
-    journal = Journal(agent.id, names, notices)
+    brought = BroughtEvents(agent.id, names, notices)
     found: list[BroughtConversation] = []
     for one in file.conversations:
         name = names.get(one.id, one.id)
-        bodies = journal.bodies(name, one.events, lambda one=one, name=name: _start(one, agent, name))
+        bodies = brought.bodies(name, one.events, lambda one=one, name=name: _start(one, agent, name))
         found.append(BroughtConversation(id=name, bodies=tuple(bodies)))
     return found
 

@@ -117,7 +117,7 @@ def _fits(path: str, content: object, notices: Notices, *, is_folder: bool) -> b
 # ---------------------------------------------------------------- events
 
 
-class Journal:
+class BroughtEvents:
     """Makes the events of a brought conversation fit this home; an event that fits stays byte for byte.
 
     What would give rights here is taken away: rules that were remembered for the conversation, a mode that asks less,
