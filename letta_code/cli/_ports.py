@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from letta_code.agent.port import SessionOptions
 from letta_code.cli._connecting import Connecting, note
+from letta_code.commands.resume import agent_names
 from letta_code.commands.wording import ago
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
@@ -28,11 +29,17 @@ class Listing:
     def _conversations(self) -> list[ConversationRow]:
         paths = Paths.find()
         with Store.open(paths.database, run_dir=paths.run) as store:
-            found = store.conversations.list(limit=200)
+            found, names = store.conversations.list(limit=200), agent_names(store)
         here = [one for one in found if one.cwd == self._options.cwd]
         others = [one for one in found if one.cwd != self._options.cwd]
         return [
-            ConversationRow(id=one.id, title=one.name, when=ago(one.updated_at), folder=one.cwd)
+            ConversationRow(
+                id=one.id,
+                title=one.name,
+                when=ago(one.updated_at),
+                folder=one.cwd,
+                agent=names.get(one.agent_id, ""),
+            )
             for one in (*here, *others)
         ]
 

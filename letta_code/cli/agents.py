@@ -257,10 +257,9 @@ def _tell_brought(brought: Brought, notices: Sequence[str]) -> None:
     for notice in notices:
         print(visible(notice), file=sys.stderr)
     agent = brought.agent
-    print(
-        f"{visible(agent.name)} ({agent.id}) is here with {many(brought.blocks, 'block')} "
-        f"({many(brought.commits, 'change')}), {many(brought.passages, 'passage')} and {many(brought.conversations, 'conversation')}."
-    )
+    held = [many(brought.passages, "passage"), many(brought.conversations, "conversation")]
+    blocks = f"{many(brought.blocks, 'block')} ({many(brought.commits, 'change')})"
+    print(f"{visible(agent.name)} ({agent.id}) is here with {blocks}, {' and '.join(held)}.")
     for old, new in brought.renamed.items():
         print(f"  the conversation {visible(old)} is {new} here")
     print(f"Its memory speaks to your model: look at it (letta-code memory --agent {agent.id}) before you use it.")

@@ -14,12 +14,13 @@ OpenSession: TypeAlias = Callable[[SessionOptions], Awaitable[SessionPort]]
 
 
 class ConversationRow(Value):
-    """One line of the resume list; `when` is for people (`2 h ago`)."""
+    """One line of the resume list; `when` is for people (`2 h ago`), `agent` a name where there are several."""
 
     id: str
     title: str
     when: str = ""
     folder: str = ""
+    agent: str = ""
 
 
 class ModelRow(Value):

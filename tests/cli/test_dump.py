@@ -60,7 +60,19 @@ def test_the_log_and_the_request_as_the_model_is_sent_it(
 def test_without_its_model_the_request_has_our_own_form(conversation: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dump", conversation]) == 0
     out, err = capsys.readouterr()
-    assert '"parameters": "… 2 bytes of schema …"' in out and "own form" in err
+    assert '"parameters": "… 2 bytes of schema …"' in out and "cannot be opened here" in err
+
+
+def test_a_model_that_does_not_tell_its_bytes_is_not_called_closed(
+    conversation: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "s.yaml"
+    script.write_text("answers: [{text: Hi.}]\n")
+    with Store.open(Paths.find().database, run_dir=Paths.find().run) as store:
+        asyncio.run(store.append(conversation, [ev.SettingChanged(name="model", value=f"scripted:{script}")]))
+    assert main(["dump", conversation]) == 0
+    err = capsys.readouterr().err
+    assert "own form" in err and "does not tell the bytes" in err and "cannot be opened" not in err
 
 
 def test_into_a_file_that_was_not_there(

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.start import start_session
+from letta_code.cli._ports import Listing
 from letta_code.config.settings import Settings
 from letta_code.tui.app import LettaApp
 from letta_code.tui.ports import Ports
@@ -86,6 +87,15 @@ async def test_one_that_the_start_asked_for_can_be_left(letta_home: Path, tmp_pa
         await say(pilot, "/agents use zoe")
         await sees(pilot, app, "Memory of zoe")
         assert "Starts go on with ann" in screen_text(app)
+
+
+async def test_the_picker_names_whose_a_conversation_is(two: LettaApp) -> None:
+    async with two.run_test(size=WIDE) as pilot:
+        await sees(pilot, two, "Memory of ann")
+        await say(pilot, "mend the parser")
+        await until(pilot, lambda: "Hello." in screen_text(two) and not two.chat.state.running, seconds=30)
+        [row] = await Listing(two.chat.options).conversations()
+        assert (row.title, row.agent) == ("mend the parser", "ann")
 
 
 async def test_a_fork_says_what_it_is_a_fork_of_below_what_was_said(two: LettaApp) -> None:

@@ -23,7 +23,7 @@ from letta_code.tui.ports import ConversationRow, Ports
 from letta_code.tui.widgets.messages import NoticeView
 from letta_code.tui.widgets.tool_card import ToolView
 from tests.fakes.session import FakeSession
-from tests.tui.screen import Stage, cards, ready, text_of, until
+from tests.tui.screen import Stage, cards, ready, screen_text, text_of, until
 
 SIZE = (80, 24)
 
@@ -192,13 +192,17 @@ async def test_a_message_that_cannot_be_kept_goes_back_to_the_prompt() -> None:
 async def test_the_resume_list_opens_what_is_picked() -> None:
     class Lists:
         async def conversations(self) -> list[ConversationRow]:
-            return [ConversationRow(id="conv-7", title="Sums"), ConversationRow(id="conv-8", title="The parser")]
+            return [
+                ConversationRow(id="conv-7", title="Sums"),
+                ConversationRow(id="conv-8", title="The parser", agent="zoe", when="1 h ago"),
+            ]
 
     stage = Two(FakeSession(), FakeSession(stored=talk(1)), ports=Ports(lists=Lists))  # type: ignore[arg-type]
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
         stage.chat.show("resume")
         await until(pilot, lambda: stage.chat.query(".picker"))
+        await until(pilot, lambda: "zoe · 1 h ago" in screen_text(stage.app))
         await pilot.press(*"pars", "enter")
         await until(pilot, lambda: len(stage.opened) == 2)
         assert stage.opened[1].conversation == "conv-8"

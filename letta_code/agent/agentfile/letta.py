@@ -18,6 +18,7 @@ from letta_code.agent.agentfile.form import (
     FilePassage,
 )
 from letta_code.agent.agentfile.letta_messages import events_of, letta_time
+from letta_code.core.counts import many
 from letta_code.core.ids import new_id, utc_now
 from letta_code.memory.block import LARGEST_LIMIT, RESERVED, one_line
 
@@ -40,7 +41,7 @@ def letta_file(path: Path, data: bytes) -> tuple[AgentFile, tuple[str, ...]]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AgentFileError(f"{path} cannot be read: {str(error) or 'nested too deeply'}.") from error
     notices: list[str] = []
-    agents = dicts(top.get("agents"))
+    agents = _listed(top, "agents", notices)
     if "agents" in top and not agents:
         raise AgentFileError(f"{path} holds no agent.")
     agent = agents[0] if agents else top
@@ -48,7 +49,7 @@ def letta_file(path: Path, data: bytes) -> tuple[AgentFile, tuple[str, ...]]:
         others = ", ".join(one_line(text(one, "name"), 40) for one in agents[1:6])
         notices.append(f"The file holds {len(agents)} agents; the first was taken, not: {others}.")
     name = one_line(text(agent, "name"), 60) or path.stem
-    events, told = events_of(dicts(agent.get("messages")), _when(top, agent))
+    events, told = events_of(_listed(agent, "messages", notices), _when(top, agent))
     notices += told
     found = AgentFile(
         written_by="Letta",
@@ -66,6 +67,17 @@ def dicts(value: object) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         return []
     return [cast("dict[str, Any]", one) for one in cast("list[Any]", value) if isinstance(one, dict)]
+
+
+def _listed(one: Mapping[str, Any], field: str, notices: list[str]) -> list[dict[str, Any]]:
+    """The objects of a field that is to be a list; what else stands there is told."""
+    value = one.get(field)
+    found = dicts(value)
+    if value is not None and not isinstance(value, list):
+        notices.append(f"Not brought: `{field}` of the file, which is no list.")
+    elif isinstance(value, list) and (wrong := len(cast("list[Any]", value)) - len(found)):
+        notices.append(f"Not brought: {many(wrong, 'thing')} in `{field}` that should not stand there.")
+    return found
 
 
 def text(one: Mapping[str, Any], field: str) -> str:
@@ -89,11 +101,13 @@ def _conversation(name: str, events: list[dict[str, Any]]) -> FileConversation:
 
 def _blocks(agent: Mapping[str, Any], top: Mapping[str, Any], notices: list[str]) -> Iterator[FileBlock]:
     """The agent's blocks: named by its ids, written into it, or, in the first form, its core memory."""
-    known = {text(one, "id"): one for one in dicts(top.get("blocks"))}
-    ids = agent.get("block_ids")
-    wanted = [one for one in cast("list[Any]", ids) if isinstance(one, str)] if isinstance(ids, list) else []
+    known = {text(one, "id"): one for one in _listed(top, "blocks", notices)}
+    wanted = _block_ids(agent, notices)
     found = [known[one] for one in wanted if one in known]
-    found += dicts(agent.get("memory_blocks")) + dicts(agent.get("core_memory"))
+    if missing := [one_line(one, 40) for one in wanted if one not in known]:
+        notices.append(f"Not brought: {many(len(missing), 'block')} that the file names and does not hold "
+                       f"({', '.join(missing[:5])}{' …' if missing[5:] else ''}).")  # fmt: skip
+    found += _listed(agent, "memory_blocks", notices) + _listed(agent, "core_memory", notices)
     if not found and len(dicts(top.get("agents"))) == 1:
         found = [*known.values()]
     labels: set[str] = set()
@@ -103,6 +117,8 @@ def _blocks(agent: Mapping[str, Any], top: Mapping[str, Any], notices: list[str]
         labels.add(label)
         if label != given:
             notices.append(f"The block {one_line(given, 60)!r} is called `{label}` here.")
+        if not isinstance(one.get("value"), str):
+            notices.append(f"The block `{label}` has no text in the file; it is empty here.")
         limit = one.get("limit")
         limit = limit if isinstance(limit, int) and limit > 0 else 0
         if limit > LARGEST_LIMIT:
@@ -116,6 +132,14 @@ def _blocks(agent: Mapping[str, Any], top: Mapping[str, Any], notices: list[str]
         )
     if len(found) > _MOST_BLOCKS:
         notices.append(f"{len(found) - _MOST_BLOCKS} blocks more than {_MOST_BLOCKS} were left out.")
+
+
+def _block_ids(agent: Mapping[str, Any], notices: list[str]) -> list[str]:
+    value = agent.get("block_ids")
+    ids = [one for one in cast("list[Any]", value) if isinstance(one, str)] if isinstance(value, list) else []
+    if value is not None and (not isinstance(value, list) or len(ids) != len(cast("list[Any]", value))):
+        notices.append("Not brought: what stands in `block_ids` and is no id.")
+    return ids
 
 
 def _label(given: str, taken: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Iterator
@@ -76,7 +77,7 @@ def read_agent_file(path: Path) -> tuple[AgentFile, tuple[str, ...]]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return read_bounded(path, LARGEST)
+        return read_bounded(path, LARGEST).removeprefix(codecs.BOM_UTF8)  # editors on Windows put it there
     except OSError as error:
         raise AgentFileError(f"{path} cannot be read: {error.strerror}.") from error
 

@@ -110,7 +110,7 @@ async def _resume(chat: ChatScreen) -> None:
     rows = await _ask(chat, lists().conversations()) if lists is not None else ()
     here = chat.state.conversation_id
     options = [
-        Option(row.id, row.title or row.id, " · ".join(filter(None, [row.when, row.folder])))
+        Option(row.id, row.title or row.id, " · ".join(filter(None, [row.agent, row.when, row.folder])))
         for row in rows
         if row.id != here
     ]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from letta_code.agent.agentfile.bring import Brought, bring
-from letta_code.agent.agentfile.form import AgentFileError
+from letta_code.agent.agentfile.form import AgentFileError, lines_of
 from letta_code.agent.agentfile.letta_messages import letta_time
 from letta_code.agent.agentfile.read import read_agent_file
 from letta_code.agent.history import History
@@ -190,6 +190,7 @@ async def test_todays_form(home: Home, tmp_path: Path) -> None:
         "gpt-4o",
     ):
         assert missing in told
+    assert "1 block that the file names and does not hold (block-9)" in told and result.blocks == 3
     assert "sk-should" not in told and "juggler" in told and "heartbeat" in told and "To Do / List!" in told
 
 
@@ -250,8 +251,31 @@ async def test_wrong_types_everywhere_cost_only_themselves(home: Home, tmp_path:
     blocks = [{"id": "block-0", "label": "../../etc/passwd", "value": 5, "limit": -(10**40)}, "x"]
     result, told = await brought({"agents": [agent], "blocks": blocks, "tools": {}}, home, tmp_path)
     assert result.agent.name == "sam" and "etc_passwd" in told
+    for notice in (
+        "2 things in `messages` that should not stand there",
+        "1 thing in `blocks` that should not stand there",
+        "what stands in `block_ids` and is no id",
+        "`etc_passwd` has no text in the file",
+    ):
+        assert notice in told
     assert Blocks(home[0].home, result.agent.id).view().find("etc_passwd").value == ""
     assert told_to_a_model(home[1], result.agent.id).open_calls == {}
+
+
+@pytest.mark.parametrize("field", ["blocks", "messages", "block_ids"])
+async def test_a_list_that_is_none_is_told(home: Home, tmp_path: Path, field: str) -> None:
+    value = msgspec.json.decode(msgspec.json.encode(TODAY))
+    (value if field == "blocks" else value["agents"][0])[field] = {"a": 1}
+    result, told = await brought(value, home, tmp_path)
+    assert f"`{field}`" in told and result.agent.name == "Sam Companion"
+
+
+async def test_a_mark_of_the_byte_order_is_no_damage(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "sam.af"
+    path.write_bytes(b"\xef\xbb\xbf" + msgspec.json.encode(TODAY))
+    assert read_agent_file(path)[0].agent.name == "Sam Companion"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines_of(read_agent_file(path)[0])))
+    assert read_agent_file(path)[0].agent.name == "Sam Companion"
 
 
 def test_times() -> None:
