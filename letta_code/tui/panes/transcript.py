@@ -147,7 +147,7 @@ class Transcript(VerticalScroll, can_focus=False):
     def on_folded(self, event: Message) -> None:
         """Stay at the card that was unfolded, instead of following the end."""
         event.stop()
-        view: Widget = event.view  # type: ignore[attr-defined]  # tool_card.Folded, imported late
+        view: Widget = event.view  # type: ignore[attr-defined]  # folding.Folded, imported late
         self.release_anchor()
 
         def stay() -> None:

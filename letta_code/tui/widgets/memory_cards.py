@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
-from textual.events import Click, Key
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -16,20 +15,19 @@ from letta_code.tui.blocks import draw
 from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, ReflectionCard
 from letta_code.tui.clean import clean, clean_line
 from letta_code.tui.memory_words import placed
+from letta_code.tui.widgets.folding import FoldingView
 from letta_code.tui.widgets.markdown_cards import SafeMarkdown
-from letta_code.tui.widgets.tool_card import Folded
 
 QUIET = "$foreground 75%"
 _SIGN = 2  # cells that the sign of a card takes
 FoldingCard = CompactedCard | ReflectionCard | MemoryCard
 
 
-class MemoryCardView(Vertical, can_focus=True):
+class MemoryCardView(FoldingView):
     """Draws such a card; Enter or a click unfolds what there is to read."""
 
     def __init__(self, card: FoldingCard, full: bool = False) -> None:
-        super().__init__(classes="card tool memory-card")
-        self.full = full
+        super().__init__(full, "card tool memory-card")
         self._card = card
         line = self._head()
         self._sign = Static(line[:_SIGN], markup=False, classes="memory-card-sign")
@@ -46,36 +44,19 @@ class MemoryCardView(Vertical, can_focus=True):
     def show(self, card: FoldingCard) -> None:
         """Draw the card's new state."""
         self._card = card
-        self._redraw()
+        self.redraw()
 
-    def fold(self, full: bool | None = None) -> None:
-        """Unfold or fold; the other way round without a wish."""
-        self.full = (not self.full) if full is None else full
-        self._redraw()
-        if full is None:
-            self.post_message(Folded(self))
+    @property
+    def titles(self) -> tuple[Widget, ...]:
+        """The sign and the line beside it."""
+        return self._sign, self._title
 
-    def on_click(self, event: Click) -> None:
-        """A click on the line folds."""
-        if event.widget in (self._sign, self._title) and not self.screen.selections:
-            event.stop()
-            self.fold()
-
-    def on_key(self, event: Key) -> None:
-        """Enter and space fold."""
-        if event.key in ("enter", "space"):
-            event.stop()
-            self.fold()
-
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
+        """Draw the line, and what there is to read where it is unfolded."""
         line = self._head()
         self._sign.update(line[:_SIGN])
         self._title.update(line[_SIGN:])
-        with self.app.batch_update():
-            for child in list(self.children)[1:]:
-                child.remove()
-            if self.full:
-                self.mount(*body(self._card))
+        self.put_below(body(self._card) if self.full else ())
 
     def _head(self) -> Content:
         line = head(self._card)

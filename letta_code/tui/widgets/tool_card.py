@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Click, Key
-from textual.message import Message
 from textual.widget import AwaitMount, Widget
 from textual.widgets import Static
 
@@ -17,6 +14,7 @@ from letta_code.tui.blocks.summary import ENOUGH, summary
 from letta_code.tui.blocks.text import text_content
 from letta_code.tui.cards import ToolCard
 from letta_code.tui.clean import clean_line
+from letta_code.tui.widgets.folding import FoldingView
 from letta_code.tui.wording import seconds_text
 
 SIGNS = {
@@ -38,20 +36,11 @@ WORDS = {
 }
 
 
-class Folded(Message):
-    """The person folded or unfolded one card."""
-
-    def __init__(self, view: Widget) -> None:
-        super().__init__()
-        self.view = view
-
-
-class ToolView(Vertical, can_focus=True):
+class ToolView(FoldingView):
     """Draws a `ToolCard`; Enter or a click unfolds it."""
 
     def __init__(self, card: ToolCard, full: bool = False) -> None:
-        super().__init__(classes="card tool")
-        self.full = full
+        super().__init__(full, "card tool")
         self._card = card
         self._title = Static(self._head(), markup=False, classes="tool-title")
         self._drawn: tuple[object, ...] = ()
@@ -66,32 +55,17 @@ class ToolView(Vertical, can_focus=True):
     def show(self, card: ToolCard) -> AwaitMount | None:
         """Draw the card's new state; what is given back ends when its new parts have their style."""
         self._card = card
-        self._title.update(self._head())
         if self._live is not None and card.open and self._drawn == self._look():
             self._live.update(output_content(card.output, full=False) or "")
         elif self._drawn != self._look():
-            return self._redraw()
+            return self.redraw()
+        self._title.update(self._head())
         return None
 
-    def fold(self, full: bool | None = None) -> None:
-        """Unfold or fold; the other way round without a wish."""
-        self.full = (not self.full) if full is None else full
-        self._title.update(self._head())
-        self._redraw()
-        if full is None:
-            self.post_message(Folded(self))
-
-    def on_click(self, event: Click) -> None:
-        """A click on the title folds; one in the body may be a selection and does nothing."""
-        if event.widget is self._title and not self.screen.selections:
-            event.stop()
-            self.fold()
-
-    def on_key(self, event: Key) -> None:
-        """Enter and space fold."""
-        if event.key in ("enter", "space"):
-            event.stop()
-            self.fold()
+    @property
+    def titles(self) -> tuple[Widget, ...]:
+        """The line of the call."""
+        return (self._title,)
 
     def _look(self) -> tuple[object, ...]:
         """What the body depends on: when it is the same, nothing is mounted anew."""
@@ -105,13 +79,12 @@ class ToolView(Vertical, can_focus=True):
             bool(card.output),
         )
 
-    def _redraw(self) -> AwaitMount:
+    def redraw(self) -> AwaitMount:
+        """Draw the line and what there is to show."""
+        self._title.update(self._head())
         self._drawn = self._look()
         self._live = None
-        with self.app.batch_update():
-            for child in list(self.children)[1:]:
-                child.remove()
-            return self.mount(*self._body())
+        return self.put_below(self._body())
 
     def _body(self) -> list[Widget]:
         card = self._card
