@@ -12,7 +12,7 @@ from letta_code.memory.block import Block
 from letta_code.memory.provenance import Provenance
 from letta_code.memory.render import reminder
 from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, NoticeCard, ReflectionCard
-from letta_code.tui.memory_words import author, authors, placed
+from letta_code.tui.memory_authors import author, authors, placed
 from letta_code.tui.view_state import ViewState
 from letta_code.tui.widgets.memory_bar import bar, percent
 from letta_code.tui.widgets.memory_cards import head, told

@@ -18,12 +18,12 @@ from letta_code.memory.block import Block
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.outcome import BlockChange
 from letta_code.memory.provenance import Provenance
-from letta_code.tui import memory_deeds as deeds
+from letta_code.tui import memory_writing as writing
 from letta_code.tui.clean import clean_line
 from letta_code.tui.core_thread import CoreThread
-from letta_code.tui.memory_deeds import Done
+from letta_code.tui.memory_authors import authors
 from letta_code.tui.memory_look import Look, look_at, moved
-from letta_code.tui.memory_words import authors
+from letta_code.tui.memory_writing import Done
 from letta_code.tui.screens.memory_acts import ACTS
 from letta_code.tui.screens.memory_keys import BINDINGS, foot_content
 from letta_code.tui.widgets.memory_ask import AskLine
@@ -327,7 +327,7 @@ class MemoryScreen(Screen[None]):
         """Do it off this loop, look again, and tell what came of it."""
         slow = self.set_timer(_SLOW_SECONDS, lambda: self.say("Waiting until memory can be written…"))
         try:
-            done = await self.core.call(lambda session: deeds.work(session, deed))
+            done = await self.core.call(lambda session: writing.work(session, deed))
         finally:
             slow.stop()
         await self.read()

@@ -12,11 +12,11 @@ from letta_code.memory.block import Block
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.provenance import PROGRAM, Change, Provenance
 from letta_code.memory.recall import Found
-from letta_code.tui import memory_deeds as deeds
+from letta_code.tui import memory_writing as writing
 from letta_code.tui.clean import clean_line
-from letta_code.tui.memory_deeds import Done
+from letta_code.tui.memory_authors import author
 from letta_code.tui.memory_look import decide_reflection, diff_of, forget, history_of, lines_of, search
-from letta_code.tui.memory_words import author
+from letta_code.tui.memory_writing import Done
 from letta_code.tui.widgets.memory_bar import row_id
 from letta_code.tui.widgets.memory_editor import Draft, EditView
 from letta_code.tui.widgets.memory_search import SearchView
@@ -46,7 +46,7 @@ async def save(screen: MemoryScreen) -> None:
 
 
 async def _save(screen: MemoryScreen, draft: Draft) -> None:
-    done = await screen.do(deeds.save(draft.block, draft.text, draft.base, draft.leftover))
+    done = await screen.do(writing.save(draft.block, draft.text, draft.base, draft.leftover))
     if done.conflict:
         await screen.edit(Draft(block=draft.block, text=draft.text, base=done.pin, leftover=done.conflict))
         screen.say(
@@ -94,7 +94,7 @@ async def new(screen: MemoryScreen) -> None:
         if not scope:
             return
     question = "What is it for (for the agent to read)?"
-    about = await screen.fitting(question, "", lambda about: screen.do(deeds.create(label, scope, about)))
+    about = await screen.fitting(question, "", lambda about: screen.do(writing.create(label, scope, about)))
     made = screen.point_at(label) if about is not None else None
     if made is not None:
         await screen.edit(screen.draft_of(made))
@@ -103,7 +103,7 @@ async def new(screen: MemoryScreen) -> None:
 async def _free(screen: MemoryScreen, label: str) -> None:
     """Raises `BlockError` where no block can be made of that label."""
     if label:
-        await screen.core.call(lambda session: deeds.work(session, deeds.could_create(label)))
+        await screen.core.call(lambda session: writing.work(session, writing.could_create(label)))
 
 
 async def rename(screen: MemoryScreen) -> None:
@@ -114,7 +114,7 @@ async def rename(screen: MemoryScreen) -> None:
 
     async def renamed(label: str) -> None:
         if label and label != block.label:
-            await screen.do(deeds.rename(block, label))
+            await screen.do(writing.rename(block, label))
             screen.point_at(label)
 
     await screen.fitting(f"New label of {clean_line(block.label)}:", block.label, renamed)
@@ -128,7 +128,7 @@ async def describe(screen: MemoryScreen) -> None:
 
     async def described(about: str) -> None:
         if about != block.description:
-            await screen.do(deeds.describe(block, about))
+            await screen.do(writing.describe(block, about))
 
     await screen.fitting("What is it for?", block.description, described)
 
@@ -141,7 +141,7 @@ async def limit(screen: MemoryScreen) -> None:
 
     async def limited(room: str) -> None:
         if room and room != str(block.limit):
-            await screen.do(deeds.limit(block, room))
+            await screen.do(writing.limit(block, room))
 
     await screen.fitting(f"Room in characters ({block.chars:,} are used):", str(block.limit), limited)
 
@@ -149,7 +149,7 @@ async def limit(screen: MemoryScreen) -> None:
 async def protect(screen: MemoryScreen) -> None:
     """Read-only for the agent, or not."""
     if screen.block is not None:
-        await screen.do(deeds.protect(screen.block))
+        await screen.do(writing.protect(screen.block))
 
 
 async def delete(screen: MemoryScreen) -> None:
@@ -160,7 +160,7 @@ async def delete(screen: MemoryScreen) -> None:
     elif block is not None:
         what = f"Delete {clean_line(block.label)} with its {block.chars:,} characters?"
         if await screen.ask.key(what, "y", "y deletes · any other key keeps it") == "y":
-            await screen.do(deeds.delete(block))
+            await screen.do(writing.delete(block))
 
 
 # ---------------------------------------------------------------- looking
@@ -250,7 +250,7 @@ async def _forget(screen: MemoryScreen, view: SearchView) -> None:
 async def undo(screen: MemoryScreen) -> None:
     """Take the highlighted change back, or the block's newest."""
     if isinstance(screen.view, HistoryView):
-        await _in_history(screen, screen.view, lambda change: deeds.undo(change.commit))
+        await _in_history(screen, screen.view, lambda change: writing.undo(change.commit))
     elif screen.block is not None:
         await _undo_newest(screen, screen.block)
 
@@ -271,7 +271,7 @@ async def _undo_newest(screen: MemoryScreen, block: Block | None) -> None:
     by = author(newest.provenance, screen.look.here)
     what = f"Take back “{clean_line(newest.summary)}” ({by}, {when(newest.at)})?"
     if await screen.ask.key(what, "y", "y does") == "y":
-        await screen.do(deeds.undo(newest.commit))
+        await screen.do(writing.undo(newest.commit))
 
 
 async def restore(screen: MemoryScreen) -> None:
@@ -282,7 +282,7 @@ async def restore(screen: MemoryScreen) -> None:
     what = "Make the block what it was after this change?"
     if await screen.ask.key(what, "y", "y does, u takes it back") == "y":
         block = view.block
-        await _in_history(screen, view, lambda change: deeds.restore(block, change.commit))
+        await _in_history(screen, view, lambda change: writing.restore(block, change.commit))
 
 
 async def _in_history(
@@ -312,7 +312,7 @@ async def _decide(screen: MemoryScreen, *, yes: bool) -> None:
         return
     name = screen.row.id.partition(":")[2]
     if kind != "reflection":
-        await screen.do(deeds.decide(kind, name, yes))
+        await screen.do(writing.decide(kind, name, yes))
         return
     said = await screen.core.call(lambda session: decide_reflection(session, name, yes))
     await screen.read()

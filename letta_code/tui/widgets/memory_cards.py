@@ -14,7 +14,7 @@ from letta_code.core.display import MemoryBlock
 from letta_code.tui.blocks import draw
 from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, ReflectionCard
 from letta_code.tui.clean import clean, clean_line
-from letta_code.tui.memory_words import placed
+from letta_code.tui.memory_authors import placed
 from letta_code.tui.widgets.folding import FoldingView
 from letta_code.tui.widgets.markdown_cards import SafeMarkdown
 

@@ -8,8 +8,8 @@ from textual.content import Content
 
 from letta_code.memory.outcome import BlockChange
 from letta_code.tui.clean import clean, clean_line
+from letta_code.tui.memory_authors import authors
 from letta_code.tui.memory_look import Look, flashes
-from letta_code.tui.memory_words import authors
 from letta_code.tui.widgets.memory_bar import QUIET, size
 
 _BLOCKS = 3  # that are shown at a time

@@ -22,8 +22,8 @@ from letta_code.tui.blocks.code import CodeView
 from letta_code.tui.blocks.code import Row as CodeRow
 from letta_code.tui.blocks.memory import memory_diff
 from letta_code.tui.clean import clean, clean_line
+from letta_code.tui.memory_authors import author, place_of
 from letta_code.tui.memory_look import Line, Proposed
-from letta_code.tui.memory_words import author, place_of
 from letta_code.tui.widgets.markdown_cards import SafeMarkdown
 from letta_code.tui.widgets.memory_bar import QUIET, bar, size
 from letta_code.tui.widgets.memory_rows import Row, Rows

@@ -1,4 +1,4 @@
-"""Memory words: who did it, when and where, as a person in one conversation reads it."""
+"""Memory authors: who did it, when and where, as a person in one conversation reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory deeds: what a person does to memory on its screen, done off the screen's loop."""
+"""Memory writing: what a person does to memory on its screen, done off the screen's loop."""
 
 from __future__ import annotations
 
