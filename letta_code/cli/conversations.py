@@ -92,7 +92,7 @@ def _search(parsed: Parsed, store: Store, limit: int) -> int:
         if match.text:
             print(f"    {match.role}: {visible(match.text)}")
     if result.left:
-        print(f"{many(result.left, 'event')} were not searched yet: search again for the rest.")
+        print(f"{many(result.left, 'event')} not searched yet: search again for the rest.")
     if not result.found:
         print("Nothing was found.")
         return 0

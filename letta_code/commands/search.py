@@ -8,6 +8,7 @@ from letta_code.agent.find import Match, find
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.commands.wording import ago
 from letta_code.config.paths import Paths
+from letta_code.core.counts import many
 from letta_code.core.errors import UsageError
 from letta_code.safety.terminal import visible
 
@@ -28,7 +29,7 @@ async def search(context: CommandContext, arguments: str) -> Outcome:
         return Outcome(say="Nothing was found.")
     lines = [line for match in result.found for line in _lines(match)]
     if result.left:
-        lines.append(f"{result.left} events were not searched yet: search again for the rest.")
+        lines.append(f"{many(result.left, 'event')} not searched yet: search again for the rest.")
     return Outcome(say="\n".join(["```text", *lines, "```", "Go on with one by `/resume ID`."]))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from letta_code.core.counts import many
 from letta_code.core.events import Event, KnownEvent, RequestAnswered
 from letta_code.host.locks import FileLock
 from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agents, Purged
@@ -97,9 +98,13 @@ class Store:
         if not (agents or result.conversations or passages or result.problems):
             return  # another process was quicker, and tells it
         self._engine.notices += (
-            f"{self.path} was missing: {result.conversations} conversations were restored from {conversations_dir}"
-            + (f", {agents} agents and {passages} passages from {agents_dir}" if agents or passages else "")
-            + "".join(f"; {name}: {len(wrong)} parts set aside" for name, wrong in result.problems.items()),
+            f"{self.path} was missing. Restored: {many(result.conversations, 'conversation')} from {conversations_dir}"
+            + (
+                f", {many(agents, 'agent')} and {many(passages, 'passage')} from {agents_dir}"
+                if agents or passages
+                else ""
+            )
+            + "".join(f"; {name}: {many(len(wrong), 'part')} set aside" for name, wrong in result.problems.items()),
         )
 
     @property

@@ -213,3 +213,19 @@ def test_a_conversation_stays_with_its_agent(tmp_path: Path) -> None:
     assert letta("-p", "hi", "--continue", "--model", f"scripted:{script}").returncode == 0
     lines = {path.stem: path.read_text().count('"user_message"') for path in Paths.find().conversations.glob("*.jsonl")}
     assert lines[journal.stem] == 3 and sorted(lines.values()) == [1, 3]
+
+
+def test_what_was_deleted_long_ago_goes_in_a_quiet_moment_of_a_run(tmp_path: Path, letta_home: Path) -> None:
+    script = tmp_path / "script.yaml"
+    script.write_text("answers: [{text: Hello.}]\n")
+    _, store = open_home(letta_home)
+    with store:
+        old, new = asyncio.run(store.agents.create("old")), asyncio.run(store.agents.create("new"))
+        for one in (old, new):
+            asyncio.run(store.agents.delete(one.id))
+    raw_sql(letta_home, f"UPDATE agents SET deleted_at = '2020-01-01T00:00:00.000Z' WHERE id = '{old.id}'")
+    call = [sys.executable, "-I", "-m", "letta_code", "-p", "hi", "--model", f"scripted:{script}"]
+    assert subprocess.run(call, cwd=tmp_path, capture_output=True, timeout=40, check=False).returncode == 0
+    assert raw_sql(letta_home, "SELECT name FROM agents WHERE deleted_at <> ''") == [("new",)]
+    assert not (letta_home / "agents" / old.id).exists() and (letta_home / "agents" / new.id).exists()
+    assert "old" in next((letta_home / "logs").glob("*")).read_text()

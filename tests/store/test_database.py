@@ -169,7 +169,7 @@ async def test_a_damaged_database_is_named_and_the_conversations_come_back_when_
     path.rename(home / "letta.db.damaged")
     with open_store(home) as again:
         assert again.read(conversation)[-1].event == kept[0]
-        assert "1 conversations were restored" in again.notices[0]
+        assert "Restored: 1 conversation from" in again.notices[0]
         assert (await again.append(conversation, [note("on")]))[0].seq == 3
 
 

@@ -114,8 +114,8 @@ async def test_a_copy_that_cannot_be_used_keeps_no_other_out(home: Path) -> None
     shutil.copy(folder / "conv-0.jsonl", folder / "conv-0 (copy).jsonl")
     with open_store(home) as store:
         _check(store, passage)
-        assert "3 conversations were restored" in store.notices[0]
-        assert "conv-0 (copy).jsonl: 1 parts set aside" in store.notices[0]
+        assert "Restored: 3 conversations from" in store.notices[0]
+        assert "conv-0 (copy).jsonl: 1 part set aside" in store.notices[0]
     with open_store(home) as again:
         assert again.notices == ()
 
