@@ -56,7 +56,7 @@ async def test_a_restore_that_was_killed_goes_on_at_the_next_start(home: Path, m
         assert process.returncode == -signal.SIGKILL
     else:
         with open_store(home) as store:
-            assert "restored from" in store.notices[0]
+            assert "Restored: " in store.notices[0]
             _check(store, passage)
     with open_store(home) as store:
         assert store.notices == ()
