@@ -226,7 +226,7 @@ async def prepared(
     Gives what is still to be stored before the request, of what was coming.
     """
     made = False
-    for wish in session.take_wishes():
+    for wish in session.wishes.take():
         made = await grant(wish, session, compaction) or made
     limit = session.limits.of(compaction.info)
     if _filled(session, coming) > limit:
@@ -329,7 +329,7 @@ class IdleCompaction:
             model = await self.session.model()
             self.session.counter.use(model.info.encoding)
             compaction = Compaction(self.session, model, self.session.head(model.info))
-            while wishes := self.session.take_wishes():
+            while wishes := self.session.wishes.take():
                 for wish in wishes:
                     await grant(wish, self.session, compaction)
         except asyncio.CancelledError:
@@ -339,7 +339,7 @@ class IdleCompaction:
         except Exception as why:  # the border of a run: a bug ends this, not the program
             log.exception("compaction failed")
             error = LettaError(f"letta-code failed inside ({type(why).__name__}: {why}).", hint="See ~/.letta/logs.")
-        for wish in (*wishes, *self.session.take_wishes()):
+        for wish in (*wishes, *self.session.wishes.take()):
             wish.fail(error)
 
     def stop(self, reason: str, task: asyncio.Task[None]) -> None:

@@ -322,7 +322,7 @@ class Run:
         changed = self._reminders() if self._told_mode != session.mode else []
         coming = (*changed, *await self.memory_news(), *session.queued())
         filled = session.context.tokens()[0] + sum(session.context.size_of(event) for event in coming)
-        if filled < session.limits.of(self.info) * PRESSURE_SHARE and not session.wished:
+        if filled < session.limits.of(self.info) * PRESSURE_SHARE and not session.wishes:
             return coming
         from letta_code.agent.compaction import Compaction, prepared
 

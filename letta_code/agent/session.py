@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from letta_code import __version__
+from letta_code.agent.asking import Asking
 from letta_code.agent.compacting.limits import Limits
+from letta_code.agent.compacting.wish import Wishes
 from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
@@ -17,17 +19,15 @@ from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.settling import Settling
-from letta_code.agent.unanswered import reason_for
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
-from letta_code.core.requests import Answer, Approve, Request, Unanswered
+from letta_code.core.requests import Answer, Request
 from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
-    from letta_code.agent.compacting.wish import Wish
     from letta_code.agent.compaction import IdleCompaction
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TITLE_LENGTH = 60
-_ORPHAN = (
-    "letta-code was stopped while this call was under way; whether it took effect is unknown. "
-    "Look at the state before you repeat it."
-)
-
 
 OpenModel = Callable[[str], Awaitable[ChatModel]]
 
@@ -80,13 +75,15 @@ class Session:
         self._model_name = options.model or history.model or options.settings.model
         self._mode = options.mode or history.mode or options.settings.mode
         self._run: Run | IdleCompaction | None = None
-        self._wishes: list[Wish] = []
+        self.wishes = Wishes()
         self._task: asyncio.Task[None] | None = None
-        self._waiters: dict[str, asyncio.Future[Answer]] = {}
         self._sending = asyncio.Lock()
         self._closed = False
         self.reflection = Reflection(self, journal.read, open_model)
         self._ledger = Ledger(journal, history, run_id=self._run_id, heard=self.reflection.heard)
+        self._asking = Asking(
+            self._ledger, interactive=options.interactive, face=options.face, approved=surroundings.remember
+        )
         self._settling = Settling(self.desk, counter.count, self.publish, quiet)
         surroundings.set_mode(self._mode)
 
@@ -213,14 +210,13 @@ class Session:
                     run = self._run = following
         finally:
             self._run = None
-            for wish in self.take_wishes():
-                wish.fail(LettaError("Nothing was compacted: the run was stopped.", hint="Ask again."))
+            self.wishes.fail(LettaError("Nothing was compacted: the run was stopped.", hint="Ask again."))
 
     def _following(self, run: Run | IdleCompaction) -> Run | IdleCompaction | None:
         """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
         if run.stopped or self._closed:
             return None
-        if self._wishes:
+        if self.wishes:
             from letta_code.agent.compaction import IdleCompaction
 
             return IdleCompaction(self, run.reason)
@@ -261,25 +257,11 @@ class Session:
 
     async def ask(self, request: Request) -> Answer:
         """Ask the person and wait for the first answer."""
-        await self.commit(ev.RequestMade(request=request))
-        if not self.options.interactive:
-            stands = await self.answer(request.request_id, Unanswered(reason=reason_for(request)), by=self.options.face)
-            return stands.answer
-        waiter = self._waiters.setdefault(request.request_id, asyncio.get_running_loop().create_future())
-        try:
-            return await waiter
-        finally:
-            self._waiters.pop(request.request_id, None)
+        return await self._asking.ask(request)
 
     async def answer(self, request_id: str, answer: Answer, by: str) -> ev.RequestAnswered:
         """Answer a request; the first answer stands."""
-        stands, first = await self._ledger.answer(ev.RequestAnswered(request_id=request_id, answer=answer, by=by))
-        if first and isinstance(stands.answer, Approve):
-            self.surroundings.remember(stands.answer)
-        waiter = self._waiters.get(request_id)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(stands.answer)
-        return stands
+        return await self._asking.answer(request_id, answer, by)
 
     # ------------------------------------------------------------ control
 
@@ -320,27 +302,15 @@ class Session:
 
     async def compact(self, instructions: str = "") -> ev.ContextCompacted:
         """Summarise older messages now; see `SessionPort.compact`."""
-        from letta_code.agent.compacting.wish import Wish
         from letta_code.agent.compaction import IdleCompaction
 
         async with self._sending:
             if not self._model_name:
                 raise ConfigError("No model is configured that could summarise.", hint="/connect connects one.")
-            wish = Wish(instructions)
-            self._wishes.append(wish)
+            wish = self.wishes.add(instructions)
             if not self.running:
                 self._start(IdleCompaction(self))
         return await wish.outcome()
-
-    @property
-    def wished(self) -> bool:
-        """Whether a compaction was asked for that was not made yet."""
-        return bool(self._wishes)
-
-    def take_wishes(self) -> list[Wish]:
-        """The compactions that were asked for; who takes them answers them."""
-        wishes, self._wishes = self._wishes, []
-        return wishes
 
     def head(self, info: ModelInfo) -> Head:
         """Instructions and tools for a model."""
@@ -387,17 +357,6 @@ class Session:
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()  # raises what a bug let through
         return self.history.last_run
-
-    async def recover(self) -> bool:
-        """Close what a process that died left open; True when there was something."""
-        run = self.history.run
-        if run is None and not self.history.open_calls and not self.history.open_requests:
-            return False
-        closing = Run(self, None, run_id=run.run_id if run else "")
-        await closing.balance(_ORPHAN, "unknown")
-        if run is not None:
-            await self.commit(ev.RunFinished(run_id=run.run_id, reason=ev.StopReason.ORPHANED))
-        return True
 
     def settle(self) -> None:
         """Give the standard blocks of memory their files, behind the scenes."""

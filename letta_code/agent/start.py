@@ -14,6 +14,7 @@ from letta_code.agent.logfile import log_to
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.roster import choose_agent, chosen_agent
+from letta_code.agent.run import Run
 from letta_code.agent.session import OpenModel, Session
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
@@ -30,6 +31,11 @@ from letta_code.memory.opening import open_desk
 from letta_code.store.agents import Agent
 from letta_code.store.database import Store
 from letta_code.workspace.local import LocalWorkspace
+
+_ORPHAN = (
+    "letta-code was stopped while this call was under way; whether it took effect is unknown. "
+    "Look at the state before you repeat it."
+)
 
 
 class StoredConversation:
@@ -145,7 +151,7 @@ async def _session(
         notices=(*stored, *place.notices, *credentials.notices),
         quiet=_upkeep(journal.store, paths),
     )
-    await session.recover()
+    await recover(session)
     return session
 
 
@@ -209,3 +215,16 @@ def _opener(options: SessionOptions, paths: Paths, credentials: Credentials) -> 
         return await asyncio.to_thread(open_model, name, settings, keys.get)
 
     return open_named
+
+
+async def recover(session: Session) -> bool:
+    """Close what a process that died left open; True when there was something."""
+    history = session.history
+    run = history.run
+    if run is None and not history.open_calls and not history.open_requests:
+        return False
+    closing = Run(session, None, run_id=run.run_id if run else "")
+    await closing.balance(_ORPHAN, "unknown")
+    if run is not None:
+        await session.commit(ev.RunFinished(run_id=run.run_id, reason=ev.StopReason.ORPHANED))
+    return True

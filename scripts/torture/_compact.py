@@ -28,7 +28,7 @@ from letta_code.agent.history import History  # noqa: E402
 from letta_code.agent.place import Place  # noqa: E402
 from letta_code.agent.port import SessionOptions  # noqa: E402
 from letta_code.agent.session import Session  # noqa: E402
-from letta_code.agent.start import StoredConversation  # noqa: E402
+from letta_code.agent.start import StoredConversation, recover  # noqa: E402
 from letta_code.config.paths import Paths  # noqa: E402
 from letta_code.config.settings import ContextSettings, ReflectionSettings, Settings  # noqa: E402
 from letta_code.core import events as ev  # noqa: E402
@@ -133,7 +133,7 @@ class Life:
             counter=TokenCounter(),
             store=store,
         )
-        await session.recover()
+        await recover(session)
         self._listening = asyncio.create_task(self._listen(session))
         self.session = session
         return session

@@ -37,12 +37,13 @@ def _told_first() -> None:
 
 def _no_recovery() -> None:
     """What a dead process left open is not closed on resume."""
+    from letta_code.agent import start
     from letta_code.agent.session import Session
 
-    async def nothing(self: Session) -> bool:
+    async def nothing(session: Session) -> bool:
         return False
 
-    Session.recover = nothing
+    start.recover = nothing
 
 
 def _kept_twice() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from letta_code.agent.history import History
 from letta_code.agent.session import Session
+from letta_code.agent.start import recover
 from letta_code.core import events as ev
 from letta_code.core.errors import BadKey, ConfigError, StoreFull
 from letta_code.core.messages import ToolText, text_of
@@ -429,8 +430,8 @@ async def test_after_a_crash_open_calls_get_a_result_of_unknown_effect() -> None
     await first.close()
     model = PlayedModel(say("I look at the state first."))
     second = session(model, crashed)
-    assert await second.recover()
-    assert not await second.recover()
+    assert await recover(second)
+    assert not await recover(second)
     ((status, text),) = results(crashed)
     assert status == "unknown"
     assert "whether it took effect is unknown" in text

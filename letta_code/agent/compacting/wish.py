@@ -1,4 +1,4 @@
-"""Wish: a compaction that a person asked for, and waits for."""
+"""Wishes: compactions that a person asked for, and waits for."""
 
 from __future__ import annotations
 
@@ -33,3 +33,28 @@ class Wish:
     async def outcome(self) -> ContextCompacted:
         """Wait for it; raises the `LettaError` that it failed with."""
         return await self._outcome
+
+
+class Wishes:
+    """Those that nobody has taken up yet."""
+
+    def __init__(self) -> None:
+        self._open: list[Wish] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def add(self, instructions: str) -> Wish:
+        """One more."""
+        self._open.append(wish := Wish(instructions))
+        return wish
+
+    def take(self) -> list[Wish]:
+        """All; who takes them answers them."""
+        taken, self._open = self._open, []
+        return taken
+
+    def fail(self, error: LettaError) -> None:
+        """None of them was done."""
+        for wish in self.take():
+            wish.fail(error)
