@@ -130,8 +130,7 @@ async def _session(
     before: Mapping[str, int],
 ) -> Session:
     root = project_root(options.cwd)
-    desk = open_desk(journal.store, paths.home, agent.id, root, journal.conversation_id, name=agent.name)
-    desk.blocks.known = before
+    desk = open_desk(journal.store, paths.home, agent.id, root, journal.conversation_id, name=agent.name, known=before)
     place = _place(options, paths, history, desk)
     credentials = Credentials(paths)
     if paths.credentials.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,23 @@ if TYPE_CHECKING:
     from letta_code.store.text_index import TextIndex
 
 
-def open_desk(store: Store, home: Path, agent_id: str, root: str, conversation_id: str, *, name: str = "agent") -> Desk:
-    """The memory of an agent in the project at `root`; touches nothing yet.  `name` is what its commits carry.
+def open_desk(
+    store: Store,
+    home: Path,
+    agent_id: str,
+    root: str,
+    conversation_id: str,
+    *,
+    name: str = "agent",
+    known: Mapping[str, int] | None = None,
+) -> Desk:
+    """The memory of an agent in the project at `root`; touches nothing yet.
 
-    What looks like a key or a password is never kept.
+    `name` is what its commits carry; `known` has, for each conversation that this one is a fork of, the last event
+    that was copied: what the agent did there until then is no news.  What looks like a key is never kept.
     """
     blocks = Blocks(home, agent_id, project_key(root), conversation_id, agent=name, refuse=_refuse)
+    blocks.known = known or {}
     index: list[TextIndex] = []
 
     def opened() -> TextIndex:
