@@ -12,7 +12,7 @@ from letta_code.core.display import MatchesBlock
 from letta_code.memory.block import one_line
 from letta_code.safety.operations import MemoryOperation
 from letta_code.tools.base import Args, ToolContext, ToolResult, Wanted
-from letta_code.tools.remembering import MemoryTool, told_to_the_model
+from letta_code.tools.remembering import MemoryTool, other_tries, told_to_the_model
 from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -87,8 +87,5 @@ def _nothing(args: ArchivalMemorySearchArgs, archive: Archive) -> str:
     from letta_code.memory.render import escaped
 
     there = ", ".join(f"{tag} ({count})" for tag, count in list(tags.items())[:_MOST_TAGS]) or "none"
-    filters = [name for name in ("tags", "start_datetime", "end_datetime") if getattr(args, name)]
-    tries = ["other or fewer words"] if args.query else []
-    tries += [f"leave out {' and '.join(filters)}"] if filters else []
-    tries.append("conversation_search")
-    return f"Nothing found. Try {', or '.join(tries)}. Tags there are: {escaped(there)}."
+    tries = other_tries(args, ("tags", "start_datetime", "end_datetime"), "conversation_search")
+    return f"Nothing found. Try {tries}. Tags there are: {escaped(there)}."

@@ -13,7 +13,7 @@ from letta_code.core.errors import ToolError
 from letta_code.memory.block import one_line
 from letta_code.safety.operations import MemoryOperation
 from letta_code.tools.base import Args, ToolContext, ToolResult, Wanted
-from letta_code.tools.remembering import MemoryTool, local_time, told_to_the_model
+from letta_code.tools.remembering import MemoryTool, local_time, other_tries, told_to_the_model
 from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -110,8 +110,5 @@ def _told(found: Found, here: str) -> str:
 
 
 def _nothing(args: ConversationSearchArgs) -> str:
-    filters = [name for name in ("roles", "conversations", "start_date", "end_date") if getattr(args, name)]
-    tries = ["other or fewer words"] if args.query else []
-    tries += [f"leave out {' and '.join(filters)}"] if filters else []
-    tries.append("archival_memory_search")
-    return f"Nothing found outside your context. Try {', or '.join(tries)}."
+    tries = other_tries(args, ("roles", "conversations", "start_date", "end_date"), "archival_memory_search")
+    return f"Nothing found outside your context. Try {tries}."

@@ -13,7 +13,7 @@ import msgspec
 from letta_code.core.display import DisplayBlock, NoteBlock
 from letta_code.core.errors import LettaError, ToolError
 from letta_code.safety.operations import MemoryOperation
-from letta_code.tools.base import Concern, Situation, Tool, ToolContext, ToolResult, Wanted
+from letta_code.tools.base import Args, Concern, Situation, Tool, ToolContext, ToolResult, Wanted
 from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:  # what only a write needs is loaded then: the tools themselves are on the start path
@@ -128,6 +128,14 @@ def told_to_the_model() -> Generator[None]:
         raise ToolError(str(error), hint=error.hint) from error
     except OSError as error:
         raise ToolError(f"Memory cannot be reached: {error.strerror or error}. Tell the person, and go on.") from error
+
+
+def other_tries(args: Args, filters: Sequence[str], elsewhere: str) -> str:
+    """What to try after a search that found nothing: other words, without the filters it had, another tool."""
+    used = [name for name in filters if getattr(args, name)]
+    tries = ["other or fewer words"] if getattr(args, "query", "") else []
+    tries += [f"leave out {' and '.join(used)}"] if used else []
+    return ", or ".join([*tries, elsewhere])
 
 
 def local_time(at: str) -> str:
