@@ -206,7 +206,7 @@ async def _export(place: _Place) -> int:
     agent = place.store.agents.choose(place.only("export NAME"))
     keys = known_keys(place.paths, os.environ)
     file, notices = gather(place.store, place.paths, agent, settings=load(here()).settings, keys=keys)
-    target = _written(place, agent, file)
+    target = _written(place, file)
     for notice in notices:
         print(visible(notice), file=sys.stderr)
     print(
@@ -220,7 +220,7 @@ async def _export(place: _Place) -> int:
     return 0
 
 
-def _written(place: _Place, agent: Agent, file: AgentFile) -> Path:
+def _written(place: _Place, file: AgentFile) -> Path:
     from letta_code.agent.agentfile.gather import default_name
     from letta_code.agent.agentfile.write import SUFFIX, write_file, write_folder
 

@@ -22,13 +22,6 @@ class Problem(Value):
     text: str
 
 
-class Layered(Value):
-    """The result of laying values over others: the new struct is in `value`, what was not taken in `problems`."""
-
-    value: Any
-    problems: tuple[Problem, ...] = ()
-
-
 def overlay(base: S, data: Mapping[str, Any], *, lax: bool = False, prefix: str = "") -> tuple[S, tuple[Problem, ...]]:
     """`base` with the values of `data`; a wrong, null or unknown one leaves its field as it was and is told.
 

@@ -141,7 +141,7 @@ class BroughtEvents:
                 found.append((replaced(bytes(raw).decode("utf-8"), self._names).encode(), event))
         if not any(e["type"] == "conversation_started" and self._new(e) == name for _, e in found):
             found.insert(0, (b"", start()))
-        return [self._body(raw, event, seq, name) for seq, (raw, event) in enumerate(found, 1)]
+        return [self._body(raw, event, seq) for seq, (raw, event) in enumerate(found, 1)]
 
     def _event(self, raw: bytes, name: str) -> dict[str, Any] | None:
         try:
@@ -165,7 +165,7 @@ class BroughtEvents:
         old = str(event.get("conversation_id", ""))
         return self._names.get(old, old)
 
-    def _body(self, raw: bytes, event: dict[str, Any], seq: int, name: str) -> bytes:
+    def _body(self, raw: bytes, event: dict[str, Any], seq: int) -> bytes:
         event = msgspec.json.decode(raw) if raw else event  # the ids in it are ours by now
         changes: dict[str, Any] = {}
         if event.get("seq") != seq:

@@ -99,7 +99,7 @@ class Thinking:
             waiting=waiting,
             focus=focus,
         )
-        said = await self._ask(text, self._budget // OUTPUT_SHARE, reading.until)
+        said = await self._ask(text, self._budget // OUTPUT_SHARE)
         try:
             return await self._thought(said, reading, view)
         except BlockError as error:
@@ -109,7 +109,7 @@ class Thinking:
         left = self._left() - self.count(self._system) - self.count(text)
         if left < LEAST:
             raise Unusable(f"The model's answer could not be used, and the budget is spent: {problem}")
-        said = await self._ask(text, left, reading.until)
+        said = await self._ask(text, left)
         try:
             return await self._thought(said, reading, view)
         except BlockError as error:
@@ -133,7 +133,7 @@ class Thinking:
             )
         return room
 
-    async def _ask(self, text: str, most: int, seq: int) -> Said:
+    async def _ask(self, text: str, most: int) -> Said:
         info = self._model.info
         limit = min(most, info.max_output) if info.max_output else most
         said = await ask(

@@ -72,7 +72,7 @@ def fit_hunks(content: str, hunks: Sequence[Hunk]) -> Fitted:
 def _place(text: _Lines, hunk: Hunk, after: int) -> tuple[int, str]:
     old = hunk.old
     if not old:
-        return _place_of_addition(text, hunk, after), ""
+        return _place_of_addition(text, hunk), ""
     found = _candidates(text.lines, hunk, old, after)
     if not found:
         loose = [line.rstrip() for line in text.lines]
@@ -90,7 +90,7 @@ def _place(text: _Lines, hunk: Hunk, after: int) -> tuple[int, str]:
     return found[0], ""
 
 
-def _place_of_addition(text: _Lines, hunk: Hunk, after: int) -> int:
+def _place_of_addition(text: _Lines, hunk: Hunk) -> int:
     if hunk.at_end or not text.lines:
         return len(text.lines)
     raise HunkError(
