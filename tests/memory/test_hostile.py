@@ -97,7 +97,7 @@ LABEL_EDITS: list[Callable[[str], Edit]] = [
     lambda label: Create(label=label, value="v", scope="agent"),
     lambda label: Create(label=label, value="v", scope="project"),
     lambda label: Create(label=label, value="v", scope="shared"),
-    lambda label: Replace(label=label, old="secret", new="changed"),
+    lambda label: Replace(label=label, old="kept outside", new="changed"),
     lambda label: Insert(label=label, text="changed"),
     lambda label: Append(label=label, text="changed"),
     lambda label: Rethink(label=label, value="changed"),
@@ -107,7 +107,7 @@ LABEL_EDITS: list[Callable[[str], Edit]] = [
     lambda label: Describe(label=label, description="changed"),
     lambda label: SetReadOnly(label=label, read_only=True),
     lambda label: SetLimit(label=label, limit=10),
-    lambda label: ApplyPatch(patch=f"*** Update Block: {label}\n-secret\n+changed\n"),
+    lambda label: ApplyPatch(patch=f"*** Update Block: {label}\n-kept outside\n+changed\n"),
     lambda label: ApplyPatch(patch=f"*** Add Block: {label}\n+v\n"),
     lambda label: ApplyPatch(patch=f"*** Delete Block: {label}\n"),
     lambda label: ApplyPatch(patch=f"*** Move Block: mine\n*** To: {label}\n"),
@@ -136,13 +136,13 @@ def test_no_label_leads_out_of_the_memory_folder(label: str, deeds: list[int]) -
         out = top / "out"
         for name in ("secretdocs/x.md", "x.md", "agents/agent-2/memory/system/human.md"):
             (out / name).parent.mkdir(parents=True, exist_ok=True)
-            (out / name).write_text("secret\n")
+            (out / name).write_text("kept outside\n")
         home = out / "home"  # everything above home is outside as well: `..` leads there
         inner = top / "inner"
         inner.mkdir()
         home.symlink_to(inner)
         blocks = Blocks(inner, "agent-1", "proj-1", "conv-1")
-        blocks.apply(Create(label="mine", value="secret"), AGENT)
+        blocks.apply(Create(label="mine", value="kept outside"), AGENT)
         for link in (blocks.root / "link", blocks.root / "system/link"):
             link.symlink_to(out)
         label = label.replace("OUT", str(out))
@@ -160,7 +160,7 @@ def test_no_label_leads_out_of_the_memory_folder(label: str, deeds: list[int]) -
         assert "goes on" in (blocks.root / "system/human.md").read_text()
         repository = Repository(blocks.root)
         assert all(not path_problem(path) for path in raw_paths(repository, repository.root_tree(repository.head())))
-        assert "secret" not in str(blocks.view().blocks).replace("value='secret'", "")
+        assert "kept outside" not in str(blocks.view().blocks).replace("value='kept outside'", "")
 
 
 def raw_paths(repository: Repository, tree: str, above: str = "") -> Iterator[str]:
@@ -174,7 +174,7 @@ def raw_paths(repository: Repository, tree: str, above: str = "") -> Iterator[st
 def test_a_label_that_leads_out_is_refused_before_anything_is_done(blocks: Blocks, tmp_path: Path) -> None:
     blocks.ensure()
     (tmp_path / "secretdocs").mkdir()
-    (tmp_path / "secretdocs/mine.md").write_text("secret\n")
+    (tmp_path / "secretdocs/mine.md").write_text("kept outside\n")
     pin = blocks.pin()
     up = os.path.relpath(tmp_path, blocks.root)
     for edit in (Create(label=f"{up}/secretdocs/x"), Delete(label=f"{up}/secretdocs/mine")):
@@ -190,13 +190,13 @@ def test_a_label_that_leads_out_is_refused_before_anything_is_done(blocks: Block
 def test_the_working_files_are_guarded_by_themselves(tmp_path: Path, path: str) -> None:
     out, path = tmp_path / "out", path.replace("OUT", str(tmp_path / "out"))
     out.mkdir()
-    (out / "x.md").write_text("secret\n")
+    (out / "x.md").write_text("kept outside\n")
     repository = Repository(tmp_path / "memory")
     repository.initialise()
     (repository.root / "link").symlink_to(out)
     work = WorkTree(repository)
     record = work.record().copy()
-    record.files[path] = Seen.of(blob_name(b"secret\n"), (out / "x.md").stat())
+    record.files[path] = Seen.of(blob_name(b"kept outside\n"), (out / "x.md").stat())
     config = (repository.git_dir / "config").read_bytes()
     with untouched(out):
         assert work.read(path) is None
