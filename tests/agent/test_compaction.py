@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from letta_code.agent.compaction import Compaction, prepared
 from letta_code.agent.context import Context
-from letta_code.agent.history import History
+from letta_code.agent.history import MEMORY, History
 from letta_code.agent.session import Session
 from letta_code.config.settings import ContextSettings
 from letta_code.core import events as ev
@@ -603,6 +604,69 @@ async def test_asked_during_the_last_step_it_is_done_after_the_run() -> None:
     await chat(one, 11)
     await asked[0]
     assert journal.types()[-3:] == ["run_finished", "context_compacted", "context_pinned"]
+
+
+async def test_asked_during_a_run_that_is_stopped_it_says_that_nothing_was_done() -> None:
+    journal, going = MemoryJournal(), asyncio.Event()
+    asked: list[asyncio.Task[ev.ContextCompacted]] = []
+
+    async def ask() -> None:
+        asked.append(asyncio.create_task(one.compact()))
+        await asyncio.sleep(0)
+        going.set()
+        await asyncio.sleep(3_600)
+
+    one = talk(Talker(*(say("ok") for _ in range(10)), [ask]), journal, limit=40_000)
+    await chat(one, 10)
+    await one.send("And now?")
+    await going.wait()
+    await one.interrupt()
+    with pytest.raises(LettaError, match="the run was stopped"):
+        await asyncio.wait_for(asked[0], 5)
+    assert not compactions(journal) and not one.wishes
+
+
+async def test_a_compaction_that_nobody_waits_for_any_more_is_not_made() -> None:
+    journal = MemoryJournal()
+
+    async def ask_and_leave() -> None:
+        asked = asyncio.create_task(one.compact())
+        await asyncio.sleep(0)
+        assert one.wishes
+        asked.cancel()
+        await asyncio.wait([asked])
+
+    one = talk(Talker(*(say("ok") for _ in range(10)), [ask_and_leave, *say("Done.")]), journal, limit=40_000)
+    await chat(one, 11)
+    assert not one.running and not one.wishes and not compactions(journal)
+
+
+async def test_news_of_memory_are_not_told_beside_a_head_that_has_them() -> None:
+    one = talk(Talker(), limit=40_000)
+    await chat(one, 10)
+    model = await one.model()
+    compaction = Compaction(one, model, one.head(model.info))
+    news = ev.ReminderAdded(message_id="msg-news", kind=MEMORY, text="Memory changed.")
+    assert await prepared(compaction, one, [news]) == (news,)
+    wish = one.wishes.add("")
+    assert news not in await prepared(compaction, one, [news])
+    assert (await wish.outcome()).reason == "asked"
+
+
+async def test_a_stop_while_a_compaction_is_stored_does_not_hide_that_it_was_made() -> None:
+    class Stopped(Compaction):
+        async def make(self, *args: Any, **more: Any) -> ev.ContextCompacted | None:
+            assert await super().make(*args, **more) is not None
+            raise asyncio.CancelledError
+
+    journal = MemoryJournal()
+    one = talk(Talker(), journal, limit=40_000)
+    await chat(one, 10)
+    model = await one.model()
+    wish = one.wishes.add("")
+    with pytest.raises(asyncio.CancelledError):
+        await prepared(Stopped(one, model, one.head(model.info)), one, [])
+    assert [await asyncio.wait_for(wish.outcome(), 5)] == compactions(journal)
 
 
 async def test_a_provider_error_of_an_asked_compaction_goes_to_who_asked() -> None:

@@ -421,6 +421,18 @@ async def test_a_full_disk_pauses_and_goes_on_without_loss() -> None:
     assert journal.of(ev.AssistantMessage)[0].text == "Hello."
 
 
+async def test_a_full_disk_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("letta_code.agent.ledger.STORAGE_RETRY_SECONDS", 0.01)
+    journal = MemoryJournal()
+    one = session(PlayedModel(say("Hello.")), journal)
+    journal.failures = [StoreFull("No space left on device") for _ in range(100_000)]
+    sending = asyncio.create_task(one.send("Hi"))
+    await until(lambda: len(journal.failures) < 100_000)
+    await one.close()
+    with pytest.raises(StoreFull):
+        await asyncio.wait_for(sending, 5)
+
+
 async def test_after_a_crash_open_calls_get_a_result_of_unknown_effect() -> None:
     journal = MemoryJournal()
     first = session(PlayedModel(call(("Act", '{"text":"hang"}'))), journal)

@@ -113,6 +113,7 @@ def test_the_first_commit_may_be_a_proposal(blocks: Blocks, git: Git) -> None:
     ("patch", "words"),
     [
         ("*** Update Block: todo\n+x", "kept by the program"),
+        ("*** Update Block: task\n+x", "kept by the program"),
         ("*** Update Block: rules\n+x", "shared"),
         ("*** Add Block: more\n*** Scope: shared\n+x", "shared"),
         ("*** Add Block: notes/all\n+" + "x" * 9_000, "9000 characters"),
