@@ -164,6 +164,21 @@ class Transcript(VerticalScroll, can_focus=False):
         else:
             self.scroll_page_down(animate=False, force=True)
 
+    def to_end(self, direction: int) -> None:
+        """To the oldest mounted card, or to the end, and stay there."""
+        if direction < 0:
+            self.scroll_home(animate=False, force=True)
+        else:
+            self.anchor()
+
+    def walk(self, here: Widget | None, step: int, end: Widget) -> None:
+        """Give the focus to the next card that folds, or to `end` behind the last one."""
+        cards: list[Widget] = [view for view in self.views if isinstance(view, Foldable)]
+        if not cards:
+            return
+        place = max((cards.index(here) if here is not None and here in cards else len(cards)) + step, 0)
+        (cards[place] if place < len(cards) else end).focus()
+
     # ------------------------------------------------------------ inside
 
     async def _mount_new(self, cards: Sequence[Card]) -> None:

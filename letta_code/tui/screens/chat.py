@@ -306,22 +306,11 @@ class ChatScreen(Screen[None]):
 
     def action_to_end(self, direction: int) -> None:
         """To the oldest mounted card, or to the end, and stay there."""
-        if direction < 0:
-            self._transcript.scroll_home(animate=False, force=True)
-        else:
-            self._transcript.anchor()
+        self._transcript.to_end(direction)
 
     def action_card(self, step: int) -> None:
         """Walk through the cards that fold."""
-        cards: list[Widget] = [view for view in self._transcript.views if isinstance(view, Foldable)]
-        if not cards:
-            return
-        place = cards.index(self.focused) if self.focused is not None and self.focused in cards else len(cards)
-        place = max(place + step, 0)
-        if place >= len(cards):
-            self.prompt.area.focus()
-        else:
-            cards[place].focus()
+        self._transcript.walk(self.focused, step, self.prompt.area)
 
     def on_key(self, event: Key) -> None:
         """Typing while a card has the focus goes to the prompt."""
