@@ -46,7 +46,7 @@ async def choose_agent(
     if chosen is not None:
         what = "was deleted" if chosen.deleted_at != _NEVER_THERE else "is not there"
         tell(f"The agent of this folder, {chosen.name}, {what}: {used}")
-    elif gone := [one for one in store.agents.list(deleted=True) if one.created_at < agent.created_at]:
+    elif gone := [one for one in store.agents.list(deleted=True) if _age(one) < _age(agent)]:
         tell(f"The default agent, {gone[0].name}, was deleted: {used}")
     return agent
 
@@ -105,6 +105,10 @@ def agent_on_disk(paths: Paths, settings: Settings, cwd: str) -> Agent:
         f"{len(found) or 'No'} agents are meant by {wanted!r}." if wanted else f"There is no agent in {paths.agents}.",
         hint=f"There is: {listed}.",
     )
+
+
+def _age(agent: Agent) -> tuple[str, str]:
+    return agent.created_at, agent.id  # ids go on within a millisecond
 
 
 def remembered_agent(paths: Paths, cwd: str) -> str:
