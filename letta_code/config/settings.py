@@ -94,6 +94,8 @@ class Settings(Value):
     context: Annotated[ContextSettings, ANY] = ContextSettings()
     reflection: Annotated[ReflectionSettings, NEVER] = ReflectionSettings()
     face: Annotated[FaceSettings, ANY] = FaceSettings()
+    # The terminal goes away while a run goes on: stop interrupts it, background lets it come to its end without a face.
+    on_hangup: Annotated[Literal["stop", "background"], NEVER] = "stop"
 
 
 class Loaded(Value):

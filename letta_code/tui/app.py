@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import signal
@@ -17,10 +16,12 @@ from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import UsageError
 from letta_code.tui.clipboard import Copy, osc52
 from letta_code.tui.core_thread import CoreThread
+from letta_code.tui.driver import TerminalDriver
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import APP, teach_terminal_keys
 from letta_code.tui.ports import OpenSession, Ports
 from letta_code.tui.screens.chat import ChatScreen, Clock, CoreReady
+from letta_code.tui.signals import EndSignals
 
 QUIT_SECONDS = 2.0  # between two Ctrl-C
 
@@ -44,7 +45,7 @@ class LettaApp(App[int]):
         copy: Copy | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         teach_terminal_keys()
         self._options = options
         self._history = PromptHistory(history_folder, options.cwd)
@@ -55,6 +56,8 @@ class LettaApp(App[int]):
         self._ports = ports
         self._chat: ChatScreen | None = None
         self._quit_at = 0.0
+        self.hung_up = False  # the terminal has gone away
+        self.left_running = False  # and the run goes on without it
         self.resume_id = ""
         self.unsaved: list[Path] = []  # files with texts of memory blocks that were not saved
         self.refused: UsageError | None = None  # the command line named what is not there; nothing was opened
@@ -67,6 +70,11 @@ class LettaApp(App[int]):
         return self._chat
 
     @property
+    def core(self) -> CoreThread:
+        """The agent's thread; it outlives the screen where `left_running`."""
+        return self._core
+
+    @property
     def chat(self) -> ChatScreen:
         """The conversation's screen."""
         assert self._chat is not None
@@ -74,9 +82,8 @@ class LettaApp(App[int]):
 
     def on_mount(self) -> None:
         """Everything that may wait until the first frame is on the screen waits."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.exit, 128 + number)
+        if not self.is_headless:
+            EndSignals(self._signalled, waits=self._goes_on, on_first=self._core.close, on_late=self._late)
         self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._painted)
 
@@ -84,6 +91,37 @@ class LettaApp(App[int]):
         # The terminal gave us an empty screen: what textual believes to be on it is not.
         self.call_later(self.screen.refresh, layout=True)
         self.call_after_refresh(self.screen.refresh)
+
+    # ------------------------------------------------------------ the end
+
+    def _goes_on(self, number: int) -> bool:
+        """Whether the run goes on without a terminal (called on any thread)."""
+        return number == signal.SIGHUP and self._options.settings.on_hangup == "background" and self._core.running
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self.hung_up = True
+            self.left_running = self._goes_on(number)
+        self.exit(0 if self.left_running else 128 + number)
+
+    def _late(self, number: int) -> None:
+        """The event loop did not end in time (a terminal that nobody reads holds it): end without it."""
+        driver = self._driver
+        if isinstance(driver, TerminalDriver):
+            driver.give_back()
+        os._exit(128 + number)
+
+    def on_terminal_gone(self) -> None:
+        """As SIGHUP, which does not reach everybody (nohup, a wrapper that keeps it for itself)."""
+        if not self.hung_up:
+            self._signalled(signal.SIGHUP)
+
+    def action_suspend_process(self) -> None:
+        """Ctrl-Z: stop, where there is a shell that can bring us back."""
+        if os.getpgrp() == os.getsid(0):
+            self.chat.flash("There is no shell here that could bring it back.")
+            return
+        super().action_suspend_process()
 
     def _painted(self) -> None:
         listing = os.environ.get("LETTA_DEBUG_MODULES")
@@ -107,7 +145,7 @@ class LettaApp(App[int]):
 
             self.unsaved = keep(self.chat.memory_drafts.values(), self._history_folder)
         await self.chat.dispatch.close()
-        await self._core.stop()
+        await (self._core.detach() if self.left_running else self._core.stop())
 
     def _wake(self) -> None:
         self.refused = self._core.refused

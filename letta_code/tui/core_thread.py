@@ -60,6 +60,7 @@ class CoreThread:
         self._opened = asyncio.Event()  # belongs to the core's loop
         self._pump: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def started(self) -> bool:
@@ -103,6 +104,22 @@ class CoreThread:
         When the other cannot be opened its error is raised, and this one stays.
         """
         await self.run(self._switch(options))
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on; may be asked on any thread."""
+        session = self._session
+        return session is not None and session.status.running
+
+    def close(self) -> None:
+        """Begin to close the session, whatever becomes of the screen; may be called on any thread."""
+        if self.started:
+            self._loop.call_soon_threadsafe(self._begin_closing)
+
+    async def detach(self) -> None:
+        """Tell the screen nothing more: it is gone, the session is not."""
+        self._wake = lambda: None
+        await self.run(self._unfollow())
 
     async def stop(self) -> None:
         """Close the session and end the thread; gives up after five seconds."""
@@ -176,14 +193,27 @@ class CoreThread:
         except Exception as error:  # noqa: BLE001 - the app's border: a broken stream is told, not swallowed
             self._post(_failed(error))
 
+    def _begin_closing(self) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close_once())
+        return self._closing
+
     async def _close_session(self) -> None:
+        await asyncio.shield(self._begin_closing())
+
+    async def _close_once(self) -> None:
         await self._opened.wait()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        await self._unfollow()
+
+    async def _unfollow(self) -> None:
         if self._pump is not None:
             self._pump.cancel()
             self._pump = None
+        with self._lock:
+            self._items.clear()
 
     def _post(self, item: CoreItem) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ def run(
     """
     # Esc is told from the start of a key sequence by this pause; textual's 100 ms is all that an interrupt may take.
     os.environ.setdefault("ESCDELAY", "40")
+    from letta_code.host.hangup import let_go
     from letta_code.tui.app import LettaApp
+    from letta_code.tui.left import stay
 
     if history_folder is None:
         from letta_code.config.paths import Paths
@@ -33,6 +36,10 @@ def run(
         history_folder = Paths.find().home / "prompts"
     app = LettaApp(options, open_session or _open_session, ports or Ports(), history_folder=history_folder)
     code = app.run(mouse=options.settings.face.mouse)
+    if app.hung_up:
+        let_go()
+    if app.left_running:
+        return asyncio.run(stay(app.core))
     if app.refused is not None:
         raise app.refused
     for path in app.unsaved:
