@@ -8,8 +8,11 @@ import msgspec
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))  # what pyright cannot see in a base
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of every value that is stored or sent: immutable, fields by name, defaults left out of the JSON."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Base of every value that is stored or sent: immutable, fields by name, defaults left out of the JSON.
+
+    Python's collector does not walk them (`gc`): a value can hold no cycle, and a conversation has many thousands.
+    """
 
 
 class TextPart(Value, tag_field="kind", tag="text"):
