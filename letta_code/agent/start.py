@@ -41,10 +41,14 @@ _ORPHAN = (
 class StoredConversation:
     """The store seen from one conversation: what a session calls its journal."""
 
-    def __init__(self, store: Store, conversation_id: str, lock: FileLock | None) -> None:
+    def __init__(
+        self, store: Store, conversation_id: str, lock: FileLock | None, known: Sequence[ev.Event] = ()
+    ) -> None:
+        """`known` are its events, if they were read just now: they serve the first reader, and are then let go."""
         self.store = store
         self.conversation_id = conversation_id
         self._lock = lock
+        self._known = known
 
     async def append(self, events: Sequence[ev.KnownEvent]) -> Sequence[ev.KnownEvent]:
         """Keep events in one commit."""
@@ -57,6 +61,11 @@ class StoredConversation:
 
     async def read(self, after: int, until: int) -> Sequence[ev.Event]:
         """Stored events with `after < seq <= until`; read off the event loop."""
+        known, self._known = self._known, ()
+        if known and known[-1].seq >= until:
+            return [event for event in known if after < event.seq <= until]
+        if after >= until:
+            return ()
         stored = await asyncio.to_thread(self.store.read, self.conversation_id, after)
         return [one.event for one in stored if one.seq <= until]
 
@@ -103,7 +112,7 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
             _same_agent(store, agent, options.agent)
         if agent is None:
             agent = await choose_agent(store, paths, options.settings, options.cwd, notices.append)
-        journal = StoredConversation(store, conversation_id, lock)
+        journal = StoredConversation(store, conversation_id, lock, events)
         return await _session(journal, history, agent, options, paths, found=notices, before=forebears(events))
     except BaseException:
         lock.release()

@@ -77,10 +77,10 @@ class Journal:
             for lost in range(expected, seq):
                 yield self._restored(conversation_id, lost, "", b"", "it is missing")
             expected = seq + 1
-            if is_sound(crc, body):
-                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                    yield StoredEvent(seq=seq, event=decode(body), raw=body)
-                    continue
+            event = _sound(crc, body)
+            if event is not None:
+                yield StoredEvent(seq=seq, event=event, raw=body)
+                continue
             left = body if isinstance(body, bytes) else b""
             yield self._restored(conversation_id, seq, str(at), left, "its checksum differs")
 
@@ -142,6 +142,17 @@ class Journal:
     def close(self) -> None:
         """Wake every follower, so that it ends."""
         self._followers.wake("")
+
+
+def _sound(crc: object, body: object) -> Event | None:
+    """The event of a row, None where the row does not hold what was written to it."""
+    if not is_sound(crc, body):
+        return None
+    assert isinstance(body, bytes)
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 async def _woken(wake: asyncio.Event) -> None:

@@ -32,6 +32,8 @@ from letta_code.tui.view_state import ViewState
 from letta_code.tui.widgets.messages import EndView, NoticeView, ReasoningView, UserView
 
 RESUME_MESSAGES = 20  # shown of a conversation that is opened again
+FIRST_CARDS = 8  # of them, on a small screen: mounted at once, so that the end is on the screen at once
+FIRST_ROWS = 3  # rows of the screen for each of these, where it is large
 MORE = 40  # cards that come with each look back
 MOUNTED_LIMIT = 160  # cards; above this the oldest are put away
 MOUNTED_KEEP = 100
@@ -56,6 +58,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self.full = False
         self._views: dict[str, Widget] = {}
         self._earlier: list[str] = []  # keys of cards that are not mounted, oldest first
+        self._missing = 0  # of them, how many are still to come by themselves
         self._marker: Static | None = None
         self._state: ViewState | None = None
 
@@ -85,15 +88,25 @@ class Transcript(VerticalScroll, can_focus=False):
         return [child for child in self.children if child is not self._marker]
 
     async def begin(self, state: ViewState) -> None:
-        """Show another conversation, its last messages only."""
+        """Show another conversation, its last messages only: the last cards at once, the others in the next frames."""
         await self.remove_children()
         self._views, self._marker, self._state = {}, None, state
         keys = list(state.cards)
         start = _start_of_last(state, RESUME_MESSAGES)
-        self._earlier = keys[:start]
-        await self._mount_new([state.cards[key] for key in keys[start:]])
-        await self._mark_earlier()
+        first = max(start, len(keys) - max(FIRST_CARDS, self.size.height // FIRST_ROWS))
+        self._earlier = keys[:first]
+        await self._mount_new([state.cards[key] for key in keys[first:]])
+        await self._mark_earlier(len(keys[:start]))
         self.anchor()
+        self._missing = first - start
+        self.call_after_refresh(self._fill)
+
+    async def _fill(self) -> None:
+        """Mount the rest of what an opened conversation shows, a few cards a frame, so that keys are never held up."""
+        if self._missing <= 0 or self._state is None:
+            return
+        await self.show_earlier(min(FIRST_CARDS, self._missing))
+        self.call_after_refresh(self._fill)
 
     async def sync(self, state: ViewState, keys: Sequence[str]) -> None:
         """Draw what changed."""
@@ -127,17 +140,21 @@ class Transcript(VerticalScroll, can_focus=False):
                 if isinstance(view, Foldable):
                     view.fold(self.full)
 
-    async def show_earlier(self) -> None:
+    async def show_earlier(self, count: int = MORE) -> None:
         """Mount older cards above, and stay at the place that was being read."""
         state = self._state
         if not self._earlier or state is None:
             return
-        keys, self._earlier = self._earlier[-MORE:], self._earlier[:-MORE]
+        keys, self._earlier = self._earlier[-count:], self._earlier[:-count]
+        self._missing = max(self._missing - len(keys), 0)
         views = [self._make(state.cards[key]) for key in keys if key in state.cards]
         before = self.virtual_size.height
         first = self.views[0] if self.views else None
         await self.mount_all(views, before=first)
-        await self._mark_earlier()
+        self._views = {key: self._views[key] for key in (*keys, *self._views) if key in self._views}  # in their order
+        await self._mark_earlier(len(self._earlier) - self._missing)
+        if self.is_anchored and not self._anchor_released:
+            return  # the end stays in sight by itself
 
         def keep_place() -> None:
             self.scroll_to(y=self.scroll_y + self.virtual_size.height - before, animate=False, force=True)
@@ -255,13 +272,14 @@ class Transcript(VerticalScroll, can_focus=False):
             await self.remove_children(views)
             await self._mark_earlier()
 
-    async def _mark_earlier(self) -> None:
-        if not self._earlier:
+    async def _mark_earlier(self, count: int | None = None) -> None:
+        count = len(self._earlier) if count is None else count
+        if not count:
             if self._marker is not None:
                 await self._marker.remove()
                 self._marker = None
             return
-        text = Content.styled(f"▲ {len(self._earlier):,} earlier — PgUp at the top, or a click", "$foreground 75%")
+        text = Content.styled(f"▲ {count:,} earlier — PgUp at the top, or a click", "$foreground 75%")
         if self._marker is None:
             self._marker = Static(text, markup=False, classes="earlier")
             await self.mount(self._marker, before=0)
