@@ -104,6 +104,10 @@ class FileLock:
         """Whether this object holds the lock."""
         return self._descriptor >= 0
 
+    def fileno(self) -> int:
+        """The descriptor, to be handed to children that hold the lock as long as they run; -1 when it is not held."""
+        return self._descriptor
+
     def try_lock(self) -> bool:
         """Take the lock if it is free; True when this object holds it now.  Raises `OSError` when it has no file."""
         if self.held:
