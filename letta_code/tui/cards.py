@@ -57,7 +57,7 @@ class Tail(msgspec.Struct):
         return True
 
 
-class UserCard(msgspec.Struct):
+class UserCard(msgspec.Struct, gc=False):
     """What a person said; `attached` names what went with it (commands that were run, images)."""
 
     key: str
@@ -65,7 +65,7 @@ class UserCard(msgspec.Struct):
     attached: tuple[str, ...] = ()
 
 
-class AssistantCard(msgspec.Struct):
+class AssistantCard(msgspec.Struct, gc=False):
     """What the model says; `done` when it is whole, `finish` as in `AssistantMessage`."""
 
     key: str
@@ -74,7 +74,7 @@ class AssistantCard(msgspec.Struct):
     finish: str = ""
 
 
-class ReasoningCard(msgspec.Struct):
+class ReasoningCard(msgspec.Struct, gc=False):
     """What the model thinks; folded to one line."""
 
     key: str
@@ -82,7 +82,7 @@ class ReasoningCard(msgspec.Struct):
     done: bool = False
 
 
-class ToolCard(msgspec.Struct):
+class ToolCard(msgspec.Struct, gc=False):
     """One call.
 
     `status`: writing (by the model), waiting, approval, running, then ok, error, denied, interrupted or unknown.
@@ -108,7 +108,7 @@ class ToolCard(msgspec.Struct):
         return self.status in ("writing", "waiting", "approval", "running")
 
 
-class NoticeCard(msgspec.Struct):
+class NoticeCard(msgspec.Struct, gc=False):
     """Something the person should know: `level` is info, warning or error; `hint` what to do."""
 
     key: str
@@ -117,14 +117,14 @@ class NoticeCard(msgspec.Struct):
     hint: str = ""
 
 
-class EndCard(msgspec.Struct):
+class EndCard(msgspec.Struct, gc=False):
     """The end of a run, in one quiet line."""
 
     key: str
     text: str
 
 
-class SayCard(msgspec.Struct):
+class SayCard(msgspec.Struct, gc=False):
     """A command's words (Markdown) and blocks for the person, never told to the model."""
 
     key: str
@@ -132,20 +132,20 @@ class SayCard(msgspec.Struct):
     blocks: tuple[DisplayBlock, ...] = ()
 
 
-class CompactedCard(msgspec.Struct):
+class CompactedCard(msgspec.Struct, gc=False):
     """The context was compacted."""
 
     key: str
     event: ContextCompacted
 
 
-class EvictedCard(msgspec.Struct):
+class EvictedCard(msgspec.Struct, gc=False):
     """The line below what the model does not see any more."""
 
     key: str
 
 
-class ReflectionCard(msgspec.Struct):
+class ReflectionCard(msgspec.Struct, gc=False):
     """What a background reading found; `verdict` is "" while nobody has decided, then merged or rejected.
 
     `text` and `hint` are what was said of it, where something was.
@@ -158,7 +158,7 @@ class ReflectionCard(msgspec.Struct):
     hint: str = ""
 
 
-class MemoryCard(msgspec.Struct):
+class MemoryCard(msgspec.Struct, gc=False):
     """The model was told of an edit of its memory that it had not made.
 
     `text` is what it was told, `here` the conversation that this is.

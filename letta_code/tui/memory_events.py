@@ -11,13 +11,34 @@ from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, NoticeC
 if TYPE_CHECKING:
     from letta_code.tui.view_state import ViewState
 
+_SAID = frozenset({ev.UserMessage, ev.AssistantMessage})
+_NOTED = frozenset(
+    {
+        ev.ContextCompacted,
+        ev.ReflectionDone,
+        ev.ReflectionDecided,
+        ev.Notice,
+        ev.ReminderAdded,
+        ev.ToolResult,
+        ev.TodoChanged,
+        ev.RunFinished,
+    }
+)  # looked up first: a long conversation is opened with ten thousands of events
+
 _COMPACTING = "compacting"
 _MAKING_ROOM = "Making room in the context: its oldest messages are being summarised."
 
 
 def note(state: ViewState, event: ev.Event) -> None:
     """Take a durable event that may have to do with memory."""
-    _place(state, event)
+    kind = type(event)
+    if kind in _SAID:
+        _place(state, event)
+    elif kind in _NOTED:
+        _noted(state, event)
+
+
+def _noted(state: ViewState, event: ev.Event) -> None:
     match event:
         case ev.ContextCompacted():
             _compacted(state, event)
@@ -78,12 +99,23 @@ def _said_of_reflection(state: ViewState, event: ev.Notice) -> None:
 def _compacted(state: ViewState, event: ev.ContextCompacted) -> None:
     state.remove(_COMPACTING)
     state.waiting = None
-    for key in [key for key, card in state.cards.items() if isinstance(card, EvictedCard)]:
-        state.remove(key)  # all above the new line has left, too
-    first = next((k for k in state.cards if state.places.get(k, 0) >= event.first_kept_seq > 0), "")
+    state.remove(state.evicted)  # all above the new line has left, too
     line = EvictedCard(key=f"evicted-{event.seq}")
-    if first:
+    state.evicted = line.key
+    if first := _first_kept(state, event.first_kept_seq):
         state.add_before(first, line)
     else:
         state.add(line)
     state.add(CompactedCard(key=event.message_id or f"compacted-{event.seq}", event=event))
+
+
+def _first_kept(state: ViewState, seq: int) -> str:
+    """The key of the first card that came with this event or a later one, "" for none; it is near the end."""
+    first = ""
+    for key in reversed(state.cards) if seq > 0 else ():
+        place = state.places.get(key, 0)
+        if place >= seq:
+            first = key
+        elif place:
+            break
+    return first

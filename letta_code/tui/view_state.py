@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import takewhile
 
 from letta_code.agent.port import Status
 from letta_code.core import events as ev
@@ -45,14 +46,13 @@ class ViewState:
         self.title = ""
         self.model = ""
         self.mode = "ask"
-        self.running = False
-        self.run_since = 0.0
+        self.running, self.run_since = False, 0.0
         self.waiting: ev.Waiting | None = None
         self.waiting_since = 0.0
-        self.tokens = 0
-        self.window = 0
+        self.tokens = self.window = 0
         self.limit = 0  # tokens at which the context is compacted
         self.places: dict[str, int] = {}  # seq of the event that a message's card came with
+        self.evicted = ""  # key of the line below what the model does not see any more
         self.memory_mark = 0  # counts what may have changed memory
         self.cost: float | None = None
         self._spent: float | None = None
@@ -94,12 +94,11 @@ class ViewState:
         self._changes[card.key] = None
 
     def add_before(self, other: str, card: Card) -> None:
-        """Put a card before another one."""
+        """Put a card before another one, which is near the end."""
+        behind = list(takewhile(lambda key: key != other, reversed(self.cards)))
         self.add(card)
-        del self.cards[card.key]
-        before = list(self.cards.items())
-        at = list(self.cards).index(other)
-        self.cards = dict([*before[:at], (card.key, card), *before[at:]])
+        for key in (other, *reversed(behind)):
+            self.cards[key] = self.cards.pop(key)
 
     def remove(self, key: str) -> None:
         """Take a card away."""

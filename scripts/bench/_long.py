@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +65,7 @@ def _turn(rng: random.Random, number: int, *, last: bool) -> Iterator[ev.KnownEv
             reasoning=(ReasoningPart(text=words(rng, 40)),),
             tool_calls=(ToolCall(id=call, name=name, arguments=json.dumps(arguments)),),
             usage=Usage(input=9_000, output=200),
+            usage_exact=True,
             cost=0.001,
             finish="tool_calls",
         )
@@ -77,6 +77,7 @@ def _turn(rng: random.Random, number: int, *, last: bool) -> Iterator[ev.KnownEv
         model="bench/fake",
         text=f"{said}\n\n{LAST}" if last else said,
         usage=Usage(input=9_500, output=300),
+        usage_exact=True,
         cost=0.001,
     )
     yield ev.RunFinished(run_id=run, reason=ev.StopReason.DONE, steps=CALLS + 1, seconds=12.0)

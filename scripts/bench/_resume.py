@@ -1,4 +1,4 @@
-"""Resuming long conversations, beside an empty one: headless to the first request, the full screen to its last words."""
+"""Resuming long conversations beside an empty one: headless to the first request, the full screen to its last words."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def main(rounds: int) -> int:
         project.mkdir()
         table = Table(f"resuming long conversations: whole processes, medians of {rounds} rounds, interleaved")
         with model_server([{"text": "done", "repeat": 100_000}], folder / "server") as server:
-            made = {name: _made(table, server, folder, name, *size) for name, size in LONG.items()}
+            made = {name: _made(table, server, folder, name) for name in LONG}
             made = {"an empty one": Conversation(_home(folder / "empty", server), ""), **made}
             _screens(table, made, project, rounds)  # first: what is said below moves the last words up
             _headless(table, server, made, project, rounds)
@@ -65,16 +65,16 @@ def _home(home: Path, server: Server) -> Mapping[str, str]:
     letta = home / ".letta"
     letta.mkdir(parents=True, mode=0o700)
     # A window that holds them all: what is measured is the resume, not a compaction.
-    (letta / "config.yaml").write_text(
-        f"model: bench/fake\nendpoints:\n  bench:\n    base_url: {server.url}/v1\ncontext:\n  compact_at_tokens: 50000000\n",
-        encoding="utf-8",
-    )
+    room = "context:\n  compact_at_tokens: 50000000\n"
+    endpoint = f"model: bench/fake\nendpoints:\n  bench:\n    base_url: {server.url}/v1\n"
+    (letta / "config.yaml").write_text(endpoint + room, encoding="utf-8")
     (letta / "credentials.yaml").write_text("bench: sk-bench\n", encoding="utf-8")
     (letta / "credentials.yaml").chmod(0o600)
     return clean_environment(home, TERM="xterm-256color", COLORTERM="truecolor")
 
 
-def _made(table: Table, server: Server, folder: Path, name: str, events: int, compactions: int) -> Conversation:
+def _made(table: Table, server: Server, folder: Path, name: str) -> Conversation:
+    events, compactions = LONG[name]
     home = folder / name.replace(" ", "-").replace(",", "")
     env = _home(home, server)
     _checked(run([LETTA, "-p", SAY], env, folder / "project"))

@@ -174,12 +174,11 @@ def coloured(rows: list[Row], path: str) -> list[Row]:
 @lru_cache(maxsize=64)
 def _highlighted(text: str, path: str) -> tuple[Content, ...] | None:
     # pygments is heavy: it is imported when the first code is drawn (and warmed before that, in the core's thread)
-    from pygments.lexers import find_lexer_class_for_filename
     from pygments.token import Token
     from textual.highlight import HighlightTheme, highlight
 
-    lexer = find_lexer_class_for_filename(path)
-    if lexer is None or not lexer.aliases:
+    language = _language(path)
+    if not language:
         return None
 
     class Calm(HighlightTheme):
@@ -189,5 +188,22 @@ def _highlighted(text: str, path: str) -> tuple[Content, ...] | None:
             Token.Comment: "$foreground 60% italic"
         }
 
-    whole = highlight(text.replace("\t", "    "), language=lexer.aliases[0], theme=Calm)
+    whole = highlight(text.replace("\t", "    "), language=language, theme=Calm)
     return tuple(whole.split("\n", allow_blank=True))
+
+
+def _language(path: str) -> str:
+    """pygments' name of the language of a file, "" where it knows none.
+
+    Its own search compiles a thousand patterns: where one language alone has the ending, that is not asked.
+    """
+    from pygments.lexers import LEXERS, find_lexer_class_for_filename
+
+    name = path.rpartition("/")[2]
+    if name.count(".") == 1:
+        endings = {name, f"*{name[name.index('.') :]}"}
+        found = [aliases for _, _, aliases, patterns, _ in LEXERS.values() if not endings.isdisjoint(patterns)]
+        if len(found) == 1 and found[0]:
+            return str(found[0][0])
+    lexer = find_lexer_class_for_filename(path)
+    return str(lexer.aliases[0]) if lexer is not None and lexer.aliases else ""
