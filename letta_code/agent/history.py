@@ -56,7 +56,13 @@ class History:
         self.open_calls: dict[str, ToolCall] = {}
         self.open_requests: dict[str, Request] = {}
         self.approvals: list[Approve] = []
-        self.run: ev.RunStarted | None = None
+        self.run: ev.RunStarted | None = None  # the one that has not ended
+        self.run_moved: ev.RunMoved | None = None  # it was given away, and nobody has taken it yet
+        self.run_background = False
+        self.run_attempts = 0  # how often its owner died and another went on with it
+        self.run_steps = 0
+        self.before_run: tuple[Usage, float | None] = (Usage(), None)  # used and spent when it began
+        self.checkpoints: list[ev.CheckpointMade] = []
         self.last_run: ev.RunFinished | None = None
         self.asked: list[tuple[int, str]] = []  # event and words of what the person said for work that is not done yet
         self.settings: dict[str, str] = {}
@@ -110,10 +116,10 @@ class History:
                 self.client_ids.add(event.client_id)
             case ev.MessageUnqueued():
                 self.queued.pop(event.client_id, None)
-            case ev.RunStarted():
-                self.run = event
+            case ev.RunStarted() | ev.RunMoved() | ev.RunResumed():
+                self._run_lives(event)
             case ev.RunFinished():
-                self.run, self.last_run = None, event
+                self.run, self.run_moved, self.last_run = None, None, event
                 del self.asked[: None if event.reason == ev.StopReason.DONE else -_STILL_ASKED]
             case ev.RequestMade():
                 self.open_requests[event.request.request_id] = event.request
@@ -125,12 +131,25 @@ class History:
                 self.settings[event.name] = event.value
             case ev.TodoChanged():
                 self.todo = event.lines
+            case ev.CheckpointMade():
+                self.checkpoints.append(event)
             case ev.ReflectionDone():
                 self._spent(event.usage, event.cost)
                 if event.status != "failed":
                     self.reflected_until = max(self.reflected_until, event.read_until)
             case _:
                 pass
+
+    def _run_lives(self, event: ev.RunStarted | ev.RunMoved | ev.RunResumed) -> None:
+        self.run_background = event.background
+        match event:
+            case ev.RunStarted():
+                self.run, self.run_steps, self.run_attempts = event, 0, 0
+                self.before_run = (self.usage, self.cost)
+            case ev.RunMoved():
+                self.run_moved = event
+            case ev.RunResumed():
+                self.run_moved, self.run_attempts = None, event.attempt
 
     def _add(self, message: Message, seq: int) -> None:
         self.messages.append(message)
@@ -195,6 +214,7 @@ class History:
         if event.finish in _NOT_SENT:
             return
         self.answered_seq = event.seq
+        self.run_steps += 1
         message = AssistantText(
             message_id=event.message_id, text=event.text, reasoning=event.reasoning, tool_calls=event.tool_calls
         )

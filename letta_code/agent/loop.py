@@ -70,6 +70,14 @@ class Services(Protocol):
         """Where the answer gathers while it comes, so that an interrupt can keep it."""
         ...
 
+    def pending(self) -> Sequence[ToolCall]:
+        """Calls of an answer that another process left before they ran; they come first."""
+        ...
+
+    def leaves(self) -> bool:
+        """Whether the run is to go on elsewhere from this step boundary."""
+        ...
+
     async def prepare(self) -> tuple[KnownEvent, ...]:
         """What is to be stored before the next request: queued messages, reminders of what changed."""
         ...
@@ -109,9 +117,9 @@ class Ended(Value):
 class Steps:
     """The loop's progress, readable by its consumer: steps made and how it ended."""
 
-    def __init__(self, max_turns: int = 0) -> None:
+    def __init__(self, max_turns: int = 0, made: int = 0) -> None:
         self.max_turns = max_turns
-        self.made = 0
+        self.made = made
         self.ended: Ended | None = None
 
 
@@ -123,7 +131,13 @@ async def run_loop(services: Services, steps: Steps) -> AsyncGenerator[Output, N
     repeats = Repeats()
     nudges = 0
     overflowed = False
+    if pending := services.pending():
+        async for group in _run_calls(services, pending, repeats, steps):
+            yield group
     while steps.ended is None:
+        if services.leaves():
+            steps.ended = Ended(reason=StopReason.MOVED)
+            return
         if steps.max_turns and steps.made >= steps.max_turns:
             steps.ended = Ended(reason=StopReason.MAX_TURNS)
             return

@@ -22,8 +22,9 @@ class SessionOptions(Value):
     """How to open a session.
 
     `conversation` is an id, `last` (the newest of this folder) or "" for a new one; `interactive` says whether somebody
-    can answer questions; `agent` is the one that this start asked for (the setting of that name holds for new
-    conversations only); `face` names who opens it (tui, headless, plain).
+    can answer questions; `background` that runs go on without a face (answers may come later); `agent` is the one that
+    this start asked for (the setting of that name holds for new conversations only); `face` names who opens it (tui,
+    headless, plain, worker).
     """
 
     cwd: str
@@ -33,6 +34,7 @@ class SessionOptions(Value):
     mode: str = ""
     agent: str = ""
     interactive: bool = True
+    background: bool = False
     face: str = "tui"
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
@@ -56,6 +58,8 @@ class Status(Value):
     compact_at: int = 0  # tokens at which the context is compacted
     usage: Usage = Usage()
     cost: float | None = None
+    background: bool = False  # whether the run goes on without a face
+    owner: str = ""  # whose process runs the conversation, for people; "" when it is this one
     queued: tuple[str, ...] = ()  # client ids of messages not yet delivered
     last_seq: int = 0
 
@@ -103,6 +107,20 @@ class SessionPort(Protocol):
         """Stop the run now; returns when the history is balanced and durable."""
         ...
 
+    async def to_background(self, by: str) -> str:
+        """Let a process without a face go on with the run from the next step boundary; returns the run's id.
+
+        The session is at its end then (`events` ends).  "" when nothing runs; nothing is changed then.
+        """
+        ...
+
+    async def take_over(self, by: str) -> None:
+        """Make the owner give this conversation away at its next step boundary; `events` ends then: open it again.
+
+        Raises `UsageError` where it is this process's already, `LettaError` when the owner does not answer.
+        """
+        ...
+
     async def set_mode(self, mode: str) -> None:
         """plan, ask, auto or full."""
         ...
@@ -144,8 +162,10 @@ class SessionPort(Protocol):
         ...
 
     def events(self, after: int = 0) -> AsyncIterator[Event | LiveEvent]:
-        """Stored events after a seq, then everything as it happens (the current partial text first); never ends
-        until the session is closed."""
+        """Stored events after a seq, then everything as it happens (the current partial text first).
+
+        Ends when the session is closed, and when the conversation has got another owner: then it can be opened again.
+        """
         ...
 
     async def idle(self) -> RunFinished | None:

@@ -105,7 +105,10 @@ class Run:
         *,
         run_id: str = "",
         messages: Sequence[ev.UserMessage] = (),
+        resumed: ev.RunResumed | None = None,
     ) -> None:
+        """`run_id` names a run that is open already: one that is `resumed` here, or that is only to be closed."""
+        history = session.history
         self.session = session
         self.run_id = run_id or new_id("run")
         self.draft = Draft()
@@ -116,13 +119,14 @@ class Run:
         self._warming: asyncio.TimerHandle | None = None
         self._messages = tuple(messages)
         self._model = model
-        self._started = False
-        self._steps = Steps(session.options.settings.max_turns)
+        self._resumed = resumed
+        self._started = resumed is not None
+        self._leaving: ev.RunMoved | None = None
+        self._steps = Steps(session.options.settings.max_turns, made=history.run_steps if resumed else 0)
         self._calls = self._make_calls(model) if model else None
         self._stop_reason = ""
         self._began = monotonic()
-        self._usage_before = session.history.usage
-        self._cost_before = session.history.cost
+        self._before = history.before_run if resumed else (history.usage, history.cost)
 
     # ------------------------------------------------------------ the beginning
 
@@ -160,7 +164,11 @@ class Run:
         if self._model is None or self._started:
             return ()
         self._started = True
-        return (ev.RunStarted(run_id=self.run_id, model=self._model.info.name, mode=self.session.mode),)
+        return (self._run_started(self._model.info.name),)
+
+    def _run_started(self, model: str) -> ev.RunStarted:
+        background = self.session.options.background
+        return ev.RunStarted(run_id=self.run_id, model=model, mode=self.session.mode, background=background)
 
     def _make_calls(self, model: ChatModel) -> Calls:
         around = self.session.surroundings
@@ -208,8 +216,11 @@ class Run:
             self._model = await self.session.model()
             self._calls = self._make_calls(self._model)
         self.session.counter.use(self._model.info.encoding)
-        opening = () if self._started else self.opening()  # it may have been stored with the message
-        await self.session.commit(*opening, *self._messages, *self.started())
+        if self._resumed is not None:
+            await self.session.commit(self._resumed, *self.opening())
+        else:
+            opening = () if self._started else self.opening()  # it may have been stored with the message
+            await self.session.commit(*opening, *self._messages, *self.started())
         if warning := self.session.limits.too_small(self._model.info, self.session.context.own_count()[0]):
             await self.session.commit(warning)
 
@@ -250,6 +261,11 @@ class Run:
             self._stop_reason = reason
             task.cancel()
 
+    def leave(self, *, background: bool, by: str) -> None:
+        """Give the run away at the next step boundary; `work` returns then, and `reason` is `moved`."""
+        self._leaving = ev.RunMoved(run_id=self.run_id, background=background, by=by)
+        self.session.publish(ev.Waiting(after_seq=self.session.history.last_seq, phase="moving"))
+
     def partial(self) -> tuple[ev.LiveEvent, ...]:
         """The answer so far, for a face that joins in the middle."""
         live: list[ev.LiveEvent] = []
@@ -262,20 +278,21 @@ class Run:
     # ------------------------------------------------------------ the end
 
     async def _close(self, error: LettaError | None) -> None:
+        if self.reason == ev.StopReason.MOVED and self._leaving is not None:
+            await self.session.commit(self._leaving)  # the run stays open: its next owner goes on with it
+            return
         words = _OUT_OF_TIME if self.reason == ev.StopReason.TIME_LIMIT else _INTERRUPTED
         await self.balance(words, "interrupted")
         if not self._started:  # the model could not even be opened
-            name = self.session.status.model
-            await self.session.commit(ev.RunStarted(run_id=self.run_id, model=name, mode=self.session.mode))
-        usage, before = self.session.history.usage, self._usage_before
-        cost = self.session.history.cost
+            await self.session.commit(self._run_started(self.session.status.model))
+        (usage, cost), (before, cost_before) = (self.session.history.usage, self.session.history.cost), self._before
         await self.session.commit(
             ev.RunFinished(
                 run_id=self.run_id,
                 reason=self.reason,
                 steps=self._steps.made,
                 usage=_minus(usage, before),
-                cost=None if cost is None else cost - (self._cost_before or 0.0),
+                cost=None if cost is None else cost - (cost_before or 0.0),
                 seconds=round(monotonic() - self._began, 3),
                 error_kind=error.kind if error else "",
                 error=str(error) if error else "",
@@ -312,6 +329,14 @@ class Run:
         if self._model is None:
             raise ConfigError("No model is open.")
         return self._model
+
+    def pending(self) -> Sequence[ToolCall]:
+        """Calls that the run's last owner left before they ran."""
+        return [*self.session.history.open_calls.values()] if self._resumed else ()
+
+    def leaves(self) -> bool:
+        """Whether the run is to go on elsewhere."""
+        return self._leaving is not None
 
     async def prepare(self) -> tuple[ev.KnownEvent, ...]:
         """Deliver what was said meanwhile, and what changed: the mode, on a person's word, and memory.

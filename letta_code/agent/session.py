@@ -20,7 +20,7 @@ from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.settling import Settling
 from letta_code.core import events as ev
-from letta_code.core.errors import ConfigError, LettaError
+from letta_code.core.errors import ConfigError, LettaError, UsageError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Request
@@ -57,6 +57,7 @@ class Session:
         store: Store | None = None,
         notices: Sequence[ev.Notice] = (),
         quiet: Callable[[], Awaitable[None]] | None = None,
+        begin_worker: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
@@ -64,6 +65,7 @@ class Session:
         self.options = options
         self.history = history
         self._store = store
+        self._begin_worker = begin_worker  # a process without a face that goes on with a run, by its id
         self.surroundings = surroundings
         self.desk = surroundings.desk
         self.context = Context(history, counter)
@@ -79,6 +81,7 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._closed = False
+        self._leaving = False  # another process goes on
         self.reflection = Reflection(self, journal.read, open_model)
         self._ledger = Ledger(journal, history, run_id=self._run_id, heard=self.reflection.heard)
         self._asking = Asking(
@@ -111,6 +114,7 @@ class Session:
             compact_at=self.limits.of(info),
             usage=self.history.usage,
             cost=self.history.cost,
+            background=self.options.background,
             queued=tuple(self.history.queued),
             last_seq=self.history.last_seq,
         )
@@ -214,7 +218,7 @@ class Session:
 
     def _following(self, run: Run | IdleCompaction) -> Run | IdleCompaction | None:
         """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
-        if run.stopped or self._closed:
+        if run.stopped or self._closed or self._leaving:
             return None
         if self.wishes:
             from letta_code.agent.compaction import IdleCompaction
@@ -272,6 +276,53 @@ class Session:
         if self._run is not None and self._task is not None:
             self._run.stop(ev.StopReason.INTERRUPTED, self._task)
             await asyncio.wait([self._task])
+
+    async def release(self, *, background: bool, by: str) -> str:
+        """Give the conversation to another process at the next step boundary, and close.
+
+        Returns the id of the run that is still open then, "" where none is.
+        """
+        self._leaving = True
+        if isinstance(self._run, Run) and self._task is not None:
+            self._run.leave(background=background, by=by)
+            await asyncio.wait([self._task])
+        await self.close()
+        return self.history.run.run_id if self.history.run else ""
+
+    async def to_background(self, by: str) -> str:
+        """Let a process without a face go on with the run; see `SessionPort.to_background`."""
+        if not isinstance(self._run, Run) or self._begin_worker is None:
+            return ""
+        run_id = await self.release(background=True, by=by)
+        if run_id:
+            await self._begin_worker(run_id)
+        return run_id
+
+    async def take_over(self, by: str) -> None:
+        """There is nothing to take."""
+        raise UsageError("This conversation runs here already.")
+
+    async def go_on(self) -> bool:
+        """Go on with the run that another process left open, or with what waits; False when there is nothing."""
+        history = self.history
+        async with self._sending:
+            if self.running or not self._model_name:
+                return False
+            if history.run is None:
+                if not history.queued:
+                    return False
+                await self._begin()
+                return True
+            died = history.run_moved is None
+            resumed = ev.RunResumed(
+                run_id=history.run.run_id,
+                reason="died" if died else "moved",
+                attempt=history.run_attempts + int(died),
+                background=self.options.background,
+                mode=self._mode,
+            )
+            self._start(Run(self, None, run_id=history.run.run_id, resumed=resumed))
+            return True
 
     async def set_mode(self, mode: str) -> None:
         """Change the mode for the next calls."""

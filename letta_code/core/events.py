@@ -59,10 +59,30 @@ class ContextPinned(Durable, tag="context_pinned"):
 
 
 class RunStarted(Durable, tag="run_started"):
-    """The work on one or more user messages begins."""
+    """The work on one or more user messages begins; `background` says that it goes on without a face."""
 
     model: str
     mode: str
+    background: bool = False
+
+
+class RunMoved(Durable, tag="run_moved"):
+    """The run was given away at a step boundary; it is still open and waits for its next owner.
+
+    `background` says that it goes on without a face from here; `by` names who asked for it.
+    """
+
+    background: bool = False
+    by: str = ""
+
+
+class RunResumed(Durable, tag="run_resumed"):
+    """Another process goes on with an open run: it was `moved`, or its owner `died` (`attempt` counts those)."""
+
+    reason: str = "moved"
+    attempt: int = 0
+    background: bool = False
+    mode: str = ""
 
 
 class RunFinished(Durable, tag="run_finished"):
@@ -254,6 +274,46 @@ class ReflectionDecided(Durable, tag="reflection_decided"):
     commit: str = ""
 
 
+class CheckpointMade(Durable, tag="checkpoint_made"):
+    """A point to come back to: the conversation up to `until_seq`, memory as of the pin `memory`, the work tree `tree`.
+
+    `kind` is asked (`/save`), run (before the first effect of a run), danger (before a command that can destroy) or
+    rewind (before a rewind, so that it can be undone).  `tree` is the snapshot's object id in the store of `root`
+    (host/snapshots.py), "" where none could be made, and `note` says why; `left_out` are sentences about files that it
+    does not hold.
+    """
+
+    checkpoint_id: str
+    kind: str
+    until_seq: int
+    name: str = ""
+    root: str = ""
+    tree: str = ""
+    memory: str = ""
+    files: int = 0
+    new_bytes: int = 0
+    left_out: tuple[str, ...] = ()
+    note: str = ""
+    seconds: float = 0.0
+
+
+class Rewound(Durable, tag="rewound"):
+    """The person went back to a checkpoint.
+
+    `what` names the parts: code, conversation, memory.  With conversation, what happened after `to_seq` and before this
+    event counts no longer (it stays in the journal); otherwise `to_seq` is 0.  `undo` is the checkpoint made before it.
+    `written` and `removed` count files, `failed` are sentences about those that could not be brought back.
+    """
+
+    checkpoint_id: str
+    what: tuple[str, ...]
+    to_seq: int = 0
+    undo: str = ""
+    written: int = 0
+    removed: int = 0
+    failed: tuple[str, ...] = ()
+
+
 class Notice(Durable, tag="notice"):
     """Something the person should know that is not an answer: `level` is info, warning or error."""
 
@@ -277,6 +337,8 @@ KnownEvent: TypeAlias = (
     | ConversationRenamed
     | ContextPinned
     | RunStarted
+    | RunMoved
+    | RunResumed
     | RunFinished
     | MessageQueued
     | MessageUnqueued
@@ -292,6 +354,8 @@ KnownEvent: TypeAlias = (
     | ContextCompacted
     | ReflectionDone
     | ReflectionDecided
+    | CheckpointMade
+    | Rewound
     | Notice
 )
 Event: TypeAlias = KnownEvent | UnknownEvent
@@ -356,7 +420,8 @@ class Waiting(Live, tag="waiting"):
     """A model call is under way: `phase` is sent, first_part, retry, loading or compacting; `seconds` left or passed.
 
     For `retry`, `reason` says what failed, `attempt` which try comes next and `seconds` how long until then.
-    A compaction beside a run begins with `loading` and ends with `done`, whatever came of it.
+    A compaction beside a run begins with `loading` and ends with `done`, whatever came of it; `moving` lasts until the
+    step ends at which the run changes its owner.
     """
 
     phase: str
@@ -397,6 +462,7 @@ class StopReason:
     REFUSAL = "refusal"
     ERROR = "error"
     ORPHANED = "orphaned"
+    MOVED = "moved"  # never of a `RunFinished`: the run goes on elsewhere
 
 
 # ---------------------------------------------------------------- JSON

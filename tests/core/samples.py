@@ -68,7 +68,9 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
     events.ContextPinned(
         **_DURABLE, key="0.1/claude/9", system="Be useful.", tools='[{"name":"Read"}]', memory="c0ffee", reason="new"
     ),
-    events.RunStarted(**_DURABLE, model="anthropic/claude", mode="ask"),
+    events.RunStarted(**_DURABLE, model="anthropic/claude", mode="ask", background=True),
+    events.RunMoved(**_DURABLE, background=True, by="tui"),
+    events.RunResumed(**_DURABLE, reason="died", attempt=1, background=True, mode="auto"),
     events.RunFinished(
         **_DURABLE,
         reason="error",
@@ -135,6 +137,31 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
         usage=_USAGE,
         cost=0.01,
         seconds=2.5,
+    ),
+    events.CheckpointMade(
+        **_DURABLE,
+        checkpoint_id="cp-1",
+        kind="asked",
+        until_seq=6,
+        name="before the parser",
+        root="/w",
+        tree="c0ffee",
+        memory="abc",
+        files=20,
+        new_bytes=3_000,
+        left_out=("big.bin (30 MB) is too large.",),
+        note="No git.",
+        seconds=0.1,
+    ),
+    events.Rewound(
+        **_DURABLE,
+        checkpoint_id="cp-1",
+        what=("code", "conversation"),
+        to_seq=6,
+        undo="cp-2",
+        written=3,
+        removed=1,
+        failed=("a.txt: no permission",),
     ),
     events.ReflectionDone(
         **_DURABLE,

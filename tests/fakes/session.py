@@ -13,7 +13,7 @@ from letta_code.agent.port import SessionOptions, Status
 from letta_code.config.settings import Settings
 from letta_code.core import events as ev
 from letta_code.core.display import DisplayBlock
-from letta_code.core.errors import ConfigError, LettaError
+from letta_code.core.errors import ConfigError, LettaError, UsageError
 from letta_code.core.messages import ContentPart, TextPart, ToolCall, Usage, text_of
 from letta_code.core.requests import Answer, ApprovalRequest, Choice, QuestionRequest, RuleOffer, Unanswered
 from letta_code.llm.model import ModelInfo
@@ -52,6 +52,7 @@ class FakeSession:
         self.sent: list[str] = []
         self.closed = False
         self.interrupts = 0
+        self.moved_by = ""
         self._state = Status(conversation_id="conv-1", agent_id="agent-1", cwd=cwd, model=model, window=window)
         self._followers: list[asyncio.Queue[ev.Event | ev.LiveEvent]] = []
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
@@ -121,6 +122,13 @@ class FakeSession:
         if self._run is not None:
             self._run.cancel()
             await asyncio.gather(self._run, return_exceptions=True)
+
+    async def to_background(self, by: str) -> str:
+        self.moved_by = by if self._run is not None else ""
+        return "run-1" if self._run is not None else ""
+
+    async def take_over(self, by: str) -> None:
+        raise UsageError("This conversation runs here already.")
 
     async def set_mode(self, mode: str) -> None:
         self._state = msgspec.structs.replace(self._state, mode=mode)
