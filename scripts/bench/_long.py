@@ -107,9 +107,7 @@ def _ran(rng: random.Random, command: str, number: int) -> _Result:
 
 
 def _edited(rng: random.Random, path: str, number: int) -> _Result:
-    lines = itertools.chain.from_iterable(
-        (f"-{words(rng, 6)}", f"+{words(rng, 6)}", f" {words(rng, 6)}") for _ in "abc"
-    )
+    lines = [f"{sign}{words(rng, 6)}" for sign in "-+ " * 3]
     diff = "@@ -1,6 +1,6 @@\n" + "\n".join(lines)
 
     def result(call: str, run: str) -> ev.ToolResult:
