@@ -101,10 +101,12 @@ class Context:
     def tokens(self) -> tuple[int, bool]:
         """Tokens of the next request, and whether the provider counted most of them."""
         history = self._history
-        sizes = self._message_sizes()
-        if history.known_messages:
-            return history.known_tokens + sum(sizes[history.known_messages :]), history.known_exact
-        return self._head_tokens() + sum(sizes), False
+        known = history.known_messages
+        if not known:
+            return self._head_tokens() + sum(self._message_sizes()), False
+        counted = self._current_sizes()[known:]  # those before were counted by the provider: ours may not be needed
+        following = history.messages[known + len(counted) :]
+        return history.known_tokens + sum(counted) + sum(map(self._size, following)), history.known_exact
 
     def count(self, text: str) -> int:
         """Tokens of a text by our own count."""
@@ -128,14 +130,17 @@ class Context:
         pinned = self._history.pinned
         return self._count(pinned.system) + self._count(pinned.tools) if pinned else 0
 
-    def _message_sizes(self) -> list[int]:
+    def _current_sizes(self) -> list[int]:
+        """The sizes that are counted already and still hold."""
         if self._exact != self._counter.exact or self._rewritten != self._history.rewritten:
             self._exact, self._rewritten = self._counter.exact, self._history.rewritten
             self._sizes.clear()
-        messages = self._history.messages
-        for message in messages[len(self._sizes) :]:
-            self._sizes.append(self._size(message))
         return self._sizes
+
+    def _message_sizes(self) -> list[int]:
+        sizes = self._current_sizes()
+        sizes.extend(map(self._size, self._history.messages[len(sizes) :]))
+        return sizes
 
     def _size(self, message: Message) -> int:
         more = MESSAGE_TOKENS
