@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from letta_code.core.errors import WorkspaceError
 from letta_code.core.messages import Value
+from letta_code.host.git_objects import Entry, Objects
+from letta_code.host.snapshot_cover import Cover, described
+from letta_code.host.snapshot_index import LeavingOut, LeftOut, SnapshotIndex
+from letta_code.host.snapshot_kept import Kept
+from letta_code.host.snapshot_restore import LINK, NOTHING, PLAIN, PROGRAM, Blobs, Step, Tree, steps_of
+from letta_code.host.snapshot_store import EMPTY_TREE, GitFailed, SnapshotStore
 
+PREVIEW = 1_000_000  # bytes of a content that is shown
 MAX_FILE_BYTES = 20_000_000
 MAX_NEW_BYTES = 1_000_000_000  # of file contents that one snapshot may add
 
 
-class LeftOut(Value):
-    """A file that a snapshot does not hold, and why; `size` in bytes (0 when it has none)."""
-
-    path: str
-    why: str
-    size: int = 0
+__all__ = ["Change", "Cleaned", "LeftOut", "Restored", "Snapshot", "Snapshots"]
 
 
 class Snapshot(Value):
@@ -75,34 +80,74 @@ class Snapshots:
         max_new_bytes: int = MAX_NEW_BYTES,
     ) -> None:
         """`without` are folders that are never covered (LETTA_HOME); the store itself never is."""
-        raise NotImplementedError
+        self._store = SnapshotStore(store, root)
+        self._kept = Kept(self._store)
+        self._cover = Cover(self._store, [os.path.realpath(path) for path in (store, *without)])
+        self._limits = LeavingOut(self._store.root, max_file_bytes, max_new_bytes)
 
     def take(self) -> Snapshot:
         """The tree as it is now; its objects are safe from `clean` until the next take, and for ever once kept."""
-        raise NotImplementedError
+        began = time.monotonic()
+        with self._store.locked():
+            index = SnapshotIndex(self._store)
+            try:
+                return self._take(index, began)
+            except GitFailed:
+                index.forget()  # damaged by a power loss, or a file changed while it was read: once more from nothing
+                return self._take(index, began)
+
+    def _take(self, index: SnapshotIndex, began: float) -> Snapshot:
+        place = self._cover.place()
+        last = index.remembered(place.top)
+        covered = self._cover.look(place, last)
+        limits = self._limits.fresh(covered.odd)
+        adding, removing = limits.sort(covered.changed, covered.gone)
+        tree, added = index.update(place.top, last, adding, removing, covered)
+        return Snapshot(
+            tree=tree,
+            files=index.count(),
+            new_bytes=added,
+            left_out=limits.left_out(),
+            ignored=described(covered.ignored),
+            seconds=time.monotonic() - began,
+        )
 
     def keep(self, name: str, tree: str) -> None:
-        """Give a tree a name (any text up to 100 characters), so that its objects stay; an older meaning is replaced."""
-        raise NotImplementedError
+        """Give a tree a name (any text up to 60 bytes), so that its objects stay; an older meaning is replaced."""
+        if tree != EMPTY_TREE and not self._objects().has(tree):
+            raise WorkspaceError(f"There is no snapshot {tree[:12]}", hint="Take one first.")
+        with self._store.locked():
+            self._kept.keep(name, tree)
 
     def names(self) -> dict[str, str]:
         """Kept names and their trees, oldest first."""
-        raise NotImplementedError
+        return {name: tree for name, tree, _ in self._kept.all()}
 
     def drop(self, name: str) -> None:
         """Forget a name (nothing happens when it is unknown); `clean` frees its objects."""
-        raise NotImplementedError
+        with self._store.locked():
+            self._kept.drop([name])
 
     def changes(self, older: str, newer: str) -> tuple[Change, ...]:
         """What differs between two trees, sorted by path."""
-        raise NotImplementedError
+        return tuple(Change(path=os.fsdecode(step.path), kind=_kind(step)) for step in self._steps(older, newer))
+
+    def _steps(self, older: str, newer: str) -> list[Step]:
+        if older == newer:
+            return []
+        arguments = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", older, newer)
+        return steps_of(self._store.git(*arguments, top=self._store.root))
 
     def diff(self, older: str, newer: str, path: str) -> tuple[bytes | None, bytes | None]:
         """Both contents of a path for a preview, each cut after 1 MB; None where the tree has no such file.
 
         A symbolic link's content is its target.
         """
-        raise NotImplementedError
+        objects = self._objects()
+        return _content(objects, older, path), _content(objects, newer, path)
+
+    def _objects(self) -> Objects:
+        return Objects(self._store.folder, self._store.folder)
 
     def restore(self, tree: str, *, now: str) -> Restored:
         """Make the files those of `tree`; `now` is a snapshot just taken, only paths that differ from it are touched.
@@ -110,11 +155,20 @@ class Snapshots:
         A path that is no longer as `now` has it (changed since, or not covered: ignored, too large) is left alone and
         told in `failed`; one failing path does not stop the others.  No link is followed, ignored files stay.
         """
-        raise NotImplementedError
+        with self._store.locked():
+            steps = self._steps(now, tree)
+            if not steps:
+                return Restored()
+            with self._store.process("cat-file", "--batch") as process:
+                work = Tree(self._store.root, Blobs(process))
+                try:
+                    return _restore(work, steps)
+                finally:
+                    work.close()
 
     def size(self) -> int:
         """Bytes of the store on disk; 0 when there is none yet."""
-        raise NotImplementedError
+        return self._kept.size()
 
     def clean(self, *, max_age_days: float, max_bytes: int) -> Cleaned:
         """Drop names that are too old, then the oldest until the rest fits, then objects that nothing names.
@@ -122,4 +176,61 @@ class Snapshots:
         The newest name is kept whatever its size.  Objects younger than ten minutes stay until the next cleaning:
         somebody may be about to name them.
         """
-        raise NotImplementedError
+        if not self._store.folder.exists():
+            return Cleaned()
+        with self._store.locked():
+            before = self._kept.size()
+            dropped = self._kept.clean(max_age_days * 86_400, max_bytes)
+            after = self._kept.size()
+        return Cleaned(dropped=tuple(dropped), freed=max(before - after, 0), size=after)
+
+
+def _kind(step: Step) -> str:
+    if step.now.mode == NOTHING:
+        return "added"
+    if step.then.mode == NOTHING:
+        return "deleted"
+    only_mode = step.now.blob == step.then.blob and LINK not in (step.now.mode, step.then.mode)
+    return "mode" if only_mode else "changed"
+
+
+def _content(objects: Objects, tree: str, path: str) -> bytes | None:
+    entry = Entry(mode="40000", sha=tree)
+    for part in path.split("/"):
+        if not entry.is_folder or entry.sha == EMPTY_TREE:
+            return None
+        found = objects.tree(entry.sha).get(part)
+        if found is None:
+            return None
+        entry = found
+    return objects.read(entry.sha, "blob")[:PREVIEW] if entry.mode in (PLAIN, PROGRAM, LINK) else None
+
+
+def _restore(work: Tree, steps: list[Step]) -> Restored:
+    """Removals first: a file may have to make room for a folder, and the other way round."""
+    written, removed, failed = list[str](), list[str](), list[tuple[str, str]]()
+    needed = {above for step in steps if step.then.mode != NOTHING for above in _above(step.path)}
+    for step in steps:
+        if step.then.mode == NOTHING:
+            _attempt(work.remove, step, removed, failed)
+    emptied = {above for path in removed for above in _above(os.fsencode(path))}
+    work.remove_empty(emptied - needed)
+    for step in steps:
+        if step.then.mode != NOTHING:
+            _attempt(work.write, step, written, failed)
+    return Restored(written=tuple(written), removed=tuple(removed), failed=tuple(failed))
+
+
+def _attempt(act: Callable[[Step], bool], step: Step, done: list[str], failed: list[tuple[str, str]]) -> None:
+    path = os.fsdecode(step.path)
+    try:
+        if act(step):
+            done.append(path)
+    except OSError as error:
+        failed.append((path, error.strerror or str(error)))
+
+
+def _above(path: bytes) -> list[bytes]:
+    """The folders that a path is in, without the root."""
+    parts = path.split(b"/")
+    return [b"/".join(parts[:count]) for count in range(1, len(parts))]
