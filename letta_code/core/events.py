@@ -12,12 +12,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from letta_code.core.display import DisplayBlock
-from letta_code.core.live import (  # noqa: F401 - all events are named in one place: `ev.TextDelta`
+from letta_code.core.live import (
     CallDelta,
     ContextMeter,
     DraftDropped,
-    Live,
-    LiveEvent,
     ReasoningDelta,
     TextDelta,
     ToolOutput,
@@ -371,6 +369,9 @@ KnownEvent: TypeAlias = (
     | Notice
 )
 Event: TypeAlias = KnownEvent | UnknownEvent
+LiveEvent: TypeAlias = (
+    TextDelta | ReasoningDelta | CallDelta | DraftDropped | ToolStarted | ToolOutput | Waiting | ContextMeter
+)
 
 
 class StopReason:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from letta_code.core.messages import Value
 
 
@@ -85,8 +83,3 @@ class ContextMeter(Live, tag="context_meter"):
     limit: int = 0
     cost: float | None = None
     exact: bool = False
-
-
-LiveEvent: TypeAlias = (
-    TextDelta | ReasoningDelta | CallDelta | DraftDropped | ToolStarted | ToolOutput | Waiting | ContextMeter
-)

@@ -9,6 +9,7 @@ from itertools import takewhile
 from letta_code.agent.port import Status
 from letta_code.core import events as ev
 from letta_code.core.display import DiffBlock, DisplayBlock
+from letta_code.core.live import Live
 from letta_code.core.messages import text_of
 from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.cards import (
@@ -126,7 +127,7 @@ class ViewState:
 
     def apply(self, event: ev.Event | ev.LiveEvent) -> None:
         """Take one event; a durable event that was taken before is ignored."""
-        if isinstance(event, ev.Live):
+        if isinstance(event, Live):
             self._live(event)
             return
         if event.seq and event.seq <= self.last_seq:

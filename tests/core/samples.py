@@ -10,6 +10,7 @@ from pathlib import Path
 
 from letta_code.core import display, events, messages, requests
 from letta_code.core.events import KnownEvent, LiveEvent, encode, type_of
+from letta_code.core.live import Live
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -218,7 +219,7 @@ def golden_path(event: KnownEvent | LiveEvent) -> Path:
     if event in REQUEST_SAMPLES:
         inner = event.request if isinstance(event, events.RequestMade) else event.answer
         kind = f".{inner.__struct_config__.tag}"
-    folder = GOLDEN / "live" if isinstance(event, events.Live) else GOLDEN
+    folder = GOLDEN / "live" if isinstance(event, Live) else GOLDEN
     return folder / f"{type_of(event)}{kind}.json"
 
 
