@@ -1,0 +1,62 @@
+"""Faults of letta-code's own, so that the torture of the disk can show that it finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def _in_place() -> None:
+    """Files are written in place, as `open(path, "w")` does."""
+    from letta_code.config import files
+    from letta_code.workspace import files as work
+
+    def written(path: Path, text: str) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+    def put(handle: work.LocalHandle, data: bytes, make_parents: bool) -> work.Identity:
+        path = Path(handle.path)
+        if make_parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        written(path, data.decode())
+        return work.identity_of(path.stat())
+
+    files._write = written
+    work.replace = put
+
+
+def _gives_up() -> None:
+    """A full store ends the run, instead of waiting for room."""
+    from letta_code.agent import ledger
+
+    class Never(Exception):
+        pass
+
+    ledger.StoreFull = Never
+
+
+def _swallowed() -> None:
+    """An event that could not be kept is told as if it were."""
+    from msgspec.structs import replace
+
+    from letta_code.agent.start import StoredConversation
+    from letta_code.core.errors import StoreFull
+
+    append = StoredConversation.append
+
+    async def told(self, events):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - a planted fault
+        try:
+            return await append(self, events)
+        except StoreFull:
+            last = self.store.last_seq(self.conversation_id)
+            return [replace(event, seq=last + number) for number, event in enumerate(events, start=1)]
+
+    StoredConversation.append = told
+
+
+PLANTS: dict[str, Callable[[], None]] = {"in-place": _in_place, "gives-up": _gives_up, "swallowed": _swallowed}
