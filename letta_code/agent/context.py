@@ -103,7 +103,7 @@ class Context:
         history = self._history
         known = history.known_messages
         if not known:
-            return self._head_tokens() + sum(self._message_sizes()), False
+            return self.head_tokens() + sum(self._message_sizes()), False
         counted = self._current_sizes()[known:]  # those before were counted by the provider: ours may not be needed
         following = history.messages[known + len(counted) :]
         return history.known_tokens + sum(counted) + sum(map(self._size, following)), history.known_exact
@@ -114,7 +114,7 @@ class Context:
 
     def own_count(self) -> tuple[int, Sequence[int]]:
         """Tokens of the head and of each message by our own count, comparable with each other."""
-        return self._head_tokens(), self._message_sizes()
+        return self.head_tokens(), self._message_sizes()
 
     def size_of(self, event: KnownEvent) -> int:
         """Tokens that a message will add which is not stored yet."""
@@ -126,7 +126,8 @@ class Context:
             case _:
                 return 0
 
-    def _head_tokens(self) -> int:
+    def head_tokens(self) -> int:
+        """Tokens of the head by our own count."""
         pinned = self._history.pinned
         return self._count(pinned.system) + self._count(pinned.tools) if pinned else 0
 

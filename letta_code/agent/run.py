@@ -221,7 +221,7 @@ class Run:
         else:
             opening = () if self._started else self.opening()  # it may have been stored with the message
             await self.session.commit(*opening, *self._messages, *self.started())
-        if warning := self.session.limits.too_small(self._model.info, self.session.context.own_count()[0]):
+        if warning := self.session.limits.too_small(self._model.info, self.session.context.head_tokens()):
             await self.session.commit(warning)
 
     @property
