@@ -26,6 +26,7 @@ SOCKET_FD = 3
 MARK = b"_LETTA_COMMAND="  # in the environment of every command: tells whose a daemonized grandchild is
 RESET = [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD]
 GRACE = 1.5  # seconds between TERM and KILL when we end
+LEAST_GRACE = 0.5  # … where a command that was killed right before has used up the rest: nobody waits twice
 RESCAN = 0.04  # seconds between two looks at the process table while killing
 GIVE_UP = 1.0  # seconds of KILL after which survivors (in uninterruptible sleep) are reported
 
@@ -81,6 +82,7 @@ class Launcher:
         self.sessions: dict[int, int] = {}  # session to job: the first process's own, and those made by its children
         self.adopted: dict[int, int] = {}  # orphans that came to us, to their job; pids are safe until we reap them
         self.kills: dict[int, Kill] = {}
+        self.asked = 0.0  # when the last kill was asked for
         self.ending = False
 
     def run(self) -> None:
@@ -120,6 +122,7 @@ class Launcher:
                 case "spawn":
                     self.spawn(message[1], Request(*message[2:]), fds)
                 case "kill":
+                    self.asked = time.monotonic()
                     self.kills.setdefault(message[1], Kill(message[2]))
                 case "count":
                     self.say("counted", message[1], len(self.members().get(message[1], ())))
@@ -181,11 +184,13 @@ class Launcher:
         """Begin to stop every job that is not kept."""
         if not self.ending:
             self.ending = True
+            used = time.monotonic() - self.asked
+            grace = max(LEAST_GRACE, GRACE - used) if used < GRACE + GIVE_UP else GRACE
             kept = {job.key for job in self.jobs.values() if job.keep}
             for key in self.members():
                 if key in kept or (key == 0 and kept):
                     continue  # an orphan of unknown job may belong to a kept one
-                self.kills.setdefault(key, Kill(GRACE))
+                self.kills.setdefault(key, Kill(grace))
         return False
 
     def advance(self) -> None:

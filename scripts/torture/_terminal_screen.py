@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from _terminal_ends import READY, shell_python
-from _terminal_lab import PROMPT, Lab, Verdict, picture, settled, state, wait
+from _terminal_lab import PROMPT, Lab, Verdict, modes_left_on, picture, settled, state, wait
 
 from letta_code.core.events import StopReason
 from tests.e2e.terminal import Terminal
@@ -36,7 +36,7 @@ def start_job(lab: Lab, shell: str, *, columns: int = 100, lines: int = 30) -> t
     settled(terminal)
     attributes = terminal.attributes()
     terminal.screen.reset()
-    terminal.send(" ".join([shell_python(), *lab.command]) + "; echo code=$?\r")
+    terminal.send(" ".join([shell_python(), *lab.command]) + "\r")
     terminal.until(READY["screen"])
     pid = int(Path(f"/proc/{terminal.child.pid}/task/{terminal.child.pid}/children").read_text().split()[0])
     return terminal, pid, attributes
@@ -58,7 +58,7 @@ def stop(lab: Lab, terminal: Terminal, pid: int, attributes: list[object], where
 def go_on(terminal: Terminal, wanted: str = READY["screen"]) -> bool:
     """`fg`, on an empty screen; whether the face came back."""
     terminal.screen.reset()
-    terminal.send("fg\r")
+    terminal.send("fg\n")  # no Return: after a SIGSTOP only we would turn the keys back
     return wait(lambda: (terminal.read(0.02), wanted in terminal.text)[1], 10)
 
 
@@ -150,17 +150,16 @@ def _leave(lab: Lab, terminal: Terminal, attributes: list[object], where: str) -
     terminal.screen.reset()
     terminal.send("\x03")
     settled(terminal, still=0.1)
-    terminal.send("\x04\x04")
-    ended = wait(lambda: (terminal.read(0.02), "code=" in terminal.text)[1], 10)
-    lab.verdict.expect(ended and "code=0" in terminal.text, "exit code", f"{where}: {terminal.text.strip()[-80:]}")
+    terminal.screen.reset()
+    terminal.send("\x04")
+    wait(lambda: (terminal.read(0.02), "SHELL$" in terminal.text)[1], 10)
+    ours = terminal.written
+    terminal.send("echo code=$?\n")
+    ended = wait(lambda: (terminal.read(0.02), "code=0" in terminal.text)[1], 5)
+    lab.verdict.expect(ended, "exit code", f"{where}: {terminal.text.strip()[-80:]}")
     settled(terminal)
     lab.verdict.expect(terminal.attributes() == attributes, "terminal", f"{where}: termios differ")
-    from _terminal_lab import modes_left_on
-
-    written = terminal.written
-    if b"\x1b[?2004h" in written[written.rfind(b"code=") :]:  # bash's own prompt wants pastes in brackets
-        written = written[: written.rfind(b"code=")]
-    for mode in modes_left_on(written):
+    for mode in modes_left_on(ours[: ours.rfind(b"\x1b[<u") + 60]):  # after it bash's own prompt comes, with modes
         lab.verdict.find("terminal", f"{where}: {mode} is left on")
     terminal.send("exit\r")
     wait(lambda: (terminal.read(0.02), not terminal.child.isalive())[1], 5)
