@@ -88,7 +88,7 @@ class Connecting:
         if base_url:
             names = await list_models(base_url, self._secret(choice, known), dialect=choice.dialect)
             return [ModelRow(name=f"{choice.endpoint}/{name}") for name in names]
-        rows = await asyncio.to_thread(lambda: list(listed(settings, self._credential(choice))))
+        rows = await asyncio.to_thread(lambda: list(listed(self._credential(choice))))
         rows = [row for row in rows if row.provider == choice.endpoint]
         return sorted((ModelRow(name=row.name, note=note(row.info)) for row in rows if not _tuned(row.name)), key=_rank)
 

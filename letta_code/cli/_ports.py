@@ -48,7 +48,7 @@ class Listing:
         from letta_code.llm.catalog import listed
 
         keys = Credentials(Paths.find()).get
-        rows = await asyncio.to_thread(lambda: list(listed(self._options.settings, keys)))
+        rows = await asyncio.to_thread(lambda: list(listed(keys)))
         return [ModelRow(name=row.name, note=note(row.info)) for row in rows]
 
 

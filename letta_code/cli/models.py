@@ -76,10 +76,7 @@ async def _rows(settings: Settings) -> tuple[list[Row], list[str]]:
     from letta_code.llm.catalog import listed
 
     credentials = Credentials(Paths.find())
-    rows = [
-        _row(one.info, one.key, settings)
-        for one in await asyncio.to_thread(lambda: list(listed(settings, credentials.get)))
-    ]
+    rows = [_row(one.info, one.key, settings) for one in await asyncio.to_thread(lambda: list(listed(credentials.get)))]
     more, problems = await _served(settings, credentials)
     rows += more
     return sorted(rows, key=lambda row: (not row.current, row.name)), problems

@@ -114,9 +114,7 @@ def info_of(name: str, provider: str, model: str, *, loopback: bool = False) -> 
     )
 
 
-def listed(
-    settings: Settings, credentials: Credentials, environ: Mapping[str, str] | None = None
-) -> Iterator[ListedModel]:
+def listed(credentials: Credentials, environ: Mapping[str, str] | None = None) -> Iterator[ListedModel]:
     """The models of litellm's table whose provider has a key here, chat models that can call tools only."""
     environ = os.environ if environ is None else environ
     keys = {name: _key(provider, name, credentials, environ)[1] for name, provider in PROVIDERS.items()}
