@@ -1,4 +1,4 @@
-"""Upkeep: once a day, in a quiet moment of a session, what was deleted long enough ago is removed for good."""
+"""Upkeep: once a day, in a quiet moment of a session: the database is copied, what was deleted long ago removed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ async def keep_up(store: Store, paths: Paths) -> None:
     """Do it, unless it was done today; what goes wrong is logged, and nothing waits for it."""
     try:
         if not store.read_only and await asyncio.to_thread(_is_due, paths):
+            if why := await asyncio.to_thread(_copied, paths):
+                log.warning("%s", why)
             for sentence in await purge_agents(store, paths):
                 log.warning("%s", sentence)
     except (LettaError, OSError) as error:
-        log.warning("deleted agents could not be removed: %s", error)
+        log.warning("the daily work could not be done: %s", error)
+
+
+def _copied(paths: Paths) -> str:
+    from letta_code.agent.saving.daily import copy_of_the_day
+
+    return copy_of_the_day(paths)
 
 
 def _is_due(paths: Paths) -> bool:

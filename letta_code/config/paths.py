@@ -91,6 +91,11 @@ class Paths(Value):
         """Folder of what the person typed at the prompt, one file a project."""
         return self.home / "prompts"
 
+    @property
+    def backups(self) -> Path:
+        """Folder of the database's daily copies and of backups that were given no other place."""
+        return self.home / "backups"
+
     def ensure(self) -> Paths:
         """Make the home if it is missing, and make it private (0700); returns itself.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -41,6 +42,13 @@ class Database:
         """All rows of one statement with `?` for its values; a statement that changes something gives its RETURNING."""
         try:
             return self._connection.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            raise explain(error, self.path) from error
+
+    def rows(self, sql: str) -> Generator[Row]:
+        """The rows of one statement, one after the other: those before a damaged page come out before the error."""
+        try:
+            yield from self._connection.execute(sql)
         except apsw.Error as error:
             raise explain(error, self.path) from error
 
@@ -144,6 +152,11 @@ class Database:
             return [str(error)]
         return [str(row[0]) for row in rows if row[0] != "ok"]
 
+    def stop_after(self, seconds: float) -> None:
+        """End every statement that still runs so many seconds from now with a `StoreError`; for checks."""
+        end = time.monotonic() + seconds
+        self._connection.set_progress_handler(lambda: time.monotonic() > end, 50_000)
+
     def close(self) -> None:
         """Give the connection back; the last one of all processes moves the log into the file."""
         with contextlib.suppress(apsw.Error):  # what was acknowledged is in the log, whatever happens here
@@ -212,8 +225,8 @@ def explain(error: apsw.Error, path: Path) -> StoreError:
         case apsw.CorruptError() | apsw.NotADBError():
             return StoreDamaged(
                 f"{path} is damaged: {error}",
-                hint=f"Move {path.name} aside (keep it): the next start restores the conversations from their "
-                "readable copies, conversations/*.jsonl.",
+                hint="Run `letta-code restore --salvage`: the file is kept aside, and conversations come back from "
+                "their readable copies, conversations/*.jsonl, and the newest backup.",
             )
         case apsw.ReadOnlyError():
             return StoreReadOnly(

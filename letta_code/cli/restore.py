@@ -1,0 +1,141 @@
+"""Bring a backup back; what is there now is moved aside, never overwritten, and can be put back by the same command.
+
+FILE is what `letta-code backup` wrote, or a folder before-restore-… of an earlier restore. It is checked byte by byte
+first, shows what it would do and asks. With --salvage no backup is needed: a damaged database is moved aside and built
+anew from the readable copies of the conversations, the newest good copy of the database, and what it still gives.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
+from letta_code.config.paths import Paths
+from letta_code.core.counts import many
+from letta_code.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from letta_code.agent.saving.restoring import Plan
+    from letta_code.store.backing import Contents
+
+FLAGS = (
+    Flag(names=("-y", "--yes"), help="Do not ask."),
+    Flag(names=("--dry-run",), help="Only check it and show what would be done."),
+    Flag(names=("--salvage",), help="Build a damaged database anew from what survived."),
+    Flag(names=("--json",), help="What would be done, or was done, as JSON."),
+    HELP,
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Restore or salvage; 0 when it was done, 1 when not."""
+    parsed = parse(argv, FLAGS)
+    if parsed.on("help"):
+        print(verb_help("restore FILE|--salvage [flags]", __doc__ or "", FLAGS))
+        return 0
+    if len(parsed.words) != (0 if parsed.on("salvage") else 1):
+        raise UsageError(
+            "restore takes one backup, or --salvage.", hint="`letta-code backup` writes one; --help says more."
+        )
+    return _salvage(parsed) if parsed.on("salvage") else _restore(parsed)
+
+
+def _restore(parsed: Parsed) -> int:
+    from letta_code.agent.saving.restoring import plan, restore
+
+    paths, source = Paths.find(), (here() / Path(parsed.words[0]).expanduser())
+    wanted, manifest = plan(paths, source)
+    if parsed.on("json") and parsed.on("dry_run"):
+        print(msgspec.json.format(msgspec.json.encode(wanted)).decode())
+        return 0
+    if not parsed.on("json"):
+        print(*_shown(wanted, paths), sep="\n")
+    if parsed.on("dry_run"):
+        print("\nNothing was changed (--dry-run).")
+        return 0
+    if not _agreed(parsed):
+        print("Nothing was changed.")
+        return 1
+    aside = restore(paths, source, manifest)
+    if parsed.on("json"):
+        print(msgspec.json.encode({"restored": str(source), "aside": str(aside or "")}).decode())
+        return 0
+    print(f"\nRestored from {source}.")
+    if aside is not None:
+        print(f"What was there before is in {aside}.\nPut it back with: letta-code restore {aside}")
+    return 0
+
+
+def _shown(plan: Plan, paths: Paths) -> list[str]:
+    from letta_code.core.counts import size
+
+    by = f", by letta-code {plan.version}" if plan.version else ""
+    amount = f"{many(plan.files, 'file')}, {size(plan.size)}, all sound" if plan.size else many(plan.files, "part")
+    lines = [f"{plan.source}: of {plan.created_at}{by}; {amount}.", f"It brings: {_counted(plan.comes)}."]
+    if not plan.aside:
+        return [*lines, f"{paths.home} holds nothing that it would replace."]
+    there = plan.trouble or _counted(plan.there)
+    lines.append(f"There now: {there}. It is moved aside to a folder before-restore-… in {paths.home}.")
+    stays = [
+        name
+        for name in ("config.yaml", "credentials.yaml")
+        if name not in plan.brought and (paths.home / name).exists()
+    ]
+    if stays:
+        lines.append(f"Stays as it is: {', '.join(stays)}.")
+    return lines
+
+
+def _counted(held: Contents | None) -> str:
+    if held is None:
+        return "no database"
+    counts = ((held.conversations, "conversation"), (held.events, "event"), (held.agents, "agent"))
+    return ", ".join(many(number, what) for number, what in (*counts, (held.passages, "passage")))
+
+
+def _agreed(parsed: Parsed) -> bool:
+    if parsed.on("yes"):
+        return True
+    if not (os.isatty(0) and os.isatty(1)):
+        raise UsageError("There is no terminal to ask. Nothing was changed.", hint="Give --yes to go on.")
+    try:
+        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
+def _salvage(parsed: Parsed) -> int:
+    from letta_code.agent.saving.salvaging import newest_good_copy, salvage
+    from letta_code.core.errors import LettaError
+    from letta_code.store.backing import verified
+
+    paths = Paths.find()
+    backup = newest_good_copy(paths)
+    if not parsed.on("json"):
+        try:
+            held = verified(paths.database, shared=True)
+            print(f"{paths.database} is sound ({_counted(held)}): there is no need to salvage it.")
+        except LettaError as error:
+            print(str(error))
+        print(f"The newest good copy of the database is {backup or 'none'}. The old file is moved aside and kept.")
+    if parsed.on("dry_run"):
+        print("Nothing was changed (--dry-run).")
+        return 0
+    if not _agreed(parsed):
+        print("Nothing was changed.")
+        return 1
+    done = salvage(paths)
+    if parsed.on("json"):
+        print(msgspec.json.format(msgspec.json.encode(done)).decode())
+        return 0
+    print(f"\nBuilt anew: {many(done.conversations, 'conversation')} with {many(done.events, 'event')}.")
+    if done.completed:
+        print(f"{done.completed} readable copies were damaged or not whole, and were written anew.")
+    print(*(f"Set aside: {line}" for line in done.problems[:20]), sep="\n", end="\n" if done.problems else "")
+    print(f"The old files are in {done.aside}.")
+    return 0
