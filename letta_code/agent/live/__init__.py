@@ -1,0 +1,1 @@
+"""Following a conversation that another process runs."""
