@@ -11,6 +11,7 @@ from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
 from letta_code.agent.history import History
 from letta_code.agent.logfile import log_to
+from letta_code.agent.mending import mended, open_store
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.roster import choose_agent, chosen_agent
@@ -20,7 +21,7 @@ from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
 from letta_code.config.settings import with_saved_endpoints
 from letta_code.core import events as ev
-from letta_code.core.errors import UsageError
+from letta_code.core.errors import StoreDamaged, UsageError
 from letta_code.core.ids import new_id
 from letta_code.host.locks import FileLock
 from letta_code.llm.connect import open_model
@@ -84,9 +85,15 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
     """
     paths = (paths or Paths.find()).ensure()
     log_to(paths.logs)
-    store = Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
-    )
+    store = open_store(paths)
+    try:
+        return await _open(store, options, paths)
+    except StoreDamaged as error:  # a page that opening did not read
+        store.close()
+        store = mended(paths, error)
+    except BaseException:
+        store.close()
+        raise
     try:
         return await _open(store, options, paths)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from letta_code.agent import mending
 from letta_code.config.paths import Paths
 from letta_code.store.database import Store
 
@@ -11,9 +12,7 @@ from letta_code.store.database import Store
 def open_store() -> Store:
     """Open it; what was found wrong with it is said on stderr.  Raises `StoreError`."""
     paths = Paths.find().ensure()
-    store = Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
-    )
+    store = mending.open_store(paths)
     for notice in store.notices:
         print(notice, file=sys.stderr)
     return store

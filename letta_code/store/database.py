@@ -11,13 +11,14 @@ from letta_code.core.counts import many
 from letta_code.core.events import Event, KnownEvent, RequestAnswered
 from letta_code.host.locks import FileLock
 from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agents, Purged
+from letta_code.store.catching import catch_up, unknown_copies
 from letta_code.store.conversations import Conversations
 from letta_code.store.dialect import Database
 from letta_code.store.engine import Engine, open_engine
 from letta_code.store.journal import Journal, StoredEvent
 from letta_code.store.marker import marked
 from letta_code.store.migrations import end_restoring
-from letta_code.store.mirror import Mirror
+from letta_code.store.mirror import Mirror, last_seq_of
 from letta_code.store.passages import Passages, put_back
 from letta_code.store.rebuild import Rebuilt, mirrors, put_back_agents, rebuild
 from letta_code.store.runs import Runs
@@ -74,6 +75,8 @@ class Store:
             # The database was lost or moved aside: never an empty list, nor a part of it.
             if engine.is_restoring and conversations_dir:
                 store._restore(conversations_dir, agents_dir)
+            elif conversations_dir and not store.read_only:
+                store._find_lost(conversations_dir, agents_dir)
         except BaseException:
             store.close()
             raise
@@ -107,6 +110,30 @@ class Store:
             + "".join(f"; {name}: {many(len(wrong), 'part')} set aside" for name, wrong in result.problems.items()),
         )
 
+    def _find_lost(self, conversations_dir: Path, agents_dir: Path | None) -> None:
+        """Conversations that only their readable copies have: the database lost its log, or is an older copy."""
+        lost = unknown_copies(self._engine.reader(), conversations_dir, agents_dir)
+        if not lost:
+            return
+
+        def work(database: Database) -> Rebuilt:
+            if agents_dir:
+                put_back_agents(database, agents_dir)
+            result = rebuild(database, conversations_dir, DEFAULT_NAME, lost)
+            if agents_dir:
+                put_back(database, agents_dir)
+            return result
+
+        result = self._engine.write_now(work)
+        if result.conversations:
+            self._engine.notices += (
+                f"{self.path} had lost {many(result.conversations, 'conversation')}; restored from {conversations_dir}.",
+            )
+        self._engine.notices += tuple(
+            f"{conversations_dir / name}: {many(len(wrong), 'part')} set aside"
+            for name, wrong in result.problems.items()
+        )
+
     @property
     def path(self) -> Path:
         """The database file."""
@@ -122,6 +149,10 @@ class Store:
         """Sentences for the person: what was found while opening, and a readable mirror that cannot be written."""
         problem = self.journal.mirror_problem
         return (*self._engine.notices, problem) if problem else self._engine.notices
+
+    def note(self, text: str) -> None:
+        """Add a sentence for the person."""
+        self._engine.notices += (text,)
 
     async def append(self, conversation_id: str, events: Sequence[KnownEvent]) -> tuple[KnownEvent, ...]:
         """Keep events in one durable commit; see `Journal.append`."""
@@ -163,7 +194,23 @@ class Store:
 
     def acquire_writer(self, conversation_id: str, what: str = "") -> FileLock:
         """Become the one process that runs a conversation; raises `ConversationBusy`; see `Runs.acquire_writer`."""
-        return self.runs.acquire_writer(conversation_id, what)
+        lock = self.runs.acquire_writer(conversation_id, what)
+        try:
+            self._catch_up(conversation_id)
+        except BaseException:
+            lock.release()
+            raise
+        return lock
+
+    def _catch_up(self, conversation_id: str) -> None:
+        last = self.last_seq(conversation_id)
+        if not last or self._mirror is None or self.read_only:
+            return
+        path = self._mirror.path(conversation_id)
+        if last_seq_of(path) > last:
+            count = self._engine.write_now(lambda database: catch_up(database, path, conversation_id))
+            if count:
+                self.note(f"{self.path} had lost {many(count, 'event')}; restored from {path}.")
 
     def close(self) -> None:
         """Finish what was given to the writer, end the followers, close the files; harmless when done twice."""

@@ -75,6 +75,20 @@ def is_mirror(path: Path) -> bool:
         return False
 
 
+def last_seq_of(path: Path) -> int:
+    """The seq of a mirror's last whole line, 0 where there is none or it cannot be read; changes nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return 0
+    try:
+        return _last_line(descriptor, os.fstat(descriptor).st_size)[1]
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)
+
+
 class Source(Protocol):
     """The conversation in the database, as the mirror asks for it when it is not simply one append behind."""
 
@@ -197,6 +211,12 @@ def _lock(descriptor: int) -> bool:
 
 def _end_of(descriptor: int, size: int) -> tuple[int, int]:
     """The size without an unfinished last line, which is cut off, and the seq of the last whole line."""
+    end, last = _last_line(descriptor, size)
+    return _cut(descriptor, end, size), last
+
+
+def _last_line(descriptor: int, size: int) -> tuple[int, int]:
+    """Where the last line that has its newline ends, and the seq of the last whole line; 0 for none."""
     span = _TAIL_BYTES
     while True:
         start = max(0, size - span)
@@ -207,10 +227,9 @@ def _end_of(descriptor: int, size: int) -> tuple[int, int]:
             lines = lines[1:]  # its beginning is not in sight
         for line in reversed(lines):
             with contextlib.suppress(ValueError, msgspec.DecodeError):
-                last = from_line(line).seq
-                return _cut(descriptor, start + end, size), last
+                return start + end, from_line(line).seq
         if start == 0:
-            return _cut(descriptor, end, size), 0
+            return end, 0
         span *= 8
 
 

@@ -65,6 +65,11 @@ def _note(folder: Path, copies: Iterable[Path]) -> None:
         return  # then a purge that is cut off leaves them; this one goes on
 
 
+def noted_copies(directory: Path) -> set[Path]:
+    """The readable copies that a purge has still to remove; `directory` is that of the agents' folders."""
+    return {path for note in directory.glob(f"*/{_LEFT}") for path in _noted(note, directory.parent)}
+
+
 def _noted(note: Path, home: Path) -> Iterator[Path]:
     try:
         lines = note.read_text("utf-8").splitlines()

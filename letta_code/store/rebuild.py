@@ -60,8 +60,10 @@ def put_back_agents(database: Database, agents_dir: Path) -> int:
     return count
 
 
-def rebuild(database: Database, directory: Path, agent_name: str) -> Rebuilt:
-    """Put back every conversation of the folder that the database does not have; a writer's job.
+def rebuild(database: Database, directory: Path, agent_name: str, only: Sequence[Path] | None = None) -> Rebuilt:
+    """Put back every conversation of the folder (or of `only` some of its files) that the database does not have.
+
+    A writer's job.
 
     Any process may do it at the same time, or go on where one was cut off.  Mirrors are only read.  An event that is
     lost leaves its place empty; reading tells it as a notice.  Agents that are not there come back under their ids,
@@ -69,7 +71,7 @@ def rebuild(database: Database, directory: Path, agent_name: str) -> Rebuilt:
     """
     conversations = events = 0
     problems: dict[str, tuple[MirrorProblem, ...]] = {}
-    for path in mirrors(directory):
+    for path in mirrors(directory) if only is None else only:
         if _is_there(database, path.stem):
             continue
         told, wrong = _read(path)
@@ -96,13 +98,14 @@ def _read(path: Path) -> tuple[list[Told], list[MirrorProblem]]:
     told: list[Told] = []
     for row in rows:
         try:
-            told.append((row, _checked(decode(row.body))))
+            told.append((row, checked(decode(row.body))))
         except (ValueError, msgspec.DecodeError) as error:
             wrong.append(MirrorProblem(line=0, text=f"event {row.seq}: {error}"))
     return told, wrong
 
 
-def _checked(event: Event) -> Event:
+def checked(event: Event) -> Event:
+    """The event, if it can be put back; raises `ValueError`."""
     if isinstance(event, RunStarted) and not event.run_id:
         raise ValueError("a run without an id")
     return event
@@ -132,7 +135,7 @@ def insert_conversation(
     summary = Summary(database, conversation_id)
     copied = started.seq if started.forked_from else 0
     for row, event in told:
-        _insert(database, conversation_id, row, event)
+        insert_event(database, conversation_id, row, event)
         summary.see(event)
         if runs and row.seq > copied:
             summary.see_run(event, event.at, None)
@@ -152,7 +155,8 @@ def _start_of(conversation_id: str, events: list[Event]) -> ConversationStarted:
     )
 
 
-def _insert(database: Database, conversation_id: str, row: StoredRow, event: Event) -> None:
+def insert_event(database: Database, conversation_id: str, row: StoredRow, event: Event) -> None:
+    """Make the row of an event as it was, inside a transaction."""
     run_id = getattr(event, "run_id", "")  # an event of a newer version has none that we could know
     database.query(
         "INSERT INTO events (conversation_id, seq, type, run_id, at, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
