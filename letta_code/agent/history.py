@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from letta_code.agent.view import View, goes_back
 from letta_code.core import events as ev
 from letta_code.core.messages import (
     AssistantText,
@@ -62,7 +63,9 @@ class History:
         self.run_attempts = 0  # how often its owner died and another went on with it
         self.run_steps = 0
         self.before_run: tuple[Usage, float | None] = (Usage(), None)  # used and spent when it began
-        self.checkpoints: list[ev.CheckpointMade] = []
+        self.checkpoints: list[ev.CheckpointMade] = []  # also of what was taken back: they lead there again
+        self.rewinds: list[tuple[int, int]] = []  # seq and `to_seq` of each time that messages were taken back
+        self.rewinding: ev.CheckpointMade | None = None  # a rewind began and has not ended
         self.last_run: ev.RunFinished | None = None
         self.asked: list[tuple[int, str]] = []  # event and words of what the person said for work that is not done yet
         self.settings: dict[str, str] = {}
@@ -74,9 +77,53 @@ class History:
         self.known_exact = False  # whether it is the provider's
 
     def extend(self, events: Iterable[ev.Event]) -> None:
-        """Apply several events in order."""
-        for event in events:
-            self.apply(event)
+        """Apply several events in order: a conversation's whole journal, or what follows with no way back in it."""
+        whole = list(events)
+        back = [(event.seq, event.to_seq) for event in whole if isinstance(event, ev.Rewound) and goes_back(event)]
+        if not back:
+            for event in whole:
+                self.apply(event)
+            return
+        counting = View(back, whole[-1].seq)
+        for event in whole:
+            if counting.counts(event.seq):
+                self.apply(event)
+            else:
+                self._taken_back(event)
+
+    def _taken_back(self, event: ev.Event) -> None:
+        """What stays true of an event that counts no longer: what it cost, what a person set, that it was sent."""
+        self.last_seq = event.seq
+        match event:
+            case ev.UserMessage(client_id=client_id):
+                self._delivered(client_id)
+            case ev.AssistantMessage() | ev.ContextCompacted():
+                self._spent(event.usage, event.cost)
+            case (
+                ev.MessageQueued()
+                | ev.MessageUnqueued()
+                | ev.ConversationRenamed()
+                | ev.SettingChanged()
+                | ev.RequestAnswered()
+                | ev.ReflectionDone()
+                | ev.CheckpointMade()
+                | ev.Rewound()
+                | ev.Notice()
+            ):
+                self._state(event)
+            case _:
+                pass
+
+    @property
+    def view(self) -> View:
+        """Which events of the journal count."""
+        return View(self.rewinds, self.last_seq)
+
+    def become(self, other: History) -> None:
+        """Be what another history is: messages were taken back, and it was built from the journal as it is now."""
+        rewritten = self.rewritten
+        self.__dict__.update(other.__dict__)
+        self.rewritten = rewritten + 1
 
     def apply(self, event: ev.Event) -> None:
         """Take one stored event into account; unknown ones only move `last_seq`."""
@@ -131,14 +178,30 @@ class History:
                 self.settings[event.name] = event.value
             case ev.TodoChanged():
                 self.todo = event.lines
-            case ev.CheckpointMade():
-                self.checkpoints.append(event)
+            case ev.CheckpointMade() | ev.Rewound() | ev.Notice(code="rewind"):
+                self._went_back(event)
             case ev.ReflectionDone():
                 self._spent(event.usage, event.cost)
                 if event.status != "failed":
                     self.reflected_until = max(self.reflected_until, event.read_until)
             case _:
                 pass
+
+    def _went_back(self, event: ev.CheckpointMade | ev.Rewound | ev.Notice) -> None:
+        """Checkpoints and rewinds; the messages of those that were taken back go with `become`."""
+        match event:
+            case ev.CheckpointMade():
+                self.checkpoints.append(event)
+                self.rewinding = event if event.kind == "rewind" else self.rewinding
+            case ev.Rewound():
+                self.rewinding = None
+                if event.to_seq:
+                    self.rewinds.append((event.seq, event.to_seq))
+                    self.run, self.run_moved = None, None  # it may have gone on at the place that is gone back to
+                    self.open_calls.clear()
+                    self.open_requests.clear()
+            case ev.Notice():
+                self.rewinding = None
 
     def _run_lives(self, event: ev.RunStarted | ev.RunMoved | ev.RunResumed) -> None:
         self.run_background = event.background

@@ -108,18 +108,21 @@ class Ledger:
             queue.put_nowait(event)
 
     async def read(self, after: int, until: int) -> Sequence[ev.Event]:
-        """Stored events with `after < seq <= until`."""
-        return await self._journal.read(after, until)
+        """Stored events with `after < seq <= until` that count (see `View`)."""
+        return self.history.view.of(await self._journal.read(after, until))
 
     async def follow(
         self, after: int, first: Sequence[ev.Event], partial: Callable[[], Sequence[ev.LiveEvent]]
     ) -> AsyncIterator[ev.Event | ev.LiveEvent]:
-        """`first`, stored events after a seq, the partial answer of now, then all as it happens."""
+        """`first`, stored events after a seq that count, the partial answer of now, then all as it happens.
+
+        Who gets a `Rewound` with a `to_seq` as it happens begins anew: what came between counts no longer.
+        """
         queue: asyncio.Queue[ev.Event | ev.LiveEvent | None] = asyncio.Queue()
-        until, so_far = self.history.last_seq, partial()
+        until, view, so_far = self.history.last_seq, self.history.view, partial()
         self._listeners.append(queue)
         try:
-            for event in (*first, *await self._journal.read(after, until), *so_far):
+            for event in (*first, *view.of(await self._journal.read(after, until)), *so_far):
                 yield event
             while (item := await queue.get()) is not None:
                 yield item

@@ -82,7 +82,7 @@ class Session:
         self._sending = asyncio.Lock()
         self._closed = False
         self._leaving = False  # another process goes on
-        self.reflection = Reflection(self, journal.read, open_model)
+        self.reflection = Reflection(self, self.read, open_model)
         self._ledger = Ledger(journal, history, run_id=self._run_id, heard=self.reflection.heard)
         self._asking = Asking(
             self._ledger, interactive=options.interactive, face=options.face, approved=surroundings.remember
@@ -384,7 +384,7 @@ class Session:
         )
 
     async def read(self, after: int, until: int) -> Sequence[ev.Event]:
-        """Stored events with `after < seq <= until`."""
+        """Stored events with `after < seq <= until` that count (see `View`)."""
         return await self._ledger.read(after, until)
 
     async def reflect(self, focus: str = "") -> str:
