@@ -29,7 +29,7 @@ class Listing:
     def _conversations(self) -> list[ConversationRow]:
         paths = Paths.find()
         with Store.open(paths.database, run_dir=paths.run) as store:
-            found, names = store.conversations.list(limit=200), agent_names(store)
+            found, names, running = store.conversations.list(limit=None), agent_names(store), store.runs.written()
         here = [one for one in found if one.cwd == self._options.cwd]
         others = [one for one in found if one.cwd != self._options.cwd]
         return [
@@ -39,6 +39,9 @@ class Listing:
                 when=ago(one.updated_at),
                 folder=one.cwd,
                 agent=names.get(one.agent_id, ""),
+                messages=one.message_count,
+                opening=one.opening,
+                running=one.id in running,
             )
             for one in (*here, *others)
         ]

@@ -9,7 +9,7 @@ import msgspec
 from letta_code.core.errors import ConversationBusy, StoreReadOnly
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
-from letta_code.host.locks import FileLock, Owner
+from letta_code.host.locks import FileLock, Owner, is_alive
 from letta_code.store.dialect import Database, Row, SqlValue
 from letta_code.store.engine import Engine
 from letta_code.store.summary import RunStatus
@@ -65,6 +65,20 @@ class Runs:
             values.append(conversation_id)
         return self._select(f"{where} ORDER BY started_at, id", values)
 
+    def newest_in(self, root: str) -> Run | None:
+        """The run that began last in a folder or below it, of any conversation that is not deleted; None without."""
+        below = f"{root.rstrip('/')}/"
+        return next(
+            iter(
+                self._select(
+                    "conversation_id IN (SELECT id FROM conversations WHERE cwd = ? OR (cwd >= ? AND cwd < ?)) "
+                    "ORDER BY started_at DESC, id DESC LIMIT 1",
+                    [root, below, f"{below[:-1]}0"],  # "0" follows "/"
+                )
+            ),
+            None,
+        )
+
     def _select(self, where: str, values: list[SqlValue]) -> list[Run]:
         return [_run(row) for row in self._engine.reader().query(f"SELECT {_COLUMNS} FROM runs WHERE {where}", values)]
 
@@ -111,6 +125,22 @@ class Runs:
             return owner
         lock.release()
         return None
+
+    def written(self) -> dict[str, Owner]:
+        """The conversations that some process runs now, and which one.
+
+        A lock is only tried where its last owner still lives: there may be thousands of files.
+        """
+        found: dict[str, Owner] = {}
+        try:
+            names = [path.stem for path in self._engine.run_dir.glob("conv*.lock")]
+        except OSError:
+            return found
+        for conversation_id in names:
+            owner = FileLock(self._lock_path(conversation_id)).owner()
+            if owner is not None and is_alive(owner) is not False and (holds := self.writer(conversation_id)):
+                found[conversation_id] = holds
+        return found
 
     def _lock_path(self, conversation_id: str) -> Path:
         return self._engine.run_dir / f"{conversation_id}.lock"

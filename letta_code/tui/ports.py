@@ -14,13 +14,19 @@ OpenSession: TypeAlias = Callable[[SessionOptions], Awaitable[SessionPort]]
 
 
 class ConversationRow(Value):
-    """One line of the resume list; `when` is for people (`2 h ago`), `agent` a name where there are several."""
+    """One line of the resume list; `when` is for people (`2 h ago`), `agent` a name where there are several.
+
+    `opening` is the first line that the person wrote; `running`: some process has it open now.
+    """
 
     id: str
     title: str
     when: str = ""
     folder: str = ""
     agent: str = ""
+    messages: int = 0
+    opening: str = ""
+    running: bool = False
 
 
 class ModelRow(Value):

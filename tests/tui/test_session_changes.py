@@ -193,8 +193,17 @@ async def test_the_resume_list_opens_what_is_picked() -> None:
     class Lists:
         async def conversations(self) -> list[ConversationRow]:
             return [
-                ConversationRow(id="conv-7", title="Sums"),
-                ConversationRow(id="conv-8", title="The parser", agent="zoe", when="1 h ago"),
+                ConversationRow(id="conv-7", title="Sums", opening="add them"),
+                ConversationRow(
+                    id="conv-8",
+                    title="The parser",
+                    agent="zoe",
+                    when="1 h ago",
+                    messages=12,
+                    folder="/srv/x",
+                    opening="please mend the commas",
+                    running=True,
+                ),
             ]
 
     stage = Two(FakeSession(), FakeSession(stored=talk(1)), ports=Ports(lists=Lists))  # type: ignore[arg-type]
@@ -202,8 +211,9 @@ async def test_the_resume_list_opens_what_is_picked() -> None:
         await ready(pilot, stage)
         stage.chat.show("resume")
         await until(pilot, lambda: stage.chat.query(".picker"))
-        await until(pilot, lambda: "zoe · 1 h ago" in screen_text(stage.app))
-        await pilot.press(*"pars", "enter")
+        await until(pilot, lambda: "running now · zoe · /srv/x" in screen_text(stage.app))
+        assert "1 h ago     12  The parser" in screen_text(stage.app)
+        await pilot.press(*"commas", "space", *"srv", "enter")  # of the first words and the folder, which a narrow screen may cut
         await until(pilot, lambda: len(stage.opened) == 2)
         assert stage.opened[1].conversation == "conv-8"
         assert stage.chat.prompt.display

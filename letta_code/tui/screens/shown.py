@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from letta_code.core.errors import LettaError
 from letta_code.core.requests import ApprovalRequest, Request
+from letta_code.tui.clean import clean_line
 from letta_code.tui.widgets.choices import Option
+from letta_code.tui.wording import folder_text
 
 if TYPE_CHECKING:
     from textual.widget import Widget
 
+    from letta_code.tui.ports import ConversationRow
     from letta_code.tui.screens.chat import ChatScreen
 
 T = TypeVar("T")
@@ -105,15 +108,28 @@ async def _models(chat: ChatScreen) -> None:
     await chat.put_card(Picker(chat, f"Use which model?{now}", options, use, free=True, hint=hint))
 
 
+def conversation_options(rows: Sequence[ConversationRow], cwd: str, width: int) -> list[Option]:
+    """The resume list for a screen of so many columns: when, how many messages, title; behind it whose and where."""
+    from rich.cells import cell_len, set_cell_size
+
+    dates = max((len(row.when) for row in rows), default=0)
+    titles = min(max(width - dates - 40, 20), 70)
+    options: list[Option] = []
+    for row in rows:
+        title = " ".join(clean_line(row.title or row.id).split())
+        title = set_cell_size(title if cell_len(title) <= titles else f"{set_cell_size(title, titles - 1)}…", titles)
+        where = "this folder" if row.folder == cwd else folder_text(row.folder)
+        note = " · ".join(filter(None, ["running now" if row.running else "", row.agent, where]))
+        text = f"{row.when:>{dates}}  {row.messages or '':>5}  {title}"
+        options.append(Option(row.id, text, note, also=f"{row.title}\n{row.opening}\n{row.folder}"))
+    return options
+
+
 async def _resume(chat: ChatScreen) -> None:
     lists = chat.ports.lists
     rows = await _ask(chat, lists().conversations()) if lists is not None else ()
     here = chat.state.conversation_id
-    options = [
-        Option(row.id, row.title or row.id, " · ".join(filter(None, [row.agent, row.when, row.folder])))
-        for row in rows
-        if row.id != here
-    ]
+    options = conversation_options([row for row in rows if row.id != here], chat.state.cwd, chat.size.width)
 
     async def go(conversation: str) -> None:
         chat.open_conversation(conversation)
@@ -123,7 +139,8 @@ async def _resume(chat: ChatScreen) -> None:
         return
     from letta_code.tui.widgets.picker import Picker
 
-    await chat.put_card(Picker(chat, "Go on with which conversation?", options, go))
+    hint = "type to search titles, first words, folders, agents"
+    await chat.put_card(Picker(chat, "Go on with which conversation?", options, go, hint=hint))
 
 
 async def _history(chat: ChatScreen) -> None:

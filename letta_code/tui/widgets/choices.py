@@ -14,12 +14,13 @@ from textual.widget import Widget
 
 
 class Option(NamedTuple):
-    """One choice: `id` comes back, `text` and the dimmer `note` are shown."""
+    """One choice: `id` comes back, `text` and the dimmer `note` are shown; `also` is searched but not shown."""
 
     id: str
     text: str
     note: str = ""
     style: str = "$foreground"
+    also: str = ""
 
 
 class Choices(Widget, can_focus=True):

@@ -10,11 +10,14 @@ from textual.containers import Vertical
 from textual.events import Key
 from textual.widgets import Input, Static
 
-from letta_code.tui.clean import clean_line
+from letta_code.tui.clean import clean, clean_line
 from letta_code.tui.widgets.choices import Choices, Option
 
 if TYPE_CHECKING:
     from letta_code.tui.screens.chat import ChatScreen
+
+
+ROWS = 10
 
 
 class Picker(Vertical):
@@ -36,11 +39,15 @@ class Picker(Vertical):
         super().__init__(classes="ask picker")
         self._chat = chat
         self._title = title
-        self._all = [Option(o.id, clean_line(o.text), clean_line(o.note)) for o in options]
+        self._all = [Option(o.id, _one_line(o.text), clean_line(o.note)) for o in options]
+        self._words = [f"{o.text}\n{o.note}\n{o.also}".casefold() for o in options]
+        self._fits = list(range(len(options)))  # places of the options that are listed
+        self._sought: list[str] = []
         self._chosen = chosen
-        self._choices = Choices(self._all, rows=10)
+        self._choices = Choices(self._all, rows=ROWS)
         self._choices.can_focus = False
         self._free = free
+        self._count = Static(self._counted(), markup=False, classes="ask-keys")
         self._input = Input(placeholder=hint, compact=True, classes="words")
 
     def compose(self) -> ComposeResult:
@@ -48,7 +55,7 @@ class Picker(Vertical):
         yield Static(self._title, markup=False, classes="ask-title")
         yield self._choices
         yield self._input
-        yield Static("↑↓ Enter  ·  Esc closes", markup=False, classes="ask-keys")
+        yield self._count
 
     def on_mount(self) -> None:
         """Take the keys."""
@@ -56,8 +63,14 @@ class Picker(Vertical):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow by every word that was typed."""
-        words = event.value.lower().split()
-        self._choices.replace([o for o in self._all if all(word in f"{o.text} {o.note}".lower() for word in words)])
+        words = event.value.casefold().split()
+        # What fits longer words fitted the shorter ones: with each letter there are fewer to look at.
+        grown = len(words) >= len(self._sought) and all(map(str.startswith, words, self._sought))
+        among = self._fits if grown else range(len(self._all))
+        self._fits = [at for at in among if all(word in self._words[at] for word in words)]
+        self._sought = words
+        self._choices.replace([self._all[at] for at in self._fits])
+        self._count.update(self._counted())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter picks what is highlighted."""
@@ -81,7 +94,16 @@ class Picker(Vertical):
         event.stop()
         self._done(event.option.id)
 
+    def _counted(self) -> str:
+        some = f"  ·  {len(self._fits):,} of {len(self._all):,}" if len(self._all) > ROWS else ""
+        return f"↑↓ Enter  ·  Esc closes{some}"
+
     def _done(self, picked: str) -> None:
         # what follows is the screen's work, since this card goes and its workers with it
         self._chat.remove_card()
         self._chat.run_worker(self._chosen(picked), group="picked")
+
+
+def _one_line(text: str) -> str:
+    """Clean, on one line, with the spaces that make columns."""
+    return " ".join(clean(text).expandtabs(1).splitlines())
