@@ -202,9 +202,8 @@ class Cover:
                         if entry.is_dir(follow_symlinks=False):
                             if entry.name != b".git" and path + b"/" not in skipped:
                                 waiting.append(path + b"/")
-                        elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
-                            if path not in skipped:
-                                odd.append((path, "socket or device"))
+                        elif not (entry.is_file(follow_symlinks=False) or entry.is_symlink() or path in skipped):
+                            odd.append((path, "socket or device"))
             except FileNotFoundError:
                 continue
             except OSError as error:

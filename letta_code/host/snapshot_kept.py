@@ -112,9 +112,8 @@ class Kept:
     def _pack(self) -> None:
         """One pack of all that has a name or is in the index; the rest goes when it is older than ten minutes."""
         top, folder = self._store.root, self._store.folder / "objects"
-        if not any(len(name) == 2 and os.listdir(folder / name) for name in os.listdir(folder)):
-            if not any(name.endswith(".pack") for name in os.listdir(folder / "pack")):
-                return
+        if not any(files for _, _, files in os.walk(folder)):
+            return
         self._store.git("repack", "-q", "-A", "-d", f"--unpack-unreachable={_GRACE}", top=top)
         self._store.git("prune", f"--expire={_GRACE}", top=top)
 

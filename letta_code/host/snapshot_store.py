@@ -34,7 +34,13 @@ _CONFIG = b"""[core]
 """
 # What stands here wins over every .gitattributes: bytes are kept as they are, and no filter has a name.
 _ATTRIBUTES = b"* -text -crlf -eol -ident -filter !working-tree-encoding\n"
-_FULL = ("No space left on device", "Disk quota exceeded")
+_FULL = ("No space left on device", "Disk quota exceeded", "Out of diskspace")
+# git frees its memory after each file, and glibc gives it back to the system each time: half of the first take.
+_MEMORY: Mapping[str, str] = {
+    "MALLOC_TOP_PAD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(512 << 20),
+}
 
 
 class Done(NamedTuple):
@@ -59,7 +65,7 @@ class SnapshotStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the store alone, made if needed; git processes started meanwhile hold it with us, also beyond our end."""
+        """Hold the store alone, made if needed; git processes started meanwhile hold it with us, and after us."""
         if not os.path.isdir(self.root):
             raise WorkspaceError(
                 f"The folder {self.root} is not there any more", hint="Start letta-code in a folder that exists."
@@ -131,6 +137,7 @@ class SnapshotStore:
         return {
             **kept,
             **ENVIRONMENT,
+            **_MEMORY,
             "GIT_DIR": str(self.folder),
             "GIT_WORK_TREE": top,
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -149,7 +156,6 @@ class SnapshotStore:
 
     def _run(self, argv: list[str], *, env: Mapping[str, str], cwd: str, feed: bytes | None) -> Done:
         held = (self._lock.fileno(),) if self._lock is not None else ()
-        source = {"stdin": subprocess.DEVNULL} if feed is None else {"input": feed}
         try:
             done = subprocess.run(
                 argv,
@@ -160,7 +166,7 @@ class SnapshotStore:
                 start_new_session=True,
                 check=False,
                 pass_fds=held,
-                **source,  # pyright: ignore[reportArgumentType]  # one of two keywords
+                input=feed or b"",
             )
         except subprocess.TimeoutExpired as error:
             raise WorkspaceError(
