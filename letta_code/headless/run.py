@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -19,6 +21,8 @@ from letta_code.headless.protocol import InitLine, InputErrorLine, read_input
 from letta_code.headless.result import EXIT_ERROR, EXIT_READER_GONE, Failure, Result, result_of_error
 from letta_code.headless.signals import Signals
 from letta_code.headless.writer import Writer
+
+log = logging.getLogger(__name__)
 
 OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
 
@@ -52,8 +56,10 @@ def run(options: SessionOptions, printing: Printing, open_session: OpenSession |
 async def _main(options: SessionOptions, printing: Printing, open_session: OpenSession) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    signals = Signals(stop.set, lambda: print_run.cut_off())  # noqa: PLW0108 - it is made below
-    out = Writer(1, on_broken=lambda: _from_thread(loop, stop.set))
+    stays = options.settings.on_hangup == "background"
+    # (The lambda is not spared: what it calls is made below.)
+    signals = Signals(stop.set, lambda: print_run.cut_off(), _terminal_gone if stays else None)  # noqa: PLW0108
+    out = Writer(1, on_broken=lambda: None if stays and out.hung_up else _from_thread(loop, stop.set))
     err = Writer(2)
     progress = Progress(lambda line: err.write(line.encode("utf-8", "replace") + b"\n"), quiet=printing.quiet)
     output = Output(printing.form, out, progress)
@@ -63,6 +69,8 @@ async def _main(options: SessionOptions, printing: Printing, open_session: OpenS
     code = await print_run.run(open_session)
     patience = 0.5 if stop.is_set() else _FLUSH_SECONDS
     out.flush(patience)
+    if stays and out.hung_up:
+        return signals.exit_code or code
     if out.error:
         progress.failure(Failure(kind="output", message=f"stdout: {out.error}", hint="The answer is not whole there."))
     err.flush(patience)
@@ -71,6 +79,14 @@ async def _main(options: SessionOptions, printing: Printing, open_session: OpenS
     if out.broken and stop.is_set() and not signals.number:
         return EXIT_READER_GONE
     return signals.exit_code or code
+
+
+def _terminal_gone() -> None:
+    """SIGHUP where the setting `on_hangup` is background: the run comes to its end, told to nobody."""
+    from letta_code.host.hangup import let_go
+
+    let_go()
+    log.warning("the terminal is gone; the run goes on as process %d", os.getpid())
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

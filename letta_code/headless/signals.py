@@ -17,8 +17,15 @@ PATIENCE = 1.9
 class Signals:
     """SIGHUP, SIGINT and SIGTERM.  One that was ignored when we started (nohup, `&`) stays ignored."""
 
-    def __init__(self, on_first: Callable[[], None], on_last: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        on_first: Callable[[], None],
+        on_last: Callable[[], None] = lambda: None,
+        on_hangup: Callable[[], None] | None = None,
+    ) -> None:
         """`on_first` is called on the event loop, once.  Must be made on a running event loop.
+
+        With `on_hangup` a SIGHUP ends nothing: that is called instead, on the event loop.
 
         `on_last` is called right before the process is ended in the middle, perhaps on another thread; it must be
         short and not raise.
@@ -28,7 +35,11 @@ class Signals:
         self._on_first = on_first
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            if number == signal.SIGHUP and on_hangup is not None:
+                loop.add_signal_handler(number, on_hangup)
+            else:
                 loop.add_signal_handler(number, self._came, number)
 
     @property

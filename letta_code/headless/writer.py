@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from letta_code.host.hangup import hung_up
+
 # More than this unread by whoever reads us, and the run waits: its events are in the store, not in our memory.
 MOST_QUEUED = 8 * 1024 * 1024
 
@@ -26,6 +28,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self.broken = False
         self.error = ""  # why, unless the reader has merely gone away
+        self.hung_up = False  # the reader was a terminal that is gone
 
     def write(self, data: bytes) -> None:
         """Queue bytes; dropped once the reader has gone."""
@@ -84,5 +87,6 @@ class Writer:
         except OSError as error:
             if error.errno != errno.EPIPE:
                 self.error = error.strerror or str(error)
+            self.hung_up = error.errno == errno.EIO and hung_up(self._descriptor)
             return False
         return True

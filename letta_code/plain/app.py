@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from difflib import get_close_matches
@@ -18,7 +19,6 @@ from letta_code.core.errors import ConfigError, LettaError
 from letta_code.core.events import (
     Durable,
     Event,
-    Live,
     LiveEvent,
     MessageQueued,
     RequestAnswered,
@@ -26,16 +26,21 @@ from letta_code.core.events import (
     UserMessage,
 )
 from letta_code.core.ids import new_id
+from letta_code.core.live import Live
 from letta_code.core.messages import TextPart
 from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
+from letta_code.host.hangup import hung_up, let_go
 from letta_code.plain import dialog
 from letta_code.plain.reader import Reader, open_reader, read_text
 from letta_code.plain.render import Lines, block_lines
+from letta_code.plain.say import say
 from letta_code.plain.shell import RunShell, TypedCommands
 from letta_code.safety.terminal import strip_controls
 
+log = logging.getLogger(__name__)
+
 OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
-# The model step of `letta-code configure`, played with a reader and a sayer; gives the model's name, "" for none.
+# The model step of `letta-code configure`, with a reader and a sayer; gives the model's name, "" for none.
 Connect = Callable[[Reader, Callable[[str], None]], Awaitable[str]]
 
 _FACE = "plain"
@@ -63,12 +68,6 @@ def _is_command(text: str) -> bool:
     """`/word …`; a path such as `/usr/bin is missing` is a message."""
     word = text[1:].split(None, 1)
     return text.startswith("/") and bool(word) and not text[1].isspace() and "/" not in word[0]
-
-
-def say(text: str) -> None:
-    """One line to the person."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 class PlainFace:
@@ -116,6 +115,8 @@ class PlainFace:
 
     def _end(self, number: int) -> None:
         self._ended = number
+        if number == signal.SIGHUP:
+            let_go()
         if self._main is not None:
             self._main.cancel()
 
@@ -135,9 +136,24 @@ class PlainFace:
             self._greet(session, resumed=bool(conversation))
             await self._caught_up(status.last_seq)
             return await self._talk(session)
+        except asyncio.CancelledError:
+            if not (self._ended == signal.SIGHUP and self._stays(session)):
+                raise
+            await self._stay(session)
+            return None
         finally:
             following.cancel()
             await session.close()
+
+    def _stays(self, session: SessionPort) -> bool:
+        """Whether a run goes on without its terminal."""
+        return self._options.settings.on_hangup == "background" and session.status.running
+
+    async def _stay(self, session: SessionPort) -> None:
+        """Wait until no run goes on and none is queued; a signal that ends the program still does."""
+        log.warning("the terminal is gone; the run goes on in the background as process %d", os.getpid())
+        self._ended = 0
+        await session.idle()
 
     def _greet(self, session: SessionPort, *, resumed: bool) -> None:
         status = session.status
@@ -263,7 +279,7 @@ class PlainFace:
 
     async def _ask(self, session: SessionPort, request: Request) -> None:
         """Ask the person, unless another face answers first."""
-        asking = asyncio.create_task(self._answer_to(request))
+        asking = asyncio.create_task(self._answer_to(session, request))
         answered = asyncio.create_task(self._answered[request.request_id].wait())
         await asyncio.wait({asking, answered}, return_when=asyncio.FIRST_COMPLETED)
         answered.cancel()
@@ -277,12 +293,14 @@ class PlainFace:
         if stands.by != _FACE:
             say(f"(It was answered already, by {strip_controls(stands.by)}.)")
 
-    async def _answer_to(self, request: Request) -> Answer:
+    async def _answer_to(self, session: SessionPort, request: Request) -> Answer:
         try:
             if isinstance(request, ApprovalRequest):
                 return await self._approval(request)
             return await self._question(request)
         except EOFError:
+            if self._stays(session) and hung_up(0):
+                await asyncio.Event().wait()  # nobody has said no: somebody may come back; SIGHUP ends this wait
             return Unanswered(reason="The person's input has ended.")
         except KeyboardInterrupt:
             return Deny(stop=True)

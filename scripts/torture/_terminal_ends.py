@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from _terminal_lab import FACES, PROMPT, Lab, Verdict, settled, wait
+from _terminal_lab import FACES, PROMPT, Lab, Verdict, hang_up, kill, settled, wait
 
 from tests.e2e.terminal import Terminal
 
@@ -27,7 +27,7 @@ def all_ends(scratch: Path, verdict: Verdict, plant: str, faces: list[str]) -> N
         _in(scratch, verdict, plant, lambda lab, way=way: _idle(lab, way))
     _in(scratch, verdict, plant, _deaf)
     _in(scratch, verdict, plant, _unread)
-    _in(scratch, verdict, plant, lambda lab: _under_a_shell(lab))
+    _in(scratch, verdict, plant, _under_a_shell)
     _in(scratch, verdict, plant, _in_the_editor)
 
 
@@ -45,7 +45,7 @@ def begin(lab: Lab, face: str) -> Terminal:
     if face != "print":
         terminal.until(READY[face])
         terminal.send(f"{PROMPT}\r")
-    terminal.until(lambda: (lab.work / "started").exists())
+    terminal.until((lab.work / "started").exists)
     settled(terminal, seconds=0.3, still=0.1)
     return terminal
 
@@ -67,7 +67,7 @@ def _in_a_run(lab: Lab, face: str, way: str) -> None:
 
 def _interrupted(lab: Lab, terminal: Terminal, where: str) -> None:
     """Ctrl-C in the plain face stops the run, not the program; Ctrl-D then ends it."""
-    os.kill(terminal.child.pid, signal.SIGINT)
+    kill(terminal, signal.SIGINT)
     terminal.until("(stopping)")
     terminal.until(lambda: terminal.text.rstrip().endswith(">"))
     since = time.monotonic()
@@ -82,9 +82,9 @@ def end(lab: Lab, terminal: Terminal, way: str) -> float:
     """Close the terminal or send the signal, and read until the process has ended; when that was begun."""
     since = time.monotonic()
     if way == CLOSED:
-        terminal.child.ptyproc.fileobj.close()
+        hang_up(terminal)
     else:
-        os.kill(terminal.child.pid, SIGNALS[way])
+        kill(terminal, SIGNALS[way])
     ended = wait(lambda: (way != CLOSED and terminal.read(0.01)) or not terminal.child.isalive(), 8)
     lab.verdict.expect(ended, "not ended", way)
     return since
@@ -122,7 +122,7 @@ def _deaf(lab: Lab) -> None:
     terminal = _deaf_terminal(lab)
     terminal.until(READY["screen"])
     terminal.send(f"{PROMPT}\r")
-    terminal.until(lambda: (lab.work / "started").exists())
+    terminal.until((lab.work / "started").exists)
     lab.verdict.done["ends in a run"] += 1
     since = end(lab, terminal, CLOSED)
     lab.all_gone(since, where)
@@ -148,7 +148,7 @@ def _unread(lab: Lab) -> None:
     time.sleep(4.0)  # nothing is read: the terminal's buffer and the screen's queue fill up
     lab.verdict.done["ends in a run"] += 1
     since = time.monotonic()
-    os.kill(terminal.child.pid, signal.SIGTERM)
+    kill(terminal, signal.SIGTERM)
     wait(lambda: not terminal.child.isalive(), 8)
     lab.verdict.expect(not terminal.child.isalive(), "not ended", where)
     lab.all_gone(since, where)
@@ -165,7 +165,7 @@ def _under_a_shell(lab: Lab) -> None:
     terminal.send(" ".join(["python", *lab.command]).replace("python", shell_python(), 1) + "\r")
     terminal.until(READY["screen"])
     terminal.send(f"{PROMPT}\r")
-    terminal.until(lambda: (lab.work / "started").exists())
+    terminal.until((lab.work / "started").exists)
     lab.verdict.done["ends in a run"] += 1
     since = end(lab, terminal, CLOSED)
     lab.all_gone(since, where)
@@ -183,7 +183,7 @@ def _in_the_editor(lab: Lab) -> None:
         terminal = lab.open()
         terminal.until(READY["screen"])
         terminal.send("draft\x07")
-        terminal.until(lambda: (lab.work / "opened").exists())
+        terminal.until((lab.work / "opened").exists)
     finally:
         del os.environ["EDITOR"]
     lab.verdict.done["ends while idle"] += 1

@@ -1,11 +1,10 @@
-"""The lab of the terminal torture: a scripted run with stubborn children, real terminals, and what is looked at after."""
+"""The lab of the terminal torture: a scripted run with stubborn children, real terminals, and what is left."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import sys
 import time
 import uuid
 from collections import Counter
@@ -96,10 +95,10 @@ class Lab:
     def stubborn(self) -> None:
         """A script with a background shell, and a command whose children do not want to go."""
         deaf = "trap '' TERM HUP INT"
-        background = f"{deaf}; (setsid sh -c \"{deaf}; sleep 301\" &) ; while :; do sleep 0.2; done"
+        background = f'{deaf}; (setsid sh -c "{deaf}; sleep 301" &) ; while :; do sleep 0.2; done'
         foreground = (
-            f"{deaf}; (setsid sh -c \"{deaf}; sleep 302\" &); (env -i PATH=$PATH setsid sh -c "
-            f"\"{deaf}; sleep 303; : {self.mark}\" &); sleep 304 & echo on > started; sleep 305; sleep 306"
+            f'{deaf}; (setsid sh -c "{deaf}; sleep 302" &); (env -i PATH=$PATH setsid sh -c '
+            f'"{deaf}; sleep 303; : {self.mark}" &); sleep 304 & echo on > started; sleep 305; sleep 306'
         )
         self.script(
             turns=[
@@ -130,9 +129,7 @@ class Lab:
     def open_shell(self, shell: str, columns: int = 100, lines: int = 30) -> Terminal:
         """A shell with job control in a terminal, at its prompt."""
         words = [shell, "--norc", "--noprofile", "-i"] if shell == "bash" else [shell, "-i"]
-        terminal = self._terminal(
-            "-c", f"import os; os.execvp({shell!r}, {words!r})", columns=columns, lines=lines
-        )
+        terminal = self._terminal("-c", f"import os; os.execvp({shell!r}, {words!r})", columns=columns, lines=lines)
         terminal.until("SHELL$")
         return terminal
 
@@ -177,7 +174,7 @@ class Lab:
             history.extend(stored.event for stored in store.read(found.id))
         return found.id, history
 
-    def check_conversation(self, where: str, reason: StopReason = StopReason.INTERRUPTED) -> None:
+    def check_conversation(self, where: str, reason: str = StopReason.INTERRUPTED) -> None:
         """Nothing is open, the run ended for a reason, and the conversation can be gone on with."""
         name, history = self.conversation()
         balanced = history.run is None and not history.open_calls and not history.open_requests
@@ -222,6 +219,18 @@ def settled(terminal: Terminal, seconds: float = 10.0, still: float = 0.3) -> No
         terminal.read(0.05)
         if len(terminal.written) != before:
             quiet = time.monotonic()
+
+
+def kill(terminal: Terminal, number: int) -> None:
+    """Send a signal to the first program of a terminal."""
+    pid: Any = terminal.child.pid
+    os.kill(pid, number)
+
+
+def hang_up(terminal: Terminal) -> None:
+    """Close the other end of the terminal, as an emulator does whose window is closed."""
+    child: Any = terminal.child
+    child.ptyproc.fileobj.close()
 
 
 def wait(what: Callable[[], object], seconds: float = 20.0) -> bool:

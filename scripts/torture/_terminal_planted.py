@@ -1,4 +1,4 @@
-"""letta-code with a planted fault, so that the torture can show that it finds it: `_terminal_planted.py FAULT ARGUMENTS…`."""
+"""letta-code with a planted fault, so that the torture can find it: `_terminal_planted.py FAULT ARGUMENTS…`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ def _textuals_driver() -> None:
 
     from letta_code.tui import app
 
-    app.TerminalDriver = LinuxDriver  # type: ignore[misc]
+    app.TerminalDriver = LinuxDriver
 
 
 def _not_drawn() -> None:
     """After `fg` only what has changed is drawn."""
     from letta_code.tui.app import LettaApp
 
-    LettaApp._resumed = lambda _self, _app: None  # type: ignore[method-assign]
+    def nothing(self: LettaApp, _app: object) -> None:
+        return
+
+    LettaApp._resumed = nothing
 
 
 def _children_left() -> None:
@@ -31,7 +34,7 @@ def _children_left() -> None:
     async def kept(self: Launcher, *arguments: object, keep: bool = False, **named: object) -> Child:
         return await spawn(self, *arguments, keep=True, **named)  # type: ignore[arg-type]
 
-    Launcher.spawn = kept  # type: ignore[method-assign, assignment]
+    Launcher.spawn = kept
 
 
 def _raw_left() -> None:
@@ -47,7 +50,7 @@ def _raw_left() -> None:
         stop(self)
         termios.tcsetattr(self.fileno, termios.TCSANOW, raw)
 
-    TerminalDriver.stop_application_mode = forgetful  # type: ignore[method-assign]
+    TerminalDriver.stop_application_mode = forgetful
 
 
 PLANTS: dict[str, Callable[[], None]] = {

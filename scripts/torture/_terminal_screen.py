@@ -81,14 +81,13 @@ def _idle_stops(lab: Lab, shell: str, count: int) -> None:
             return
         same = wait(lambda: (settled(terminal, still=0.05), picture(terminal) == before)[1], 5)
         lab.verdict.expect(same, "screen", f"{where}: not the screen from before\n{_changed(terminal, before)}")
-    _outside(lab, terminal, pid, attributes, before, shell)
+    _outside(lab, terminal, pid, attributes, shell)
     _leave(lab, terminal, attributes, f"the end after stops while idle under {shell}")
 
 
-def _outside(
-    lab: Lab, terminal: Terminal, pid: int, attributes: list[object], before: object, shell: str
-) -> None:
+def _outside(lab: Lab, terminal: Terminal, pid: int, attributes: list[object], shell: str) -> None:
     """Stopped by another than itself (SIGTSTP, SIGSTOP), put into the background first, continued without a stop."""
+    before = picture(terminal)
     for name, numbers in (
         ("SIGTSTP", [signal.SIGTSTP]),
         ("SIGSTOP", [signal.SIGSTOP]),
@@ -124,7 +123,7 @@ def _run_stops(lab: Lab, shell: str, count: int) -> None:
     )
     terminal, pid, attributes = start_job(lab, shell)
     terminal.send(f"{PROMPT}\r")
-    terminal.until(lambda: (lab.work / "ticks").exists())
+    terminal.until((lab.work / "ticks").exists)
     for number in range(count):
         where = f"stop {number} in a run under {shell}"
         lab.verdict.done["stops in a run"] += 1
