@@ -213,7 +213,7 @@ async def test_the_resume_list_opens_what_is_picked() -> None:
         await until(pilot, lambda: stage.chat.query(".picker"))
         await until(pilot, lambda: "running now · zoe · /srv/x" in screen_text(stage.app))
         assert "1 h ago     12  The parser" in screen_text(stage.app)
-        await pilot.press(*"commas", "space", *"srv", "enter")  # of the first words and the folder, which a narrow screen may cut
+        await pilot.press(*"commas", "space", *"srv", "enter")  # of its first words and folder
         await until(pilot, lambda: len(stage.opened) == 2)
         assert stage.opened[1].conversation == "conv-8"
         assert stage.chat.prompt.display

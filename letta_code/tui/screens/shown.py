@@ -113,16 +113,21 @@ def conversation_options(rows: Sequence[ConversationRow], cwd: str, width: int) 
     from rich.cells import cell_len, set_cell_size
 
     dates = max((len(row.when) for row in rows), default=0)
-    titles = min(max(width - dates - 40, 20), 70)
+    notes = [_whose_and_where(row, cwd) for row in rows]
+    # 16 columns stand between; the notes of a few in deep folders must not leave the titles no room
+    titles = min(max(width - dates - 16 - min(max(map(len, notes), default=0), 36), 20), 70)
     options: list[Option] = []
-    for row in rows:
+    for row, note in zip(rows, notes, strict=True):
         title = " ".join(clean_line(row.title or row.id).split())
         title = set_cell_size(title if cell_len(title) <= titles else f"{set_cell_size(title, titles - 1)}…", titles)
-        where = "this folder" if row.folder == cwd else folder_text(row.folder)
-        note = " · ".join(filter(None, ["running now" if row.running else "", row.agent, where]))
         text = f"{row.when:>{dates}}  {row.messages or '':>5}  {title}"
         options.append(Option(row.id, text, note, also=f"{row.title}\n{row.opening}\n{row.folder}"))
     return options
+
+
+def _whose_and_where(row: ConversationRow, cwd: str) -> str:
+    where = "this folder" if row.folder == cwd else folder_text(row.folder)
+    return " · ".join(filter(None, ["running now" if row.running else "", row.agent, where]))
 
 
 async def _resume(chat: ChatScreen) -> None:
