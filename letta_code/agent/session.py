@@ -12,6 +12,7 @@ from letta_code.agent.asking import Asking
 from letta_code.agent.compacting.limits import Limits
 from letta_code.agent.compacting.wish import Wishes
 from letta_code.agent.context import Context, Counter, Section
+from letta_code.agent.facts import project_root
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
 from letta_code.agent.ledger import Journal, Ledger
@@ -82,6 +83,7 @@ class Session:
         self._sending = asyncio.Lock()
         self._closed = False
         self._leaving = False  # another process goes on
+        self._looked_back = False
         self.reflection = Reflection(self, self.read, open_model)
         self._ledger = Ledger(journal, history, run_id=self._run_id, heard=self.reflection.heard)
         self._asking = Asking(
@@ -173,12 +175,28 @@ class Session:
         opening = run.opening()
         if self.history.facts.get(MEMORY) and not any(isinstance(event, ev.ContextPinned) for event in opening):
             opening = (*opening, *await run.memory_news())  # what the message may be about comes before it
-        await self.commit(*self._first_events(messages), *opening, *messages, *run.started())
+        before = await self._last_run()
+        await self.commit(*self._first_events(messages), *opening, *before, *messages, *run.started())
         if not self._model_name:
             raise ConfigError(
                 "No model is configured.", hint="Run `letta-code configure`, or give one with --model provider/name."
             )
         self._start(run)
+
+    async def _last_run(self) -> tuple[ev.ReminderAdded, ...]:
+        """What the last run on this tree left, where it did not end well: told once, before the first message here."""
+        if self._looked_back or self._store is None:
+            return ()
+        self._looked_back = True
+        from letta_code.agent import aftermath
+
+        root = project_root(self.options.cwd)
+        left = await asyncio.to_thread(aftermath.last_run, self._store, root, self.conversation_id)
+        if left is None or self.history.facts.get(aftermath.KIND) == left.run_id:
+            return ()
+        if (desk := self.desk) is not None:
+            self._settling.also(lambda: aftermath.keep_note(desk, left))
+        return (aftermath.reminder(left, await aftermath.state_of(root)),)
 
     def _start(self, run: Run | IdleCompaction) -> None:
         self._run = run

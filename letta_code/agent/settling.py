@@ -29,11 +29,15 @@ class Settling:
         tell: Callable[[Notice], None],
         quiet: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._quiet = quiet
+        self._quiet = [quiet] if quiet else []
         self._desk = desk
         self._count = count
         self._tell = tell
         self._task: asyncio.Task[None] | None = None
+
+    def also(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this too in that moment."""
+        self._quiet.append(work)
 
     def begin(self) -> None:
         """Start it; harmless when done twice."""
@@ -49,8 +53,8 @@ class Settling:
 
     async def _all(self, desk: Desk) -> None:
         await self._settle(desk)
-        if self._quiet is not None:
-            await self._quiet()
+        for work in self._quiet:
+            await work()
 
     async def _settle(self, desk: Desk) -> None:
         try:
