@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what only a write or a look at the past needs is loaded the
     from letta_code.memory.past import Past
     from letta_code.memory.proposals import Proposals
     from letta_code.memory.provenance import Change, Provenance
+    from letta_code.memory.span import Span
     from letta_code.memory.waiting import Waiting
     from letta_code.memory.writer import Writer
 
@@ -63,6 +64,8 @@ class Blocks:
         self._refuse = refuse
         # The conversations that the reader's is a copy of → the last event that was copied: what they did it knows.
         self.known: Mapping[str, int] = {}
+        # Whether an event was taken back, so that the reader does not know what its agent did there.
+        self.forgotten: Callable[[int], bool] = lambda seq: False
 
     def at(self, place: Place) -> Blocks:
         """The same agent's blocks as another project or conversation sees them."""
@@ -83,6 +86,12 @@ class Blocks:
         from letta_code.memory.past import Past
 
         return Past(self._writer)
+
+    def span(self, after: int, since: str = "") -> Span:
+        """What the agent did here at this conversation's events after `after`, which happened at `since` (UTC)."""
+        from letta_code.memory.span import Span
+
+        return Span(self._writer, self.place.conversation_id, after, since)
 
     @cached_property
     def waiting(self) -> Waiting:
@@ -196,7 +205,7 @@ class Blocks:
 
     def _seen_by(self, by: Provenance, conversation: str) -> bool:
         copied = by.conversation if 0 < by.seq <= self.known.get(by.conversation, 0) else ""
-        return _seen_by(by, copied or conversation)
+        return _seen_by(by, copied or conversation) and not (by.seq and self.forgotten(by.seq))
 
     def _history_since(self, pin: str) -> dict[str, list[Change]]:
         """The changes of each file since a pin, oldest first; nothing where history cannot be read."""

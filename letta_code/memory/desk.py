@@ -121,6 +121,12 @@ class Desk:
             self._told = self._checked = pin
             self._own = {label: seen for label, seen in self._own.items() if label in self._files}
 
+    def forget(self) -> None:
+        """Messages were taken back: what the model knows of memory is what it is said to know from here on."""
+        self._told = self._checked = ""
+        self._own.clear()
+        self._files.clear()
+
     async def news(self, *, background: bool = False) -> News:
         """What changed since what the model knows, but for its own edits; takes hand edits in first.
 

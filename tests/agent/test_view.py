@@ -28,7 +28,7 @@ def slow_view(events: Sequence[ev.Event]) -> list[int]:
     found: list[int] = []
     for at, event in enumerate(events):
         if isinstance(event, ev.Rewound) and event.to_seq:
-            found = [seq for seq in slow_view(events[:at][: event.to_seq])]
+            found = slow_view(events[:at][: event.to_seq])
         found.append(event.seq)
     return found
 
