@@ -347,7 +347,3 @@ class IdleCompaction:
         if not self.stopped:
             self.stopped = True
             task.cancel()
-
-    def partial(self) -> tuple[ev.LiveEvent, ...]:
-        """Nothing comes in parts."""
-        return ()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from letta_code.agent.history import History
+from letta_code.agent.live.partial import Partial
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import StoreFull
@@ -36,6 +38,17 @@ class Journal(Protocol):
         ...
 
 
+class Listening(NamedTuple):
+    """What somebody gets who begins to listen: the last stored seq, the partial state of now, and then each event.
+
+    None in the queue is the session's end.
+    """
+
+    last_seq: int
+    partial: tuple[ev.LiveEvent, ...]
+    queue: asyncio.Queue[ev.Event | ev.LiveEvent | None]
+
+
 class Ledger:
     """Writes the journal and keeps the history in step with it.
 
@@ -51,6 +64,7 @@ class Ledger:
         self._journal = journal
         self._heard = heard
         self._listeners: list[asyncio.Queue[ev.Event | ev.LiveEvent | None]] = []
+        self._partial = Partial()
         self._committing = asyncio.Lock()
         self._closing = False
 
@@ -104,6 +118,7 @@ class Ledger:
 
     def publish(self, event: ev.Event | ev.LiveEvent) -> None:
         """Tell all listeners."""
+        self._partial.take(event)
         for queue in self._listeners:
             queue.put_nowait(event)
 
@@ -111,23 +126,27 @@ class Ledger:
         """Stored events with `after < seq <= until` that count (see `View`)."""
         return self.history.view.of(await self._journal.read(after, until))
 
-    async def follow(
-        self, after: int, first: Sequence[ev.Event], partial: Callable[[], Sequence[ev.LiveEvent]]
-    ) -> AsyncIterator[ev.Event | ev.LiveEvent]:
-        """`first`, stored events after a seq that count, the partial answer of now, then all as it happens.
+    @contextmanager
+    def listening(self) -> Generator[Listening]:
+        """Listen from this moment on."""
+        queue: asyncio.Queue[ev.Event | ev.LiveEvent | None] = asyncio.Queue()
+        self._listeners.append(queue)
+        try:
+            yield Listening(self.history.last_seq, self._partial.now(), queue)
+        finally:
+            self._listeners.remove(queue)
+
+    async def follow(self, after: int, first: Sequence[ev.Event]) -> AsyncIterator[ev.Event | ev.LiveEvent]:
+        """`first`, stored events after a seq that count, the partial state of now, then all as it happens.
 
         Who gets a `Rewound` with a `to_seq` as it happens begins anew: what came between counts no longer.
         """
-        queue: asyncio.Queue[ev.Event | ev.LiveEvent | None] = asyncio.Queue()
-        until, view, so_far = self.history.last_seq, self.history.view, partial()
-        self._listeners.append(queue)
-        try:
+        with self.listening() as (until, so_far, queue):
+            view = self.history.view
             for event in (*first, *view.of(await self._journal.read(after, until)), *so_far):
                 yield event
             while (item := await queue.get()) is not None:
                 yield item
-        finally:
-            self._listeners.remove(queue)
 
     def closing(self) -> None:
         """From now on a full disk is an error: nobody waits for room any more."""

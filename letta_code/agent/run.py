@@ -266,15 +266,6 @@ class Run:
         self._leaving = ev.RunMoved(run_id=self.run_id, background=background, by=by)
         self.session.publish(ev.Waiting(after_seq=self.session.history.last_seq, phase="moving"))
 
-    def partial(self) -> tuple[ev.LiveEvent, ...]:
-        """The answer so far, for a face that joins in the middle."""
-        live: list[ev.LiveEvent] = []
-        if text := self.draft.reasoning:
-            live.append(ev.ReasoningDelta(message_id=self.draft.message_id, offset=0, text=text))
-        if text := self.draft.text:
-            live.append(ev.TextDelta(message_id=self.draft.message_id, offset=0, text=text))
-        return tuple(live)
-
     # ------------------------------------------------------------ the end
 
     async def _close(self, error: LettaError | None) -> None:

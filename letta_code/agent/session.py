@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
 
 from letta_code import __version__
 from letta_code.agent.asking import Asking
@@ -15,7 +16,7 @@ from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.facts import project_root
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
-from letta_code.agent.ledger import Journal, Ledger
+from letta_code.agent.ledger import Journal, Ledger, Listening
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
@@ -38,6 +39,18 @@ log = logging.getLogger(__name__)
 TITLE_LENGTH = 60
 
 OpenModel = Callable[[str], Awaitable[ChatModel]]
+
+
+class Door(Protocol):
+    """Where other processes come in to follow the session."""
+
+    def shut(self) -> None:
+        """Let nobody in any more; called before the conversation is free for another process."""
+        ...
+
+    async def ended(self) -> None:
+        """Say goodbye to who is in; called when the conversation is free."""
+        ...
 
 
 class Session:
@@ -81,7 +94,8 @@ class Session:
         self.wishes = Wishes()
         self._task: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self.door: Door | None = None
         self._leaving = False  # another process goes on
         self._looked_back = False
         self.reflection = Reflection(self, self.read, open_model)
@@ -236,7 +250,7 @@ class Session:
 
     def _following(self, run: Run | IdleCompaction) -> Run | IdleCompaction | None:
         """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
-        if run.stopped or self._closed or self._leaving:
+        if run.stopped or self._closing or self._leaving:
             return None
         if self.wishes:
             from letta_code.agent.compaction import IdleCompaction
@@ -432,10 +446,12 @@ class Session:
         self._settling.begin()
 
     async def close(self) -> None:
-        """Interrupt what runs and give everything back."""
-        if self._closed:
-            return
-        self._closed = True
+        """Interrupt what runs and give everything back; who calls it a second time waits for the same end."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self._ledger.closing()
         await self.interrupt()
         await self.reflection.close()
@@ -448,13 +464,26 @@ class Session:
             await self.commit(ev.Notice(level="info", text=text, code="background"))
         if self._model is not None:
             await self._model.close()
+        if self.door is not None:
+            self.door.shut()
         await self._ledger.close()
+        if self.door is not None:
+            await self.door.ended()
 
     # ------------------------------------------------------------ events
 
     def events(self, after: int = 0) -> AsyncIterator[ev.Event | ev.LiveEvent]:
         """Stored events after a seq, then all as it happens; what was found while opening comes first."""
-        return self._ledger.follow(after, self._notices, lambda: self._run.partial() if self._run else ())
+        return self._ledger.follow(after, self._notices)
+
+    def listening(self) -> AbstractContextManager[Listening]:
+        """Listen from this moment on, for another process."""
+        return self._ledger.listening()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is given to another process."""
+        return self._leaving
 
     def publish(self, event: ev.Event | ev.LiveEvent) -> None:
         """Tell all listeners."""
