@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Generator, Iterator, Mapping
@@ -116,6 +117,8 @@ def nobody_else(path: Path) -> Generator[None]:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKED_BYTES, _LOCKED_FROM)
         except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
             raise StoreBusy(
                 f"{path} is in use by another letta-code", hint="End it (every window and background run) first."
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def _markers(look: Look) -> Iterator[Finding]:
 
 
 def _repository(look: Look, root: Path, name: str, agent: str) -> Iterator[Finding]:
+    strange = _strange(root)
+    if strange:
+        means = "Links, pipes and devices there are not followed: reading one might never end. Memory cannot be read."
+        mend = f"mv {shlex.quote(str(strange))} {shlex.quote(f'{look.paths.home}/aside-{strange.name}')}"
+        yield _said(name, "wrong", f"{strange} is neither a file nor a folder.", means, mend)
+        return
     repository = Repository(root)
     if not repository.exists:
         state: State = "warning" if any(root.glob("*/*.md")) else "ok"
@@ -118,6 +125,20 @@ def _repository(look: Look, root: Path, name: str, agent: str) -> Iterator[Findi
                     f"ls {shlex.quote(str(root / CONFLICTS))}")  # fmt: skip
     history = f"{commits:,} commits" if commits < _HISTORY else f"more than {_HISTORY:,} commits"
     yield _said(name, "ok", f"{name}: {many(len(blocks), 'block')}, {history}, all can be read.")
+
+
+def _strange(root: Path) -> Path | None:
+    """Something in git's folder, or that folder itself, that is no plain file or folder."""
+    if root.is_symlink() or not root.is_dir():
+        return root
+    git = root / ".git"
+    if os.path.lexists(git) and (git.is_symlink() or not git.is_dir()):
+        return git
+    for folder, folders, files in os.walk(git):
+        for one in (*folders, *files):
+            if stat.S_IFMT(os.lstat(os.path.join(folder, one)).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                return Path(folder, one)
+    return None
 
 
 def _locks(repository: Repository, name: str) -> Iterator[Finding]:

@@ -17,10 +17,12 @@ from letta_code.core.counts import many, size
 from letta_code.core.errors import StoreBusy, StoreError
 from letta_code.host.probe import file_system, is_locked
 from letta_code.store import checking
+from letta_code.store.backing import side_files
 from letta_code.store.dialect import WAL_BYTES_KEPT, Database
 
 SALVAGE = "letta-code restore --salvage"
 _REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs")
+_FOLDERS = ("conversations", "agents", "shared", "run", "logs", "cache", "backups")
 _STATES = {
     "missing": "is missing",
     "behind": "is shorter than the database",
@@ -72,6 +74,12 @@ def _home(look: Look) -> Iterator[Finding]:
         yield _said("home", state, says, mend=mend)
         return
     yield from _rights(home, "home", 0o700)
+    for name in _FOLDERS:
+        path = home / name
+        if os.path.lexists(path) and not path.is_dir():
+            means = "What belongs into that folder cannot be written."
+            mend = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.aside')}"
+            yield _said(name, "wrong", f"{path} is no folder.", means, mend)
     kind = file_system(home)
     if kind in _REMOTE:
         yield _said(
@@ -113,6 +121,10 @@ def _file(path: Path) -> Iterator[Finding]:
         yield _said("database", "wrong", f"{path} is no regular file.", "Nothing can be opened or saved.", mend)
         return
     yield from _rights(path, "database", 0o600)
+    for side in side_files(path):
+        if (side.is_symlink() and side != path) or not side.is_file():
+            mend = f"mv {shlex.quote(str(side))} {shlex.quote(f'{path}.aside{side.name[len(path.name) :]}')}"
+            yield _said("database", "wrong", f"{side} is no regular file.", "The database cannot be opened.", mend)
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size > 4 * WAL_BYTES_KEPT:
         yield _said(
@@ -125,7 +137,7 @@ def _file(path: Path) -> Iterator[Finding]:
 
 
 def _database(look: Look, path: Path) -> Iterator[Finding]:
-    if not path.is_file():
+    if any(not side.is_file() for side in side_files(path)):
         return
     began = time.monotonic()
     try:
