@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
@@ -153,18 +152,27 @@ class SnapshotIndex:
         if same and not (removing and self._holds(top, removing)):
             tree, added = last.tree, 0
         else:
-            before = _objects(self._store.folder)
-            self._feed(top, ("--force-remove",), removing)
-            self._feed(top, ("--add", "--remove", "--replace"), adding)
-            tree = self._tree(top)
-            after = _objects(self._store.folder)
-            added = sum(_size(path) for path in after - before)
+            tree, added = self._change(top, adding, removing)
         now = msgspec.structs.replace(
             last, forced=tuple(sorted(covered.forced)), nested=covered.nested, tree=tree, index=self._identity()
         )
         if now != last:
             atomic_write(self._memory, msgspec.msgpack.encode(now), durable=False)
         return tree, added
+
+    def _change(self, top: str, adding: list[bytes], removing: list[bytes]) -> tuple[str, int]:
+        before = self._store.objects()
+        try:
+            self._feed(top, ("--force-remove",), removing)
+            self._feed(top, ("--add", "--remove", "--replace"), adding)
+            tree = self._tree(top)
+        except BaseException:
+            self.forget()  # it may name objects that are taken back: a full disk must not stay full of them
+            for path in self._store.objects() - before:
+                with suppress(OSError):
+                    os.unlink(path)
+            raise
+        return tree, sum(_size(path) for path in self._store.objects() - before)
 
     def _holds(self, top: str, paths: list[bytes]) -> bool:
         """Whether the index has one of the paths (files that are left out every time are not in it)."""
@@ -184,15 +192,6 @@ class SnapshotIndex:
         below = os.path.relpath(self._store.root, top)
         prefix = () if below == "." else (f"--prefix={below}/",)
         return self._store.git("write-tree", *prefix, top=top).decode("ascii").strip()
-
-
-def _objects(folder: Path) -> set[str]:
-    """The files in which objects are."""
-    found: set[str] = set()
-    with os.scandir(folder / "objects") as folders:
-        for entry in folders:
-            found.update(f"{entry.path}/{name}" for name in os.listdir(entry.path))
-    return found
 
 
 def _size(path: str) -> int:

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.host.files import atomic_write, sync_dir
-from letta_code.host.snapshot_store import SnapshotStore
+from letta_code.host.snapshot_store import NoRoom, SnapshotStore
 
 _LONGEST = 60  # bytes of a name: each may become three
 _GRACE = "10.minutes.ago"
@@ -111,11 +111,15 @@ class Kept:
 
     def _pack(self) -> None:
         """One pack of all that has a name or is in the index; the rest goes when it is older than ten minutes."""
-        top, folder = self._store.root, self._store.folder / "objects"
-        if not any(files for _, _, files in os.walk(folder)):
+        self._store.sweep()
+        if not self._store.objects():
             return
-        self._store.git("repack", "-q", "-A", "-d", f"--unpack-unreachable={_GRACE}", top=top)
+        top = self._store.root
         self._store.git("prune", f"--expire={_GRACE}", top=top)
+        try:
+            self._store.git("repack", "-q", "-A", "-d", f"--unpack-unreachable={_GRACE}", top=top)
+        except NoRoom:  # for a pack beside the old ones: what needed no room is done
+            self._store.sweep()
 
 
 def _quoted(name: str) -> str:

@@ -55,6 +55,10 @@ class GitFailed(WorkspaceError):
     """Our own git could not do something; the index may be damaged."""
 
 
+class NoRoom(WorkspaceError):
+    """The disk of the store is full."""
+
+
 class SnapshotStore:
     """Runs git on the store at `folder`; `root` is the real path of the work tree."""
 
@@ -97,6 +101,17 @@ class SnapshotStore:
         with suppress(FileNotFoundError):
             (self.folder / "index.lock").unlink()  # of a process that was killed: we hold the store alone
 
+    def objects(self) -> set[str]:
+        """The files in which objects are, half-made ones included."""
+        return {f"{above}/{name}" for above, _, names in os.walk(self.folder / "objects") for name in names}
+
+    def sweep(self) -> None:
+        """Remove half-made objects of processes that were killed: nobody makes any, as we hold the store alone."""
+        for path in self.objects():
+            if os.path.basename(path).startswith(("tmp_", ".tmp-")):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+
     # ------------------------------------------------------------ processes
 
     def git(
@@ -122,7 +137,7 @@ class SnapshotStore:
     def failed(self, what: str, problem: str) -> WorkspaceError:
         """The error of a git process of the store that said `problem`."""
         if any(word in problem for word in _FULL):
-            return WorkspaceError(
+            return NoRoom(
                 f"There is no room for a snapshot in {self.folder}",
                 hint="Free some space there; nothing else was changed.",
             )
