@@ -37,7 +37,7 @@ def _event(event: ev.Event) -> Iterator[str]:
         case ev.AssistantMessage():
             yield from _said(f"Agent ({_line(event.model)})", event, event.text)
             for call in event.tool_calls:
-                yield from ("", f"**{_line(call.name)}**", "", *_fenced(_arguments(call.arguments), "json"))
+                yield from ("", f"**{_line(call.name)}**", "", *_fenced(written_arguments(call.arguments), "json"))
         case ev.ToolResult():
             yield from _result(event)
         case ev.ContextCompacted():
@@ -67,9 +67,13 @@ def _result(event: ev.ToolResult) -> Iterator[str]:
         for block in diffs:
             yield from _fenced(f"--- {block.path}\n{block.diff}", "diff")
         return
-    text = text_of(event.content)
+    yield from _fenced(shortened(text_of(event.content)))
+
+
+def shortened(text: str) -> str:
+    """A result that is not too long for a document; says how much was cut."""
     cut = len(text) - _LONGEST_RESULT
-    yield from _fenced(text[:_LONGEST_RESULT] + (f"\n… {cut} characters left out …" if cut > 0 else ""))
+    return text[:_LONGEST_RESULT] + (f"\n… {cut} characters left out …" if cut > 0 else "")
 
 
 def _answer(event: ev.RequestAnswered) -> Iterator[str]:
@@ -84,7 +88,8 @@ def _answer(event: ev.RequestAnswered) -> Iterator[str]:
             pass
 
 
-def _arguments(arguments: str) -> str:
+def written_arguments(arguments: str) -> str:
+    """A call's arguments on lines of their own; as they are when they are no JSON."""
     try:
         return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

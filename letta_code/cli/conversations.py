@@ -9,7 +9,7 @@ import msgspec
 
 from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help, whole_number
 from letta_code.cli._store import open_store
-from letta_code.commands.resume import agent_names, whose
+from letta_code.commands.resume import agent_names, states, whose
 from letta_code.commands.wording import ago, columns
 from letta_code.core.counts import many
 from letta_code.core.errors import UsageError
@@ -46,15 +46,24 @@ def _list(parsed: Parsed, store: Store, limit: int) -> int:
     folder = str((Path(parsed.words[0]) if parsed.words else here()).expanduser().resolve())
     agent = store.agents.choose(parsed.text("agent")).id if parsed.on("agent") else ""
     found = store.conversations.list(cwd="" if parsed.on("all") else folder, agent_id=agent, limit=limit)
+    running = store.runs.written()
     if parsed.on("json"):
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        listed = [{**msgspec.to_builtins(one), "running": one.id in running} for one in found]
+        print(msgspec.json.format(msgspec.json.encode(listed)).decode())
         return 0
     if not found:
         print("There is no conversation yet." if parsed.on("all") else f"There is no conversation in {folder} yet.")
         return 0
     names = agent_names(store)
     rows = [
-        (one.id, ago(one.updated_at), many(one.message_count, "message"), *whose(one, names), visible(one.name[:70]))
+        (
+            one.id,
+            ago(one.updated_at),
+            many(one.message_count, "message"),
+            *whose(one, names),
+            *states(one, found, running),
+            visible(one.name[:70]),
+        )
         for one in found
     ]
     if parsed.on("all"):

@@ -1,4 +1,4 @@
-"""Write a conversation: its events as they are kept, one JSON object a line, or a Markdown document for people."""
+"""Write a conversation: its events as they are kept, one JSON object a line, or Markdown or an HTML page for people."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from letta_code.cli._flags import HELP, Flag, parse, verb_help
 from letta_code.cli._store import open_store
 from letta_code.core.errors import StoreFull, UsageError
 
+_ENDINGS = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
 FLAGS = (
     Flag(names=("-o", "--output"), metavar="FILE", help="Into this file (0600) instead of stdout."),
     Flag(
         names=("--format",),
         metavar="FORMAT",
-        choices=("json", "markdown"),
-        help="The events as JSON lines, or a document.",
+        choices=("json", "markdown", "html"),
+        help="The events as JSON lines, or a document; told by FILE's ending otherwise.",
     ),
     HELP,
 )
@@ -36,11 +37,12 @@ def run(argv: Sequence[str]) -> int:
             raise UsageError(
                 f"There is no conversation {parsed.words[0]}.", hint="`letta-code conversations --all` lists them."
             )
-        if parsed.text("format") == "markdown":
-            from letta_code.agent.readable import markdown
+        ending = Path(parsed.text("output")).suffix.lower() if parsed.on("output") else ""
+        form = parsed.text("format") or _ENDINGS.get(ending, "json")
+        if form != "json":
+            from letta_code.commands.export import document
 
-            text = "\n".join(markdown(conversation, (one.event for one in store.read(conversation.id)))) + "\n"
-            return _written(text.encode("utf-8", "replace"), parsed.text("output"))
+            return _written(document(store, conversation, html=form == "html"), parsed.text("output"))
         if parsed.on("output"):
             count = store.conversations.export(conversation.id, Path(parsed.text("output")).expanduser())
             print(f"{count} events in {parsed.text('output')}")

@@ -6,23 +6,23 @@ import asyncio
 import re
 from pathlib import Path
 
-from letta_code.agent.readable import markdown
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.core.errors import StoreFull, UsageError
 from letta_code.host.files import atomic_write
 from letta_code.store.conversations import Conversation
 from letta_code.store.database import Store
 
-_FORMATS = {"md": ".md", "markdown": ".md", "json": ".jsonl", "jsonl": ".jsonl"}
+_FORMATS = {"md": ".md", "markdown": ".md", "json": ".jsonl", "jsonl": ".jsonl", "html": ".html"}
+_ENDINGS = {".json": "json", ".jsonl": "json", ".html": "html", ".htm": "html"}
 _FORMAT = re.compile(r"(?:^|\s)--format[ =](\S+)")
 
 
-@command("export", usage="[FILE] [--format md|json]")
+@command("export", usage="[FILE] [--format md|json|html]")
 async def export(context: CommandContext, arguments: str) -> Outcome:
-    """Write this conversation to a file: Markdown to read, or JSON lines with every event.
+    """Write this conversation to a file: Markdown to read, one HTML page, or JSON lines with every event.
 
-    Without FILE it goes into this folder under the conversation's title.  A file that is there is not replaced.  The
-    whole agent is exported by `letta-code agents export NAME`.
+    Its form is told by FILE's ending, or by --format.  Without FILE it goes into this folder under the conversation's
+    title.  A file that is there is not replaced.  The whole agent is exported by `letta-code agents export NAME`.
     """
     store = context.store
     status = context.session.status
@@ -42,9 +42,9 @@ async def export(context: CommandContext, arguments: str) -> Outcome:
 
 
 def _suffix(name: str, file: str) -> str:
-    name = name or ("json" if Path(file).suffix in (".json", ".jsonl") else "md")
+    name = name or _ENDINGS.get(Path(file).suffix.lower(), "md")
     if name not in _FORMATS:
-        raise UsageError(f"There is no format {name!r}.", hint="It is md or json.")
+        raise UsageError(f"There is no format {name!r}.", hint="It is md, json or html.")
     return _FORMATS[name]
 
 
@@ -61,8 +61,17 @@ def _write(store: Store, conversation: Conversation, path: Path, suffix: str) ->
     if suffix == ".jsonl":
         store.conversations.export(conversation.id, path)
         return
-    text = "\n".join(markdown(conversation, (one.event for one in store.read(conversation.id)))) + "\n"
     try:
-        atomic_write(path, text.encode("utf-8", "replace"), mode=0o600)
+        atomic_write(path, document(store, conversation, html=suffix == ".html"), mode=0o600)
     except OSError as error:
         raise StoreFull(f"{path} could not be written: {error.strerror}") from error
+
+
+def document(store: Store, conversation: Conversation, *, html: bool) -> bytes:
+    """The conversation for people: an HTML page or Markdown, as UTF-8."""
+    from letta_code.agent import readable, readable_html
+
+    lines = (readable_html.html if html else readable.markdown)(
+        conversation, (one.event for one in store.read(conversation.id))
+    )
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

@@ -166,6 +166,11 @@ def test_search_and_export_of_conversations(letta: Letta, letta_home: Path) -> N
     assert document.startswith("# Mend the parser\n") and "**Bash**" in document
     letta("export", name, "--format", "markdown", "-o", "talk.md")
     assert Path("talk.md").read_text() == document
+    letta("export", name, "-o", "told-by-its-ending.md")
+    assert Path("told-by-its-ending.md").read_text() == document
+    letta("export", name, "-o", "talk.html")
+    assert Path("talk.html").read_text() == letta("export", name, "--format", "html")
+    assert "<h1>Mend the parser</h1>" in Path("talk.html").read_text()
     assert letta("export", name).count("\n") == 9
 
 

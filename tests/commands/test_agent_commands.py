@@ -141,6 +141,8 @@ async def test_export_writes_what_is_asked_for_and_replaces_nothing(here: Here) 
     await here.run("/export sub.jsonl")
     stored = b"".join(here.context.store.conversations.export_lines("conv-1"))
     assert (here.folder / "sub.jsonl").read_bytes() == stored
+    await here.run("/export page.HTML")
+    assert "<h1>mend the parser</h1>" in (here.folder / "page.HTML").read_text()
     await here.run("/export all.txt --format=json")
     assert (here.folder / "all.txt").read_bytes() == stored
     with pytest.raises(UsageError, match="already"):
