@@ -9,7 +9,16 @@ from typing import Any, cast
 import msgspec
 
 from letta_code.core.errors import StoreError
-from letta_code.core.events import ConversationStarted, KnownEvent, RunStarted, UnknownEvent, decode, encode, type_of
+from letta_code.core.events import (
+    ConversationStarted,
+    KnownEvent,
+    RunResumed,
+    RunStarted,
+    UnknownEvent,
+    decode,
+    encode,
+    type_of,
+)
 from letta_code.core.ids import utc_now
 from letta_code.host.locks import this_process
 from letta_code.store.dialect import Database
@@ -106,7 +115,8 @@ class _Transaction:
             )
         self.rows.append(StoredRow(seq=self._last, crc=crc, body=body))
         self._summary.see(event)
-        self._summary.see_run(event, self._now, this_process() if isinstance(event, RunStarted) else None)
+        begins = isinstance(event, RunStarted | RunResumed)
+        self._summary.see_run(event, self._now, this_process() if begins else None)
         return event
 
     def _known(self, *names: str) -> int:

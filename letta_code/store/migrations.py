@@ -74,10 +74,20 @@ AGENT_TEXTS = Migration(
     ),
 )
 
+RUN_OWNERS = Migration(
+    number=4,
+    name="runs without a face, and how often they were gone on with",
+    statements=(
+        "ALTER TABLE runs ADD COLUMN background BIGINT NOT NULL DEFAULT 0",
+        # How often its owner died and another process went on with it.
+        "ALTER TABLE runs ADD COLUMN attempts BIGINT NOT NULL DEFAULT 0",
+    ),
+)
+
 # A table that is there only while a database made anew waits for its conversations from the mirrors.
 _RESTORING = "restoring"
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST, PASSAGES, AGENT_TEXTS)
+MIGRATIONS: tuple[Migration, ...] = (FIRST, PASSAGES, AGENT_TEXTS, RUN_OWNERS)
 
 
 def newest(migrations: Sequence[Migration] = MIGRATIONS) -> int:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
 
 from letta_code.core.errors import ConversationBusy, StoreReadOnly
-from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
 from letta_code.host.locks import FileLock, Owner, is_alive
-from letta_code.store.dialect import Database, Row, SqlValue
+from letta_code.store.dialect import Row, SqlValue
 from letta_code.store.engine import Engine
 from letta_code.store.summary import RunStatus
 
-_COLUMNS = "id, conversation_id, status, owner, started_at, ended_at"
+_COLUMNS = "id, conversation_id, status, owner, started_at, ended_at, background, attempts"
 
 
 class Run(Value, frozen=True):
     """The work from one user message to the end.
 
     `status` is a `RunStatus` value; `owner` the process that does or did it (None while queued); times are UTC,
-    `ended_at` "" while it goes on.
+    `ended_at` "" while it goes on.  `background`: it goes on without a face; `attempts`: how often its owner died and
+    another process went on with it.
     """
 
     id: str
@@ -30,6 +31,8 @@ class Run(Value, frozen=True):
     owner: Owner | None
     started_at: str
     ended_at: str
+    background: bool = False
+    attempts: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -41,8 +44,7 @@ _OPEN = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
 
 
 class Runs:
-    """The runs of a store.  Their rows follow the journal's events in the same commits; nothing else changes them
-    but `queue`."""
+    """The runs of a store.  Their rows follow the journal's events in the same commits; nothing else changes them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -79,21 +81,23 @@ class Runs:
             None,
         )
 
+    def list(self, *, cwd: str = "", conversation_id: str = "", limit: int | None = None) -> list[Run]:
+        """The newest first, those that have ended too; of a folder, of a conversation, or of all."""
+        where, values = ["1 = 1"], list[SqlValue]()
+        if cwd:
+            where.append("conversation_id IN (SELECT id FROM conversations WHERE cwd = ?)")
+            values.append(cwd)
+        if conversation_id:
+            where.append("conversation_id = ?")
+            values.append(conversation_id)
+        sql = f"{' AND '.join(where)} ORDER BY started_at DESC, id DESC"
+        if limit is not None:
+            sql += " LIMIT ?"
+            values.append(limit)
+        return self._select(sql, values)
+
     def _select(self, where: str, values: list[SqlValue]) -> list[Run]:
         return [_run(row) for row in self._engine.reader().query(f"SELECT {_COLUMNS} FROM runs WHERE {where}", values)]
-
-    async def queue(self, run_id: str, conversation_id: str) -> None:
-        """Note a run that some process is to begin; its `RunStarted` makes it running."""
-
-        def work(database: Database) -> None:
-            with database.transaction():
-                database.query(
-                    "INSERT INTO runs (id, conversation_id, status, owner, started_at, ended_at) "
-                    "VALUES (?, ?, ?, '', ?, '')",
-                    [run_id, conversation_id, RunStatus.QUEUED, utc_now()],
-                )
-
-        await self._engine.write(work)
 
     def acquire_writer(self, conversation_id: str, what: str = "") -> FileLock:
         """Become the one process that runs this conversation, until `release()` or death.
@@ -142,10 +146,29 @@ class Runs:
                 found[conversation_id] = holds
         return found
 
+    def silent_for(self, conversation_id: str) -> float:
+        """Seconds since the owner of a conversation last said that its run goes on; 0.0 where nobody ever did.
+
+        It says so by the time of its lock file.  For people only: whether it lives is the kernel's lock alone.
+        """
+        try:
+            return max(0.0, time.time() - self._lock_path(conversation_id).stat().st_mtime)
+        except OSError:
+            return 0.0
+
     def _lock_path(self, conversation_id: str) -> Path:
         return self._engine.run_dir / f"{conversation_id}.lock"
 
 
 def _run(row: Row) -> Run:
     owner = msgspec.json.decode(row[3], type=Owner) if row[3] else None
-    return Run(id=row[0], conversation_id=row[1], status=row[2], owner=owner, started_at=row[4], ended_at=row[5])
+    return Run(
+        id=row[0],
+        conversation_id=row[1],
+        status=row[2],
+        owner=owner,
+        started_at=row[4],
+        ended_at=row[5],
+        background=bool(row[6]),
+        attempts=row[7],
+    )

@@ -14,6 +14,8 @@ from letta_code.core.events import (
     RequestAnswered,
     RequestMade,
     RunFinished,
+    RunMoved,
+    RunResumed,
     RunStarted,
     StopReason,
     UserMessage,
@@ -73,6 +75,16 @@ class Summary:
         match event:
             case RunStarted():
                 self._run_started(event, at, owner)
+            case RunMoved():
+                self._run_to(event.run_id, status=RunStatus.QUEUED, owner="", background=event.background)
+            case RunResumed():
+                self._run_to(
+                    event.run_id,
+                    status=RunStatus.RUNNING,
+                    owner=_owner_text(owner),
+                    background=event.background,
+                    attempts=event.attempt,
+                )
             case RunFinished():
                 status = _END_STATUS.get(event.reason, RunStatus.FINISHED)
                 sql = "UPDATE runs SET status = ?, ended_at = ? WHERE id = ? AND conversation_id = ?"
@@ -88,11 +100,20 @@ class Summary:
         if not event.run_id:
             raise StoreError("A run without an id was to be kept")
         self._database.query(
-            "INSERT INTO runs (id, conversation_id, status, owner, started_at, ended_at) VALUES (?, ?, ?, ?, ?, '') "
-            # Queued before; a fork's copied runs stay the original's.
+            "INSERT INTO runs (id, conversation_id, status, owner, started_at, ended_at, background) "
+            "VALUES (?, ?, ?, ?, ?, '', ?) "
+            # A fork's copied runs stay the original's.
             "ON CONFLICT (id) DO UPDATE SET status = excluded.status, owner = excluded.owner "
             "WHERE runs.conversation_id = excluded.conversation_id",
-            [event.run_id, self._id, RunStatus.RUNNING, msgspec.json.encode(owner).decode() if owner else "", at],
+            [event.run_id, self._id, RunStatus.RUNNING, _owner_text(owner), at, int(event.background)],
+        )
+
+    def _run_to(self, run_id: str, *, status: str, owner: str, background: bool, attempts: int | None = None) -> None:
+        """An open run changes its owner; one that has ended stays so."""
+        self._database.query(
+            "UPDATE runs SET status = ?, owner = ?, background = ?, attempts = COALESCE(?, attempts) "
+            "WHERE id = ? AND conversation_id = ? AND ended_at = ''",
+            [status, owner, int(background), attempts, run_id, self._id],
         )
 
     def _runs_to(self, status: str, before: str) -> None:
@@ -121,6 +142,10 @@ def once_names(event: Event) -> tuple[str, tuple[str, ...]]:
             return f"answer:{request_id}", ()
         case _:
             return "", ()
+
+
+def _owner_text(owner: Owner | None) -> str:
+    return msgspec.json.encode(owner).decode() if owner else ""
 
 
 def _first_line(text: str) -> str:

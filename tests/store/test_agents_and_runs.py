@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from letta_code.core.errors import StoreError
-from letta_code.core.events import KnownEvent, RequestAnswered, RequestMade, RunFinished, RunStarted, StopReason
+from letta_code.core.events import (
+    KnownEvent,
+    RequestAnswered,
+    RequestMade,
+    RunFinished,
+    RunMoved,
+    RunResumed,
+    RunStarted,
+    StopReason,
+)
 from letta_code.core.requests import Approve, QuestionRequest
 from letta_code.store.database import Store
+from letta_code.store.engine import open_engine
 from letta_code.store.marker import MARKER
+from letta_code.store.migrations import MIGRATIONS
 from tests.store.support import open_store
 
 
@@ -86,14 +98,78 @@ async def test_a_run_follows_the_journal(
     assert store.runs.open() == ([run] if run.is_open else [])
 
 
-async def test_a_queued_run_becomes_the_one_that_starts(store: Store, conversation: str) -> None:
-    await store.runs.queue("run-1", conversation)
-    queued = store.runs.get("run-1")
-    assert queued
-    assert (queued.status, queued.owner) == ("queued", None)
-    await store.append(conversation, [RunStarted(run_id="run-1", model="m", mode="ask")])
-    assert [(run.id, run.status) for run in store.runs.open(conversation)] == [("run-1", "running")]
+_MOVED = RunMoved(run_id="run-1", background=True, by="tui")
+_RESUMED = RunResumed(run_id="run-1", reason="died", attempt=2, background=True)
+_ENDED = RunFinished(run_id="run-1", reason=StopReason.DONE)
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([_MOVED], ("queued", False, True, 0)),
+        ([_MOVED, _RESUMED], ("running", True, True, 2)),
+        ([_MOVED, _RESUMED, _MOVED], ("queued", False, True, 2)),
+        ([_RESUMED, RunResumed(run_id="run-1", attempt=2)], ("running", True, False, 2)),
+        ([_ENDED, _MOVED, _RESUMED], ("finished", True, False, 0)),
+    ],
+)
+async def test_a_run_changes_its_owner(
+    store: Store, conversation: str, events: list[KnownEvent], told: tuple[str, bool, bool, int]
+) -> None:
+    await store.append(conversation, [RunStarted(run_id="run-1", model="m", mode="ask"), *events])
+    run = store.runs.get("run-1")
+    assert run
+    assert (run.status, run.owner is not None, run.background, run.attempts) == told
     assert store.runs.get("run-2") is None
+
+
+async def test_runs_are_listed_newest_first_and_by_folder(store: Store, conversation: str) -> None:
+    agent = await store.agents.ensure_default("letta")
+    elsewhere = await store.conversations.create(agent.id, "/elsewhere")
+    for run_id, where in (("run-1", conversation), ("run-2", elsewhere.id), ("run-3", conversation)):
+        await store.append(where, [RunStarted(run_id=run_id, model="m", mode="ask", background=run_id == "run-2")])
+        await asyncio.sleep(0.002)  # their times differ
+    assert [run.id for run in store.runs.list()] == ["run-3", "run-2", "run-1"]
+    assert [run.id for run in store.runs.list(limit=1)] == ["run-3"]
+    assert [(run.id, run.background) for run in store.runs.list(cwd="/elsewhere")] == [("run-2", True)]
+    assert [run.id for run in store.runs.list(conversation_id=conversation)] == ["run-3", "run-1"]
+
+
+async def test_a_silent_owner_is_seen_by_the_time_of_its_lock(store: Store, conversation: str, home: Path) -> None:
+    assert store.runs.silent_for(conversation) == 0.0
+    with store.acquire_writer(conversation, "test") as lock:
+        os.utime(lock.fileno(), (time.time() - 40, time.time() - 40))
+        assert store.runs.silent_for(conversation) >= 40
+        os.utime(lock.fileno())
+        assert store.runs.silent_for(conversation) < 30
+
+
+async def test_an_older_store_gets_the_new_columns(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    engine = open_engine(home / "letta.db", home / "run", migrations=MIGRATIONS[:3])
+    engine.write_now(
+        lambda database: database.query(
+            "INSERT INTO agents (id, name, created_at, updated_at) VALUES ('agent-1', 'old', '', '')"
+        )
+    )
+    engine.write_now(
+        lambda database: database.query(
+            "INSERT INTO conversations (id, agent_id, cwd, title, opening, created_at, updated_at, last_seq, "
+            "message_count, forked_from) VALUES ('conv-1', 'agent-1', '/w', '', '', '', '', 0, 0, '')"
+        )
+    )
+    engine.write_now(
+        lambda database: database.query(
+            "INSERT INTO runs (id, conversation_id, status, owner, started_at, ended_at) "
+            "VALUES ('run-0', 'conv-1', 'finished', '', '2026', '2026')"
+        )
+    )
+    engine.close()
+    with open_store(home) as store:
+        run = store.runs.get("run-0")
+        assert run
+        assert (run.status, run.background, run.attempts) == ("finished", False, 0)
+    assert list(home.glob("letta.db.version-3.*")), "the copy from before the migration is kept"
 
 
 async def test_copies_and_restored_stores_keep_whose_run_it_was(store: Store, conversation: str, home: Path) -> None:
