@@ -52,8 +52,7 @@ async def test_a_resumed_conversation_shows_its_last_twenty_messages_and_more_on
     stage = Stage(FakeSession(stored=talk(100)))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        await until(pilot, lambda: prompts(stage))
-        assert prompts(stage) == [f"prompt {n}" for n in range(90, 100)]
+        await until(pilot, lambda: prompts(stage) == [f"prompt {n}" for n in range(90, 100)])
         transcript = stage.chat.query_one("#transcript")
         await until(pilot, lambda: transcript.scroll_y == transcript.max_scroll_y)
         assert "180 earlier" in text_of(stage.chat.query_one(".earlier"))
