@@ -106,10 +106,11 @@ class LettaApp(App[int]):
 
     def _late(self, number: int) -> None:
         """The event loop did not end in time (a terminal that nobody reads holds it): end without it."""
-        driver = self._driver
-        if isinstance(driver, TerminalDriver):
-            driver.give_back()
-        os._exit(128 + number)
+        try:
+            if isinstance(self._driver, TerminalDriver):
+                self._driver.give_back()
+        finally:
+            os._exit(128 + number)
 
     def on_terminal_gone(self) -> None:
         """As SIGHUP, which does not reach everybody (nohup, a wrapper that keeps it for itself)."""

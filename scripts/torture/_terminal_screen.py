@@ -113,7 +113,7 @@ def _outside(lab: Lab, terminal: Terminal, pid: int, attributes: list[object], s
 
 def _run_stops(lab: Lab, shell: str, count: int) -> None:
     """A command ticks and an answer streams while it is stopped and continued; both come to their end."""
-    pieces = max(60, count * 12)
+    pieces = max(60, count * 25)
     tick = "for i in $(seq 1 20); do echo $i >> ticks; sleep 0.1; done; touch ticked"
     lab.script(
         turns=[
@@ -126,6 +126,9 @@ def _run_stops(lab: Lab, shell: str, count: int) -> None:
     terminal.until((lab.work / "ticks").exists)
     for number in range(count):
         where = f"stop {number} in a run under {shell}"
+        if "THE-END" in terminal.text:
+            lab.verdict.find("not going on", f"{where}: the run was over before it was stopped")
+            break
         lab.verdict.done["stops in a run"] += 1
         if not stop(lab, terminal, pid, attributes, where):
             return

@@ -112,16 +112,19 @@ def test_a_signal_ends_it_cleanly(opened: Open, number: signal.Signals) -> None:
     restored(terminal)
 
 
-def test_suspended_and_continued(opened: Open) -> None:
+def test_ctrl_z_does_nothing_where_no_shell_could_bring_it_back(opened: Open) -> None:
+    """As the first program of its terminal (stops under real shells: test_terminal_torture)."""
     terminal = opened()
     terminal.send("before")
     terminal.until("❯ before")
     terminal.send("\x1a")
-    terminal.until(stopped(terminal))
-    assert terminal.attributes() == terminal.before
-    os.kill(terminal.child.pid, signal.SIGCONT)
+    terminal.until("no shell here")
+    os.kill(terminal.child.pid, signal.SIGTSTP)
     terminal.send(" after")
     terminal.until("❯ before after")
+    terminal.send("\x03\x04")
+    assert terminal.ended() == 0
+    restored(terminal)
 
 
 @pytest.mark.parametrize("editor", ["false", "/nonexist", "vim '"])
@@ -194,28 +197,3 @@ def test_two_hundred_resizes_end_in_the_right_screen(opened: Open) -> None:
     fresh.until("All 14 tests pass.")
     fresh.read(1.0)
     assert terminal.text == fresh.text
-
-
-@pytest.mark.slow
-def test_twenty_suspends_leave_the_screen_as_it_was(opened: Open) -> None:
-    terminal = opened()
-    terminal.send("words")
-    terminal.until("❯ words")
-    for _ in range(20):
-        before = len(terminal.written)
-        terminal.send("\x1a")
-        terminal.until(stopped(terminal))
-        assert terminal.attributes() == terminal.before
-        os.kill(terminal.child.pid, signal.SIGCONT)
-        terminal.until(lambda: not stopped(terminal)())
-        # all of it is written again: the terminal comes back with an empty screen (which pyte does not show)
-        terminal.until(lambda before=before: b"Say what should be done" in terminal.written[before:])
-    terminal.send("\x04\x03\x03")
-    assert terminal.ended() == 0
-    restored(terminal)
-
-
-def stopped(terminal: Terminal) -> Callable[[], bool]:
-    """Whether the kernel has stopped the process."""
-    stat = Path(f"/proc/{terminal.child.pid}/stat")
-    return lambda: stat.read_text().rpartition(")")[2].split()[0] == "T"
