@@ -248,6 +248,8 @@ def test_a_restore_never_leaves_the_root(tree: Path, tmp_path: Path, snapshots: 
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "data.bin").write_text("theirs")
+    (outside / "run.sh").write_text("x\n")  # just what the restore expects to find
+    (outside / "run.sh").chmod(0o755)
     first = snapshots.take()
     shell(tree, "echo x > src/run.sh; rm src/data.bin")
     now = snapshots.take()
@@ -255,7 +257,7 @@ def test_a_restore_never_leaves_the_root(tree: Path, tmp_path: Path, snapshots: 
     os.symlink(outside, tree / "src")
     back = snapshots.restore(first.tree, now=now.tree)
     assert sorted(path for path, _ in back.failed) == ["src/data.bin", "src/run.sh"]
-    assert {path.name: path.read_text() for path in outside.iterdir()} == {"data.bin": "theirs"}
+    assert {path.name: path.read_text() for path in outside.iterdir()} == {"data.bin": "theirs", "run.sh": "x\n"}
 
 
 def test_a_folder_that_became_a_link_is_a_link_in_the_tree(tree: Path, tmp_path: Path, snapshots: Snapshots) -> None:
