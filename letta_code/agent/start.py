@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
 from letta_code.agent.history import History
+from letta_code.agent.live.door import LateDoor, socket_path
 from letta_code.agent.logfile import log_to
 from letta_code.agent.mending import mended, open_store
 from letta_code.agent.place import Place
@@ -102,7 +103,7 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
 
 
 async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
-    conversation_id, known = _choose(store, options, paths)
+    conversation_id, known = choose_conversation(store, options, paths)
     notices: list[str] = []
     lock = store.acquire_writer(conversation_id, options.face)
     try:
@@ -166,6 +167,7 @@ async def _session(
         notices=(*stored, *place.notices, *credentials.notices),
         quiet=_upkeep(journal.store, paths),
     )
+    session.door = LateDoor(session, socket_path(paths, journal.conversation_id))
     await recover(session)
     return session
 
@@ -187,7 +189,8 @@ def _upkeep(store: Store, paths: Paths) -> Callable[[], Awaitable[None]]:
     return work
 
 
-def _choose(store: Store, options: SessionOptions, paths: Paths) -> tuple[str, bool]:
+def choose_conversation(store: Store, options: SessionOptions, paths: Paths) -> tuple[str, bool]:
+    """The id of the conversation that is meant, and whether it is stored already; raises `UsageError`."""
     wanted = options.conversation
     if not wanted:
         return new_id("conv"), False
