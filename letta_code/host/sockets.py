@@ -1,4 +1,4 @@
-"""Sockets: lines of bytes between processes of one person on this machine, through unix sockets that only they reach."""
+"""Sockets: lines of bytes between processes of one person on this machine, through sockets that only they reach."""
 
 from __future__ import annotations
 

@@ -128,11 +128,12 @@ class Fault(Value):
 class Welcome(Value, tag_field="say", tag="welcome"):
     """The first line of an owner: everything stored up to `last_seq` is to be read from the store.
 
-    What is told next is the partial state of now, then all as it happens.
+    `partial` is what goes on right now, as live events; after it all is told as it happens.
     """
 
     status: Status
     last_seq: int
+    partial: tuple[msgspec.Raw, ...] = ()
     pid: int = 0
     version: str = ""
     protocol: int = PROTOCOL
@@ -239,14 +240,14 @@ def told(event: ev.Event | ev.LiveEvent) -> Told:
     return Told(event=msgspec.Raw(ev.encode(event)))
 
 
-def told_event(line: Told) -> ev.Event | ev.LiveEvent | None:
+def told_event(event: msgspec.Raw) -> ev.Event | ev.LiveEvent | None:
     """The event that was told, None for one of a newer version."""
-    raw = bytes(line.event)
+    raw = bytes(event)
     try:
         return ev.decode_live(raw)
     except msgspec.ValidationError:
-        event = ev.decode(raw)
-        return None if isinstance(event, ev.UnknownEvent) else event
+        stored = ev.decode(raw)
+        return None if isinstance(stored, ev.UnknownEvent) else stored
 
 
 def reply(number: int, result: object, seq: int) -> Replied:
