@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from letta_code.agent.head import Toolset, encode_specs
 from letta_code.agent.history import History
 from letta_code.agent.loop import Done, Judged, not_run
+from letta_code.agent.printed import Printed
 from letta_code.core.display import DisplayBlock, TodoItem
 from letta_code.core.errors import LettaError, ToolError, WorkspaceError
 from letta_code.core.events import LiveEvent, TodoChanged, ToolOutput, ToolResult, ToolsLoaded, ToolStarted
@@ -31,6 +32,7 @@ from letta_code.core.requests import (
 )
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.operations import Decision, Operation
+from letta_code.safety.rules import hides_work
 from letta_code.tools.base import Tool, Wanted
 from letta_code.tools.base import ToolResult as Result
 from letta_code.workspace.workspace import Handle, Workspace
@@ -111,7 +113,7 @@ class CallContext:
     def output(self, text: str) -> None:
         if self._offset < LIVE_OUTPUT_LIMIT:
             self._calls.emit(ToolOutput(call_id=self.call_id, offset=self._offset, text=text))
-        self._calls.partial.setdefault(self.call_id, []).append(text)
+        self._calls.printed.add(self.call_id, text)
         self._offset += len(text)
 
     async def ask(self, question: str, choices: tuple[Choice, ...] = (), *, several: bool = False) -> Answer:
@@ -125,8 +127,9 @@ class CallContext:
 class _Ready:
     """A call that may run."""
 
-    def __init__(self, tool: Tool[Any], args: Any, context: CallContext, title: str) -> None:
+    def __init__(self, tool: Tool[Any], args: Any, context: CallContext, title: str, *, destroys: bool) -> None:
         self.tool, self.args, self.context, self.title = tool, args, context, title
+        self.destroys = destroys
 
 
 class Calls:
@@ -143,6 +146,7 @@ class Calls:
         ask: Callable[[Request], Awaitable[Answer]],
         emit: Callable[[LiveEvent], None],
         memory: Desk | None = None,
+        printed: Printed | None = None,
         raises_concerns: Callable[[], bool] = lambda: False,
     ) -> None:
         self.history = history
@@ -154,7 +158,7 @@ class Calls:
         self.emit = emit
         self.memory = memory
         self.raises_concerns = raises_concerns  # whether somebody is there to be asked, and wants to be
-        self.partial: dict[str, list[str]] = {}  # what running calls have printed, for an interrupt
+        self.printed = printed or Printed()  # what running calls have printed, for an interrupt
         self._ready: dict[str, _Ready] = {}
 
     def reads_only(self, call: ToolCall) -> bool:
@@ -166,6 +170,11 @@ class Calls:
         """Whether files may change while the call runs, other than by memory's own doing."""
         tool = self.toolset.known.get(call.name)
         return tool is not None and not tool.reads_only and tool.edits_files
+
+    def destroys(self, call: ToolCall) -> bool:
+        """Whether a call that was allowed may lose work that nothing brings back."""
+        ready = self._ready.get(call.id)
+        return ready is not None and ready.destroys
 
     async def judge(self, call: ToolCall) -> Judged:
         """Parse the arguments, ask the policy and, where it says so, the person."""
@@ -190,7 +199,8 @@ class Calls:
         operations = [w.operation for w in wanted]
         decision = self.policy().decide_all(tool.name, operations)
         context = CallContext(self, call, wanted, approved=not self.raises_concerns())
-        ready = _Ready(tool, args, context, tool.title(args))
+        destroys = decision.destructive or any(map(hides_work, operations))
+        ready = _Ready(tool, args, context, tool.title(args), destroys=destroys)
         if decision.verdict == "allow":
             return await self._allowed_or_asked(call, ready, decision)
         if decision.verdict == "deny":
@@ -264,7 +274,7 @@ class Calls:
                 f"{call.name} failed inside letta-code ({type(error).__name__}: {error}). Try another way.",
                 is_error=True,
             )
-        self.partial.pop(call.id, None)
+        self.printed.take(call.id)
         return self._done(call, ready.title, result, monotonic() - began)
 
     def _done(self, call: ToolCall, title: str, result: Result, seconds: float) -> Done:
@@ -290,7 +300,7 @@ class Calls:
 
     def interrupted(self, call: ToolCall, words: str, status: str) -> ToolResult:
         """The result of a call that was stopped while it ran, with what it had printed."""
-        printed = "".join(self.partial.pop(call.id, ()))[-4000:]
+        printed = self.printed.take(call.id)
         self._ready.pop(call.id, None)
         text = f"{words}\nIts output until then:\n{printed}" if printed else words
         return ToolResult(

@@ -58,6 +58,7 @@ class History:
         self.open_requests: dict[str, Request] = {}
         self.approvals: list[Approve] = []
         self.run: ev.RunStarted | None = None  # the one that has not ended
+        self.run_said = 0  # the first message since the last run ended: what the run at hand is about
         self.run_moved: ev.RunMoved | None = None  # it was given away, and nobody has taken it yet
         self.run_background = False
         self.run_attempts = 0  # how often its owner died and another went on with it
@@ -133,6 +134,7 @@ class History:
             case ev.UserMessage():
                 self._add(UserText(message_id=event.message_id, content=event.content), event.seq)
                 self.asked.append((event.seq, text_of(event.content).strip()))
+                self.run_said = self.run_said or event.seq
                 self._delivered(event.client_id)
             case ev.AssistantMessage():
                 self._assistant(event)
@@ -166,7 +168,7 @@ class History:
             case ev.RunStarted() | ev.RunMoved() | ev.RunResumed():
                 self._run_lives(event)
             case ev.RunFinished():
-                self.run, self.run_moved, self.last_run = None, None, event
+                self.run, self.run_moved, self.last_run, self.run_said = None, None, event, 0
                 del self.asked[: None if event.reason == ev.StopReason.DONE else -_STILL_ASKED]
             case ev.RequestMade():
                 self.open_requests[event.request.request_id] = event.request
@@ -197,7 +199,8 @@ class History:
                 self.rewinding = None
                 if event.to_seq:
                     self.rewinds.append((event.seq, event.to_seq))
-                    self.run, self.run_moved = None, None  # it may have gone on at the place that is gone back to
+                    self.run, self.run_moved = None, None  # one may have gone on at the place that is gone back to
+                    self.run_said = 0
                     self.open_calls.clear()
                     self.open_requests.clear()
             case ev.Notice():

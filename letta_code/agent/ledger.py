@@ -136,6 +136,10 @@ class Ledger:
         finally:
             self._listeners.remove(queue)
 
+    async def log(self) -> Sequence[ev.Event]:
+        """All stored events, those that count no longer too."""
+        return await self._journal.read(0, self.history.last_seq)
+
     async def follow(self, after: int, first: Sequence[ev.Event]) -> AsyncIterator[ev.Event | ev.LiveEvent]:
         """`first`, stored events after a seq that count, the partial state of now, then all as it happens.
 

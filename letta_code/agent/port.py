@@ -12,6 +12,7 @@ from letta_code.core.requests import Answer
 from letta_code.llm.model import ModelInfo
 
 if TYPE_CHECKING:
+    from letta_code.agent.checkpoints import Checkpoints
     from letta_code.agent.context import Section
     from letta_code.agent.reflection import Reflection
     from letta_code.memory.desk import Desk
@@ -151,6 +152,11 @@ class SessionPort(Protocol):
         `focus` says what the person finds important.  Returns at once, with a sentence for the person; what came of it
         is told by a `ReflectionDone`.
         """
+        ...
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Points to come back to, and the way there; raises `UsageError` where another process runs it."""
         ...
 
     def context_sections(self) -> Sequence[Section]:

@@ -387,6 +387,7 @@ class Run:
 
     def _warm(self) -> None:
         self.session.surroundings.warm()
+        self.session.checkpoints.begin()
         self.session.settle()
         if self.session.options.interactive:  # a one-shot run ends before exact counts would pay
             self.session.counter.warm()
@@ -411,7 +412,10 @@ class Run:
     async def run(self, judged: Judged) -> Done:
         """Run an allowed call; what it does to memory's files by the way is signed as its doing."""
         calls, desk = self._all_calls(), self.session.desk
-        if desk is None or not calls.may_edit_files(judged.call):
+        if not calls.may_edit_files(judged.call):
+            return await calls.run(judged)
+        await self.session.checkpoints.before_effect(destroys=calls.destroys(judged.call))
+        if desk is None:
             return await calls.run(judged)
         await desk.command_begins(judged.call.name, self.session.history.answered_seq)
         try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from letta_code import __version__
 from letta_code.agent.asking import Asking
+from letta_code.agent.checkpoints import Checkpoints
 from letta_code.agent.compacting.limits import Limits
 from letta_code.agent.compacting.wish import Wishes
 from letta_code.agent.context import Context, Counter, Section
@@ -21,6 +22,7 @@ from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.settling import Settling
+from letta_code.agent.trees import Trees
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, LettaError, UsageError
 from letta_code.core.ids import new_id
@@ -72,6 +74,7 @@ class Session:
         notices: Sequence[ev.Notice] = (),
         quiet: Callable[[], Awaitable[None]] | None = None,
         begin_worker: Callable[[str], Awaitable[None]] | None = None,
+        trees: Trees | None = None,
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
@@ -103,6 +106,9 @@ class Session:
         self._asking = Asking(
             self._ledger, interactive=options.interactive, face=options.face, approved=surroundings.remember
         )
+        self.checkpoints = Checkpoints(self, trees)
+        if self.desk is not None:  # what the agent did in what was taken back it does not know
+            self.desk.blocks.forgotten = lambda seq: not history.view.counts(seq)
         self._settling = Settling(self.desk, counter.count, self.publish, quiet)
         surroundings.set_mode(self._mode)
 
@@ -418,6 +424,18 @@ class Session:
     async def read(self, after: int, until: int) -> Sequence[ev.Event]:
         """Stored events with `after < seq <= until` that count (see `View`)."""
         return await self._ledger.read(after, until)
+
+    async def log(self) -> Sequence[ev.Event]:
+        """All stored events, those that were taken back too."""
+        return await self._ledger.log()
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Nothing runs, and nothing that is said now begins anything; raises `UsageError` while a run goes on."""
+        async with self._sending:
+            if self.running or self._leaving or self._closed:
+                raise UsageError("The agent is at work.", hint="Interrupt it, or wait until it is done.")
+            yield
 
     async def reflect(self, focus: str = "") -> str:
         """Read the conversation again for memory; see `SessionPort.reflect`."""

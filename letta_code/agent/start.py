@@ -18,9 +18,10 @@ from letta_code.agent.port import SessionOptions
 from letta_code.agent.roster import choose_agent, chosen_agent
 from letta_code.agent.run import Run
 from letta_code.agent.session import OpenModel, Session
+from letta_code.agent.trees import Trees
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
-from letta_code.config.settings import with_saved_endpoints
+from letta_code.config.settings import CheckpointSettings, with_saved_endpoints
 from letta_code.core import events as ev
 from letta_code.core.errors import StoreDamaged, UsageError
 from letta_code.core.ids import new_id
@@ -28,6 +29,7 @@ from letta_code.host.locks import FileLock
 from letta_code.llm.connect import open_model
 from letta_code.llm.model import ChatModel
 from letta_code.llm.tokens import TokenCounter
+from letta_code.memory.block import project_key
 from letta_code.memory.desk import Desk
 from letta_code.memory.opening import open_desk
 from letta_code.store.agents import Agent
@@ -165,7 +167,8 @@ async def _session(
         counter=TokenCounter(),
         store=journal.store,
         notices=(*stored, *place.notices, *credentials.notices),
-        quiet=_upkeep(journal.store, paths),
+        quiet=_upkeep(journal.store, paths, options.settings.checkpoints),
+        trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
     session.door = LateDoor(session, socket_path(paths, journal.conversation_id))
     await recover(session)
@@ -180,11 +183,11 @@ def _named(store: Store, agent: Agent) -> Callable[[], tuple[str, bool]]:
     return named
 
 
-def _upkeep(store: Store, paths: Paths) -> Callable[[], Awaitable[None]]:
+def _upkeep(store: Store, paths: Paths, checkpoints: CheckpointSettings) -> Callable[[], Awaitable[None]]:
     async def work() -> None:
         from letta_code.agent.upkeep import keep_up
 
-        await keep_up(store, paths)
+        await keep_up(store, paths, checkpoints)
 
     return work
 

@@ -92,6 +92,11 @@ class Paths(Value):
         return self.home / "prompts"
 
     @property
+    def checkpoints(self) -> Path:
+        """Folder of the object stores of work-tree snapshots, one a project."""
+        return self.home / "checkpoints"
+
+    @property
     def backups(self) -> Path:
         """Folder of the database's daily copies and of backups that were given no other place."""
         return self.home / "backups"

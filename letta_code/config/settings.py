@@ -69,6 +69,19 @@ class ReflectionSettings(Value):
     headless: bool = False
 
 
+class CheckpointSettings(Value):
+    """Points to come back to: `auto` makes one before the first effect of a run and before commands that destroy.
+
+    An effect waits `wait_seconds` for its files to be kept, then goes on without; those of a project are kept for
+    `max_days` and up to `max_bytes`, the newest always.
+    """
+
+    auto: bool = True
+    wait_seconds: Annotated[float, msgspec.Meta(ge=0.1)] = 20.0
+    max_days: Annotated[float, msgspec.Meta(ge=1)] = 30.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 2_000_000_000
+
+
 class FaceSettings(Value):
     """How the screen looks and behaves."""
 
@@ -93,6 +106,7 @@ class Settings(Value):
     retry_seconds: Annotated[float, ANY, POSITIVE] = 600.0
     context: Annotated[ContextSettings, ANY] = ContextSettings()
     reflection: Annotated[ReflectionSettings, NEVER] = ReflectionSettings()
+    checkpoints: Annotated[CheckpointSettings, NEVER] = CheckpointSettings()
     face: Annotated[FaceSettings, ANY] = FaceSettings()
     # The terminal goes away while a run goes on: stop interrupts it, background lets it come to its end without a face.
     on_hangup: Annotated[Literal["stop", "background"], NEVER] = "stop"

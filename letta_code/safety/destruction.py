@@ -39,6 +39,14 @@ def is_destructive(words: tuple[str, ...]) -> bool:
     return name in {"truncate", "srm", "rmtree"} or name.partition(".")[0] in _WHOLE_WORDS
 
 
+def stashes(words: tuple[str, ...]) -> bool:
+    """Whether a command puts the work tree's changes away in a stash."""
+    if not words or os.path.basename(words[0]) != "git":
+        return False
+    sub = _without_own(words[1:])
+    return sub[:1] == ("stash",) and (len(sub) == 1 or sub[1] in {"push", "save"} or sub[1].startswith("-"))
+
+
 def _git_destroys(words: tuple[str, ...]) -> bool:
     if not words:
         return False

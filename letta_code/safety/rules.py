@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 from letta_code.core.errors import ConfigError
 from letta_code.core.messages import Value
 from letta_code.safety import places
-from letta_code.safety.destruction import is_destructive
+from letta_code.safety.destruction import is_destructive, stashes
 from letta_code.safety.operations import (
     AskOperation,
     ExecOperation,
@@ -135,6 +135,12 @@ def reading_of(operation: Operation) -> Reading | None:
         words = ("git", *git_words(operation))
         return Reading(commands=(Command(words=words, cwd=operation.cwd),), mentions=(words,), certain=True)
     return None
+
+
+def hides_work(operation: Operation) -> bool:
+    """Whether an operation takes changes out of the work tree that only git has then (`git stash`)."""
+    reading = reading_of(operation)
+    return reading is not None and any(stashes(command.words) for command in reading.commands)
 
 
 def git_words(operation: GitOperation) -> tuple[str, ...]:

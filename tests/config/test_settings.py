@@ -225,6 +225,7 @@ def test_every_field_says_who_may_set_it() -> None:
         "endpoints",
         "allow",
         "reflection",
+        "checkpoints",
     ]
 
 
