@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Literal, TypeAlias
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
+from letta_code.host.files import read_bounded
 from letta_code.safety.remembered import ProjectRules
 from letta_code.safety.rules import Rule, Rules, Source, parse_rule
 
 _Verdict: TypeAlias = Literal["allow", "ask", "deny"]
 _TOOL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(|\Z)")
+_LARGEST = 4 << 20  # bytes
 _EFFECTS = ("Bash", "Edit", "Write", "ApplyPatch", "Git")
 
 
@@ -77,4 +80,6 @@ class GivenRules:
 
 def remembered_in(path: Path) -> ProjectRules:
     """The rules of a project's file, none when there is no file.  Raises `ConfigError` or `OSError`."""
-    return ProjectRules.decode(path.read_bytes(), str(path)) if path.exists() else ProjectRules(root="")
+    if not os.path.lexists(path):
+        return ProjectRules(root="")
+    return ProjectRules.decode(read_bounded(path, _LARGEST), str(path))

@@ -1,4 +1,4 @@
-"""Mending: a store that is damaged beyond opening is salvaged by the start itself, so that nobody meets a blank chat."""
+"""Mending: a store that is damaged beyond opening is salvaged by the start itself: nobody meets a blank chat."""
 
 from __future__ import annotations
 

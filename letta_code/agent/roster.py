@@ -14,6 +14,7 @@ from letta_code.config.settings import Settings, person_settings
 from letta_code.core.counts import many
 from letta_code.core.errors import ConfigError, ConversationBusy, LettaError, UsageError
 from letta_code.core.messages import Value
+from letta_code.host.files import read_bounded
 from letta_code.safety.remembered import project_file
 from letta_code.store.agents import KEPT_DAYS, LONGEST_NAME, Agent, good_name
 from letta_code.store.database import Store
@@ -114,8 +115,7 @@ def _age(agent: Agent) -> tuple[str, str]:
 def remembered_agent(paths: Paths, cwd: str) -> str:
     """The id of the agent that the project at or above a folder uses, "" for none; an unreadable file is none."""
     try:
-        with open(_file(paths, cwd), "rb") as file:
-            return msgspec.json.decode(file.read(_LARGEST), type=ProjectAgent).agent
+        return msgspec.json.decode(read_bounded(Path(_file(paths, cwd)), _LARGEST), type=ProjectAgent).agent
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return ""
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
@@ -104,6 +105,18 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if room <= 0:
         raise OSError(errno.EFBIG, f"longer than {limit} bytes", str(path))
     return b"".join(parts)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, open for reading.
+
+    Never hangs on a FIFO and never reads a device: both raise `OSError` (EINVAL), as whatever else stops it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def append_line(path: Path, line: bytes) -> None:

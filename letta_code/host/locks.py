@@ -14,7 +14,7 @@ import msgspec
 
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
-from letta_code.host.files import ensure_private_dir
+from letta_code.host.files import ensure_private_dir, read_bounded
 
 
 class Owner(Value, frozen=True):
@@ -117,7 +117,7 @@ class FileLock:
         except FileExistsError as error:
             words = "a file stands where its folder should be"
             raise NotADirectoryError(errno.ENOTDIR, words, str(error.filename)) from error
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = self._opened()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -128,6 +128,17 @@ class FileLock:
         self._descriptor = descriptor
         self._sign()
         return True
+
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return os.open(self.path, flags, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR):
+                raise
+        # A link or a folder was put there: nobody can hold it, so it may go aside, where it is kept.
+        self.path.rename(self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}"))
+        return os.open(self.path, flags, 0o600)
 
     def _sign(self) -> None:
         with contextlib.suppress(OSError):  # a full disk must not cost the lock: the owner is only information
@@ -155,8 +166,8 @@ class FileLock:
     def owner(self) -> Owner | None:
         """Who took the lock last, None when nobody signed; says nothing about whether it is held now."""
         try:
-            return msgspec.json.decode(self.path.read_bytes()[:4096], type=Owner)
-        except (OSError, msgspec.DecodeError):
+            return msgspec.json.decode(read_bounded(self.path, 4096), type=Owner)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def __enter__(self) -> FileLock:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from letta_code.core.errors import LettaError
 from letta_code.core.messages import Value
-from letta_code.host.files import atomic_write, ensure_private_dir, sync_dir
+from letta_code.host.files import atomic_write, ensure_private_dir, read_bounded, sync_dir
 from letta_code.host.git_objects import Entry, GitDamage, NewObject, Objects
 from letta_code.host.locks import FileLock
 from letta_code.host.memory_paths import leads_out, path_problem
@@ -22,6 +22,7 @@ PACK_FROM = 2_000  # loose objects from which a repack is worth its seconds
 FOREIGN_SECONDS = 5.0  # how long to wait for a git of the person's that moves a branch
 _STALE_SECONDS = 2.0  # a git lock younger than this is never taken for a dead process's
 _STALE_UNSEEN_SECONDS = 3600.0  # the same where the system does not tell which processes run (no /proc)
+_LONGEST = 16 << 20  # bytes of a file of git's that is read whole
 _CONFIG = b"""[core]
 \trepositoryformatversion = 0
 \tfilemode = false
@@ -90,7 +91,7 @@ class Repository:
     def branch(self) -> str:
         """The full name of the branch that HEAD stands on; "HEAD" when it stands on none."""
         try:
-            text = (self.git_dir / "HEAD").read_text(encoding="utf-8")
+            text = read_bounded(self.git_dir / "HEAD", _LONGEST).decode("utf-8", "replace")
         except FileNotFoundError:
             return BRANCH
         name = text[5:].strip() if text.startswith("ref: ") else "HEAD"
@@ -105,7 +106,7 @@ class Repository:
         """The commit that a branch (the current one for "") stands on; "" when it has none yet."""
         name = ref or self.branch()
         try:
-            text = (self.git_dir / name).read_text(encoding="ascii").strip()
+            text = read_bounded(self.git_dir / name, _LONGEST).decode("ascii").strip()
         except (FileNotFoundError, NotADirectoryError):
             text = self._packed_refs().get(name, "")
         except (UnicodeDecodeError, IsADirectoryError):
@@ -116,7 +117,7 @@ class Repository:
 
     def _packed_refs(self) -> dict[str, str]:
         try:
-            lines = (self.git_dir / "packed-refs").read_text(encoding="utf-8").splitlines()
+            lines = read_bounded(self.git_dir / "packed-refs", _LONGEST).decode("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return {}
         pairs = (line.split(" ") for line in lines if not line.startswith(("#", "^")))
@@ -250,7 +251,7 @@ class Repository:
             ref in self._packed_refs()
         ):  # a git of the person's packed it: first there, else an old state would come back
             packed = self.git_dir / "packed-refs"
-            lines = packed.read_bytes().splitlines(keepends=True)
+            lines = read_bounded(packed, _LONGEST).splitlines(keepends=True)
             ticket = self.scratch / f"ref-{os.urandom(8).hex()}"
             left = b"".join(line for line in lines if line.rstrip(b"\n").partition(b" ")[2] != os.fsencode(ref))
             self.objects.write([], {ticket: left})

@@ -20,6 +20,7 @@ from letta_code.host.memory_git import Repository
 from letta_code.host.memory_paths import path_problem, printable
 
 LARGEST_FILE = 1 << 20  # bytes of a working file that is taken into memory
+_LARGEST_RECORD = 64 << 20
 _SUFFIX = ".md"
 # What every file would meet: the disk is full, broken, or cannot be written at all.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -86,9 +87,9 @@ class WorkTree:
             found = self._path.stat()
             mark = (found.st_mtime_ns, found.st_ino)
             if fresh or mark != self._record_stat:
-                self._record = msgspec.json.decode(self._path.read_bytes(), type=Record)
+                self._record = msgspec.json.decode(read_bounded(self._path, _LARGEST_RECORD), type=Record)
                 self._record_stat = mark
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             self._record, self._record_stat = Record(), (0, 0)
         return self._record
 

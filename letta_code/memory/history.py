@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from letta_code.core.messages import Value
-from letta_code.host.files import atomic_write, ensure_private_dir
+from letta_code.host.files import atomic_write, ensure_private_dir, read_bounded
 from letta_code.host.git_objects import GitDamage
 from letta_code.host.memory_git import Commit
 from letta_code.memory.block import PENDING, BlockError
@@ -175,8 +175,8 @@ class History:
 
     def _load(self, path: str) -> _Known | None:
         try:
-            return msgspec.json.decode((self._cache / _cache_name(path)).read_bytes(), type=_Known)
-        except (OSError, msgspec.DecodeError):
+            return msgspec.json.decode(read_bounded(self._cache / _cache_name(path), 16 << 20), type=_Known)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def _store(self, path: str, known: _Known) -> None:

@@ -126,9 +126,8 @@ class Store:
 
         result = self._engine.write_now(work)
         if result.conversations:
-            self._engine.notices += (
-                f"{self.path} had lost {many(result.conversations, 'conversation')}; restored from {conversations_dir}.",
-            )
+            found = many(result.conversations, "conversation")
+            self.note(f"{self.path} had lost {found}; restored from {conversations_dir}.")
         self._engine.notices += tuple(
             f"{conversations_dir / name}: {many(len(wrong), 'part')} set aside"
             for name, wrong in result.problems.items()

@@ -22,7 +22,7 @@ import msgspec
 from letta_code.core.errors import StoreError
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
-from letta_code.host.files import append_whole, ensure_private_dir
+from letta_code.host.files import append_whole, ensure_private_dir, open_regular
 
 _PREFIX = b'{"crc":"'
 _HEAD = len(_PREFIX) + 8 + 2  # the checksum's eight digits, then `",`
@@ -69,7 +69,7 @@ def from_line(line: bytes) -> StoredRow:
 def is_mirror(path: Path) -> bool:
     """Whether the file begins as a mirror does; an unreadable one does not."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(len(_PREFIX)) == _PREFIX
     except OSError:
         return False

@@ -12,7 +12,7 @@ import msgspec
 from letta_code.core.errors import StoreError
 from letta_code.core.ids import new_id, utc_now
 from letta_code.core.messages import Value
-from letta_code.host.files import append_line
+from letta_code.host.files import append_line, open_regular
 from letta_code.store.dialect import Database, Row, SqlValue
 from letta_code.store.engine import Engine
 
@@ -172,7 +172,8 @@ def insert_passage(database: Database, passage: Passage) -> Passage:
 
 def _mirrored(path: Path) -> Iterator[Passage]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        with open_regular(path) as file:
+            lines = file.read().split(b"\n")
     except OSError:
         return
     for line in lines:

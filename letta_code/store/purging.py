@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from letta_code.core.messages import Value
-from letta_code.host.files import atomic_write
+from letta_code.host.files import atomic_write, read_bounded
 from letta_code.store.dialect import Database
 from letta_code.store.marker import MARKER
 
@@ -72,7 +72,7 @@ def noted_copies(directory: Path) -> set[Path]:
 
 def _noted(note: Path, home: Path) -> Iterator[Path]:
     try:
-        lines = note.read_text("utf-8").splitlines()
+        lines = read_bounded(note, 64 << 20).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return
     for line in lines:

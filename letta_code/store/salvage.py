@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from letta_code.core.messages import Value
+from letta_code.host.files import open_regular
 from letta_code.store.mirror import StoredRow, from_line
 
 
@@ -26,7 +27,7 @@ def read_mirror(path: Path) -> tuple[list[StoredRow], list[MirrorProblem]]:
     rows: dict[int, StoredRow] = {}
     problems: list[MirrorProblem] = []
     expected = 1
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = from_line(line.removesuffix(b"\n"))

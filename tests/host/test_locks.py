@@ -132,12 +132,18 @@ def test_a_program_that_is_started_does_not_inherit_the_lock(tmp_path: Path) -> 
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_lock_through_a_link_is_refused(tmp_path: Path) -> None:
+def test_a_link_or_folder_in_a_locks_place_goes_aside_and_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("precious")
     (tmp_path / "a.lock").symlink_to(tmp_path / "target")
-    with pytest.raises(OSError):
-        FileLock(tmp_path / "a.lock").try_lock()
+    (tmp_path / "b.lock").mkdir()
+    for name in ("a.lock", "b.lock"):
+        lock = FileLock(tmp_path / name)
+        assert lock.try_lock()
+        assert not FileLock(tmp_path / name).try_lock()
+        assert (tmp_path / name).is_file() and not (tmp_path / name).is_symlink()
+        lock.release()
     assert (tmp_path / "target").read_text() == "precious"
+    assert len([*tmp_path.glob("*.corrupt-*")]) == 2
 
 
 def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
