@@ -1,4 +1,4 @@
-"""Let every write of a scenario fail once, in every way, and look at what is left; then fill a real small filesystem."""
+"""Let every write of a scenario fail once, in every way, and look at what is left; then fill a real small disk."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from _disk_scenario import Scenario, script  # noqa: E402
 from _disk_verdict import WRONGS, Verdict, look  # noqa: E402
 
 from letta_code.agent import ledger  # noqa: E402
+
+_PLANTED: list[str] = []  # in this process
 
 
 class Point(NamedTuple):
@@ -56,7 +58,9 @@ def judge(verdict: Verdict, scenario: Scenario, point: Point, *, git: bool) -> N
         verdict.struck["nothing (the pass made fewer writes)"] += 1
     else:
         verdict.struck[struck[0].split("/")[0].strip()] += 1
-        verdict.told[scenario.seen.said[0].split(":")[0] if scenario.seen.said else "nobody, and nothing is missing"] += 1
+        verdict.told[
+            scenario.seen.said[0].split(":")[0] if scenario.seen.said else "nobody, and nothing is missing"
+        ] += 1
     look(verdict, scenario, f"{where} ({struck[0] if struck else '-'})", git=git)
     shutil.rmtree(scenario.script.parent)
 
@@ -75,21 +79,25 @@ def _prepare(plant: str) -> None:
     ledger.STORAGE_RETRY_SECONDS = 0.02  # else each point would cost a second
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     install()
-    if plant:
+    if plant and plant not in _PLANTED:
         PLANTS[plant]()
+        _PLANTED.append(plant)
 
 
 def inject(scratch: Path, options: argparse.Namespace) -> tuple[Verdict, int, int]:
     """Count the writes, then fail them; the verdict, how many writes there are and how many points were tried."""
-    count = _in_process(_count, scratch)
+    places = _in_process(_places, scratch, options.plant or "")
+    count = len(places)
     kinds = options.kinds.split(",")
-    points = [Point(kind, at) for at in range(1, count + 1) for kind in kinds]
+    points = [Point(kind, at) for at, place in enumerate(places, start=1) if options.where in place for kind in kinds]
     if options.points and options.points < len(points):
         step = len(points) / options.points
         points = [points[int(number * step)] for number in range(options.points)]
     verdict = Verdict()
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        shares = [(points[n :: options.processes * 4], scratch, options.plant or "") for n in range(options.processes * 4)]
+        shares = [
+            (points[n :: options.processes * 4], scratch, options.plant or "") for n in range(options.processes * 4)
+        ]
         for number, part in enumerate(pool.starmap(_share, shares, chunksize=1), start=1):
             verdict.add(part)
             if sys.stderr.isatty():
@@ -97,20 +105,21 @@ def inject(scratch: Path, options: argparse.Namespace) -> tuple[Verdict, int, in
     return verdict, count, len(points)
 
 
-def _in_process(work: Callable[[Path], int], scratch: Path) -> int:
+def _in_process(work: Callable[[Path, str], list[str]], scratch: Path, plant: str) -> list[str]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(work, [scratch])
+        return pool.apply(work, [scratch, plant])
 
 
-def _count(scratch: Path) -> int:
-    _prepare("")
+def _places(scratch: Path, plant: str) -> list[str]:
+    _prepare(plant)  # its writes are others
     scenario = one_pass(scratch, None)
-    count = DISK.count
+    places = DISK.places
+    DISK.watch("")
     verdict = Verdict()
     look(verdict, scenario, "without a fault", git=True)
     if not verdict.clean or scenario.seen.said:
         raise RuntimeError(f"the scenario itself fails: {verdict.findings} {scenario.seen.said}")
-    return count
+    return places
 
 
 def main() -> int:
@@ -118,6 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/torture/disk", description=__doc__)
     parser.add_argument("--points", type=int, default=0, help="how many faults at most, evenly spread (0: all)")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of " + ", ".join(KINDS))
+    parser.add_argument("--where", default="", help="only writes whose path holds this")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-real", action="store_true", help="leave the real small filesystem out")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break letta-code, to see that it is found")

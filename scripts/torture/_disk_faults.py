@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -31,14 +30,14 @@ class Disk:
         self.count = 0
         self.full = False  # whether there is no room just now
         self.struck: list[str] = []  # what failed: the operation and the path
-        self.seen: Counter[str] = Counter()
+        self.places: list[str] = []  # where each write went
 
     def watch(self, root: str) -> None:
         """Begin anew with another folder, without a fault."""
         with self._guard:
             self._root, self._kind, self._at = root, "", 0
             self.count, self.full, self.struck = 0, False, []
-            self.seen.clear()
+            self.places = []
 
     def arm(self, kind: str, at: int) -> None:
         """Let the write of that number, counted from 1, fail."""
@@ -56,7 +55,7 @@ class Disk:
             return 0
         with self._guard:
             self.count += 1
-            self.seen[operation] += 1
+            self.places.append(path[len(self._root) :])
             struck = self._struck(operation, takes_room)
             if struck:
                 self.struck.append(f"{operation} {path[len(self._root) :]}")
@@ -150,7 +149,7 @@ class _Files(apsw.VFS):
     def __init__(self) -> None:
         super().__init__("failing", "unix", makedefault=True)
 
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - apsw's own names
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
         return _File(name, flags)
 
 
@@ -160,18 +159,18 @@ class _File(apsw.VFSFile):
         self._path = str(path)
         super().__init__("unix", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         code = DISK.ask("sqlite write", self._path)
         if code < 0:
             super().xWrite(data[: len(data) // 2], offset)
         _sqlite_fails(code, apsw.SQLITE_IOERR_WRITE)
         super().xWrite(data, offset)
 
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802
+    def xTruncate(self, newsize: int) -> None:
         _sqlite_fails(DISK.ask("sqlite truncate", self._path, takes_room=False), apsw.SQLITE_IOERR_TRUNCATE)
         super().xTruncate(newsize)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:
         _sqlite_fails(DISK.ask("sqlite sync", self._path, takes_room=False), apsw.SQLITE_IOERR_FSYNC)
         super().xSync(flags)
 

@@ -49,7 +49,7 @@ def _swallowed() -> None:
 
     append = StoredConversation.append
 
-    async def told(self, events):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - a planted fault
+    async def told(self, events):  # type: ignore[no-untyped-def]
         try:
             return await append(self, events)
         except StoreFull:

@@ -144,8 +144,12 @@ class Scenario:
         for tried in range(TRIES):
             try:
                 last = await asyncio.wait_for(session.idle(), PATIENCE)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 self.seen.broken.append("run: hangs")
+                return
+            except Exception as error:  # noqa: BLE001 - what a bug let through is the finding
+                self.seen.broken.append(f"run: {type(error).__name__}: {error}")
+                DISK.make_room()
                 return
             if last is not None and last.reason == ev.StopReason.DONE:
                 self.seen.reasons.append("by hand" if tried else "by itself")

@@ -1,0 +1,45 @@
+"""Faults of letta-code's own, so that the torture of mutated files can show that it finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def _no_mending() -> None:
+    """A damaged database is an error at each start, as it was before it was mended by itself."""
+    from letta_code.agent import mending, start
+
+    def refused(_paths: Any, error: Exception) -> Any:
+        raise error
+
+    mending.mended = refused
+    start.mended = refused
+
+
+def _blank() -> None:
+    """What the readable copies have beyond the database is not looked for."""
+    from letta_code.store import database
+
+    def nothing(_database: Any, _directory: Path, _agents: Path | None) -> list[Path]:
+        return []
+
+    database.unknown_copies = nothing
+    database.last_seq_of = lambda _path: 0
+
+
+def _overwritten() -> None:
+    """Settings that cannot be read are written over."""
+    from letta_code.config import files
+    from letta_code.core.events import Notice
+
+    def forgot(path: Path, _error: Exception) -> Notice:
+        if not path.is_file():
+            path.rename(path.with_name("gone"))
+        return Notice(level="warning", code="settings", text="Settings were made anew.")
+
+    files.keep_aside = forgot
+
+
+PLANTS: dict[str, Callable[[], None]] = {"no-mending": _no_mending, "blank": _blank, "overwritten": _overwritten}
