@@ -109,6 +109,8 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
                 file = tar.extractfile(member)
                 if file is not None:
                     yield name, member, file
+            if len(data.read(_CHUNK)) == _CHUNK:  # zeros to a round size, then the end with the checksum
+                raise _bad(path, "something stands behind its end")
     except _DAMAGE as error:
         raise _bad(path, str(error) or type(error).__name__) from error
     except RecursionError as error:

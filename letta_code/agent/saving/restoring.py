@@ -25,6 +25,7 @@ from letta_code.store.migrations import newest
 BEFORE = "before-restore-"
 STAGED = ".restore-"
 NOTE = "restore.json"
+_SHARED = "-shm"  # the log's index: only of use to those who have the database open, and nobody has
 _ROOM_LEFT = 32 << 20  # bytes that a restore leaves free
 _LARGEST_NOTE = 64 << 20
 
@@ -118,7 +119,7 @@ def read_note(folder: Path) -> Note | None:
 
 def _aside(paths: Paths, brought: Iterable[str]) -> tuple[str, ...]:
     """What has to make room: all that belongs together, and whatever stands where something comes."""
-    database = [f"{DATABASE}{end}" for end in SIDE_FILES]
+    database = [f"{DATABASE}{end}" for end in SIDE_FILES if end != _SHARED]
     whole = [path.relative_to(paths.home).as_posix() for path in together(paths)]
     names = dict.fromkeys((*database, *whole, *brought))
     return tuple(name for name in names if os.path.lexists(paths.home / name))
@@ -200,6 +201,7 @@ def _exchanged(paths: Paths, staged: Path, brought: list[str], source: str) -> P
     _write_note(folder, note)
     moved: list[tuple[Path, Path]] = []
     try:
+        _without_index(paths.home)
         for name in aside:
             _move(paths.home / name, folder / name, moved)
         for name in brought:
@@ -216,6 +218,10 @@ def _exchanged(paths: Paths, staged: Path, brought: list[str], source: str) -> P
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     return None
+
+
+def _without_index(folder: Path) -> None:
+    (folder / f"{DATABASE}{_SHARED}").unlink(missing_ok=True)
 
 
 def _move(origin: Path, target: Path, moved: list[tuple[Path, Path]]) -> None:
@@ -245,6 +251,7 @@ def _undone(paths: Paths, folder: Path) -> Path | None:
     if note is None or folder.resolve().parent != paths.home.resolve():
         raise BackupError(f"{folder} is no folder of an earlier restore in {paths.home}.")
     try:
+        _without_index(folder)
         if note.state == "done":
             brought = list(_units_in(folder))
             gone = [name for name in note.brought if name not in brought and os.path.lexists(paths.home / name)]
@@ -275,6 +282,7 @@ def _put_aside(paths: Paths, names: list[str], folder: Path) -> None:
 
 def _finish_backwards(paths: Paths, folder: Path, note: Note) -> None:
     """A restore was cut off: what it had moved goes back, what it had brought is in the backup still."""
+    _without_index(paths.home)
     staged = paths.home / note.staged if note.staged.startswith(STAGED) else None
     for name in note.brought:
         came = staged is None or not os.path.lexists(staged / name)

@@ -1,0 +1,140 @@
+"""After damage every conversation that some copy has opens: mirrors, the newest good copy, the database itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from letta_code.agent.saving import daily
+from letta_code.agent.saving.daily import copy_of_the_day
+from letta_code.agent.saving.salvaging import copies, newest_good_copy, salvage
+from letta_code.config.paths import Paths
+from letta_code.store.backing import verified
+from letta_code.store.passages import Passage
+from tests.store.support import open_store, raw_sql, said, started
+
+
+async def _home(home: Path, count: int = 4) -> Paths:
+    paths = Paths(home=home)
+    with open_store(home) as store:
+        agent = (await store.agents.create("ada", "billing")).id
+        for number in range(count):
+            name = f"conv-{number}"
+            await store.append(name, [started(name, agent), *(said(f"{number}.{word}") for word in range(30))])
+        await store.passages.insert(Passage(id="", agent_id=agent, content="precious"))
+    return paths
+
+
+def _events(home: Path) -> list[tuple[object, ...]]:
+    return raw_sql(home, "SELECT conversation_id, seq, crc, body FROM events ORDER BY 1, 2")
+
+
+def _noise(path: Path, start: int = 0) -> None:
+    data = bytearray(path.read_bytes())
+    data[start:] = os.urandom(len(data) - start)
+    path.write_bytes(data)
+
+
+def _today(paths: Paths) -> Path:
+    assert copy_of_the_day(paths) == ""
+    [path] = paths.backups.iterdir()
+    return path
+
+
+@pytest.mark.parametrize("lost", ["nothing", "a copy", "half of each copy", "all copies"])
+async def test_database_gone_bad_and_copies_too_with_a_backup(tmp_path: Path, lost: str) -> None:
+    paths = await _home(tmp_path / "home")
+    _today(paths)
+    before = _events(paths.home)
+    _noise(paths.database)
+    copied = sorted(paths.conversations.iterdir())
+    match lost:
+        case "a copy":
+            copied[1].unlink()
+        case "half of each copy":
+            for path in copied:
+                _noise(path, path.stat().st_size // 2)
+        case "all copies":
+            for path in copied:
+                _noise(path)
+    damaged = paths.database.read_bytes()
+    done = salvage(paths)
+    assert _events(paths.home) == before and done.conversations == 4
+    assert (Path(done.aside) / "letta.db").read_bytes() == damaged  # kept, and named
+    with open_store(paths.home) as store:
+        assert [(one.name, one.description) for one in store.agents.list()] == [("ada", "billing")]
+        assert [one.content for one in store.passages.list(store.agents.list()[0].id)] == ["precious"]
+        assert all(len(store.read(f"conv-{number}")) == 31 for number in range(4))
+
+
+async def test_what_was_said_after_the_backup_comes_from_the_readable_copy(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    _today(paths)
+    with open_store(paths.home) as store:
+        await store.append("conv-1", [said("later")])
+    before = _events(paths.home)
+    raw_sql(paths.home, "PRAGMA wal_checkpoint(TRUNCATE)")
+    _noise(paths.database)
+    salvage(paths)
+    assert _events(paths.home) == before
+
+
+async def test_without_backup_and_copy_what_the_database_still_gives_is_kept(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    before = _events(paths.home)
+    (paths.conversations / "conv-2.jsonl").unlink()
+    raw_sql(paths.home, "UPDATE events SET body = 'x' WHERE conversation_id = 'conv-2' AND seq = 9")
+    done = salvage(paths)
+    assert _events(paths.home) == [row for row in before if row[:2] != ("conv-2", 9)]
+    assert done.backup == "" and done.completed == 1
+
+
+async def test_agents_whose_folders_are_gone_come_from_the_backup(tmp_path: Path) -> None:
+    import shutil
+
+    paths = await _home(tmp_path / "home")
+    _today(paths)
+    _noise(paths.database)
+    shutil.rmtree(paths.agents)
+    salvage(paths)
+    with open_store(paths.home) as store:
+        [agent] = store.agents.list()
+        assert agent.name == "ada" and [one.content for one in store.passages.list(agent.id)] == ["precious"]
+
+
+# ---------------------------------------------------------------- daily
+
+
+async def test_one_copy_a_day_a_few_of_them_and_never_of_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = await _home(tmp_path / "home")
+    today = _today(paths)
+    assert today.stat().st_mode & 0o777 == 0o600 and verified(today).conversations == 4
+    stamp = today.stat().st_mtime_ns
+    assert copy_of_the_day(paths) == "" and today.stat().st_mtime_ns == stamp
+    for day in range(1, 6):
+        old = paths.backups / f"letta-2026010{day}.db"
+        old.write_bytes(today.read_bytes())
+        os.utime(old, (time.time() - day * 86_400,) * 2)
+    today.unlink()
+    assert copy_of_the_day(paths) == "" and len(list(paths.backups.iterdir())) == daily.KEPT
+    kept = sorted(paths.backups.iterdir())
+    today.unlink()
+    raw_sql(paths.home, "UPDATE events SET body = 'x' WHERE seq = 9")
+    assert "damaged" in copy_of_the_day(paths)
+    assert sorted(paths.backups.iterdir()) == [path for path in kept if path != today]
+    monkeypatch.setattr(daily, "_SHARE", 0.0)
+    assert "only" in copy_of_the_day(paths)
+
+
+async def test_a_copy_that_is_damaged_itself_is_not_used(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    good = _today(paths)
+    bad = paths.backups / "letta-99991231.db"
+    bad.write_bytes(good.read_bytes())
+    _noise(bad, 8000)
+    assert copies(paths)[0] == bad and newest_good_copy(paths) == good
