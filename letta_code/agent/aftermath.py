@@ -84,12 +84,14 @@ def last_run(store: Store, root: str, conversation_id: str) -> Left | None:
     Reads two rows where all is well.  In its own conversation the model has the run before its eyes.
     """
     run = store.runs.newest_in(root)
-    if run is None or run.is_open or run.conversation_id == conversation_id:
+    if run is None or run.conversation_id == conversation_id:
         return None
+    if run.is_open and (run.background or store.runs.writer(run.conversation_id) is not None):
+        return None  # it goes on, or will by itself
     events = _events_of(store, run)
     finished = next((e for e in reversed(events) if isinstance(e, ev.RunFinished) and e.run_id == run.id), None)
-    if finished is None:
-        return None
+    if finished is None:  # nobody has opened it since its process died
+        finished = ev.RunFinished(run_id=run.id, reason=ev.StopReason.ORPHANED, at=run.started_at)
     own = tuple(event for event in events if getattr(event, "run_id", "") == run.id)
     broken = finished.reason == ev.StopReason.DONE and _ends_broken(own)
     if finished.reason == ev.StopReason.DONE and not broken:
@@ -137,9 +139,10 @@ def _asked(events: Sequence[ev.Event], run_id: str) -> str:
 
 def reminder(left: Left, state: Sequence[str]) -> ev.ReminderAdded:
     """The digest: how it ended, what was asked, changed and failed, and the state of now."""
+    steps = f", {many(left.finished.steps, 'step')}" if left.finished.steps else ""
     lines = [
-        f"The last run in this folder ({left.conversation_id}, {left.at[:16].replace('T', ' ')} UTC, "
-        f"{many(left.finished.steps, 'step')}) did not end well: {left.how}.",
+        f"The last run in this folder ({left.conversation_id}, {left.at[:16].replace('T', ' ')} UTC"
+        f"{steps}) did not end well: {left.how}.",
         f"It was asked: {_quoted(left.asked, _ASKED)}" if left.asked else "",
     ]
     if changed := _changed(left.events):

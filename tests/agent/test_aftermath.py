@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -81,6 +82,29 @@ async def test_an_interrupted_run_is_told_but_not_noted(tmp_path: Path) -> None:
     after = await opened(tmp_path)
     assert "Tried" not in after.memory.blocks.view().find("project").value
     await after.close()
+
+
+async def test_a_run_whose_process_died_is_told_before_anybody_opened_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.yaml"
+    work = tmp_path / "work"
+    work.mkdir()
+    script.write_text(json.dumps({"turns": [bash("touch begun; sleep 60")]}))
+    command = ["-m", "letta_code", "-p", "sleep", "--mode", "full", "--model", f"scripted:{script}"]
+    with subprocess.Popen([sys.executable, *command], cwd=work, stdin=subprocess.DEVNULL) as process:
+        async with asyncio.timeout(20):
+            while not (work / "begun").exists():  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.02)
+        living = await opened(tmp_path, {"text": "ok"})
+        assert digest(await said(living, "hi")) == "", "it goes on"
+        process.kill()
+    # The newest run is now the one that ended well: only a newer one that died is told of.
+    script.write_text(json.dumps({"turns": [bash("touch again; sleep 60")]}))
+    with subprocess.Popen([sys.executable, *command], cwd=work, stdin=subprocess.DEVNULL) as process:
+        async with asyncio.timeout(20):
+            while not (work / "again").exists():  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.02)
+        process.kill()
+    assert "its process died" in digest(await said(await opened(tmp_path, {"text": "ok"}), "hi"))
 
 
 async def test_a_run_whose_last_command_failed_left_it_broken(tmp_path: Path) -> None:

@@ -1,0 +1,301 @@
+"""Soak: one letta-code in a real terminal for thousands of turns; then its memory, descriptors, threads, CPU, files.
+
+A turn is one request to the scripted model server over HTTP with the tool call that comes of it, so an hour of a
+person's work passes in a minute: the slope of memory is given for 1,000 turns, and for an hour of a turn each 5 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import random
+import select
+import signal
+import struct
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+import pexpect  # noqa: E402 - after the path is set
+
+from letta_code.core.events import ContextCompacted, Notice, RunFinished  # noqa: E402
+from letta_code.store.database import Store  # noqa: E402
+from tests.fakes.model_server import ModelServer, Recorded  # noqa: E402
+from tests.fakes.replies import Call, Reply  # noqa: E402
+
+STEPS = 10  # turns a message
+TURNS_AN_HOUR = 720
+EVERY = 20  # messages between two looks
+PAUSE = 240.0  # seconds that one message may take
+IDLE = 10.0
+TICK = os.sysconf("SC_CLK_TCK")
+SIZES = ((80, 24), (120, 40), (40, 10), (200, 60), (100, 30))
+PLANTS = ("none", "leak")
+
+# name → (what it is, the most that it may be)
+GATES = {
+    "memory": ("MB of slope an hour of 720 turns, in the second half", 10.0),
+    "descriptors": ("more open files at the end than at the first look", 5.0),
+    "threads": ("more threads at the end than at the first look", 2.0),
+    "idle": ("percent of a CPU while nothing happens, after it all", 1.0),
+    "log": ("MB in ~/.letta/logs", 20.0),
+    "failed": ("runs that did not end well", 0.0),
+    "errors": ("notices of errors in the conversation", 0.0),
+}
+
+
+class Look(NamedTuple):
+    """The process at one moment: MB of resident memory, open files, threads."""
+
+    turns: int
+    memory: float
+    descriptors: int
+    threads: int
+
+
+class Screen:
+    """letta-code in a terminal whose output is read and forgotten."""
+
+    def __init__(self, argv: Sequence[str], cwd: Path, env: dict[str, str]) -> None:
+        self.child = pexpect.spawn(argv[0], list(argv[1:]), cwd=str(cwd), env=env, dimensions=(30, 100), timeout=30)
+        self.child.delaybeforesend = None
+        self.pid = int(self.child.pid)
+        self.seen = b""
+
+    def read(self, seconds: float) -> None:
+        """Take what is written in the next moment; the last 20 kB are kept."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([self.child.child_fd], [], [], left)[0]:
+                return
+            try:
+                self.seen = (self.seen + os.read(self.child.child_fd, 65536))[-20_000:]
+            except OSError:
+                raise SystemExit(f"letta-code is gone; the last it wrote: {self.seen[-600:]!r}") from None
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self.child.child_fd, text.encode() + b"\r")
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size; the kernel tells the program."""
+        fcntl.ioctl(self.child.child_fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def look(self, turns: int) -> Look:
+        """What the kernel says of it."""
+        proc = Path(f"/proc/{self.pid}")
+        pages = int((proc / "statm").read_text().split()[1])
+        return Look(
+            turns=turns,
+            memory=pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576,
+            descriptors=len(os.listdir(proc / "fd")),
+            threads=len(os.listdir(proc / "task")),
+        )
+
+    def idle(self) -> float:
+        """Percent of a CPU over some seconds in which nothing happens."""
+        self.read(2.0)
+        before, began = self._cpu(), time.monotonic()
+        while time.monotonic() < began + IDLE:
+            self.read(IDLE / 10)
+        return (self._cpu() - before) / (time.monotonic() - began) * 100
+
+    def _cpu(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def end(self) -> None:
+        """End it as a person does, else at once."""
+        self.child.kill(signal.SIGTERM)
+        end = time.monotonic() + 10
+        while self.child.isalive() and time.monotonic() < end:
+            if select.select([self.child.child_fd], [], [], 0.05)[0]:
+                with contextlib.suppress(OSError):  # its terminal is closed
+                    os.read(self.child.child_fd, 65536)
+        self.child.close(force=True)
+
+
+def replies(leak: bool) -> Iterator[Reply]:
+    """One message's work: commands, reads and writes, each other than the last, and an answer in Markdown."""
+    filler = "It was looked at closely and written down. " * 12
+    for step in range(STEPS - 1):
+        match step % 3:
+            case 0:
+                call = Call(name="Bash", arguments=json.dumps({"command": f"seq {step} {step + 300}"}))
+            case 1:
+                call = Call(name="Write", arguments=json.dumps({"path": f"f{step}.txt", "content": filler}))
+            case _:
+                call = Call(name="Read", arguments=json.dumps({"path": f"f{step - 1}.txt"}))
+        yield Reply(text=f"Step {step}. {filler[:200]}", tools=(call,), piece=40)
+    body = filler * (400 if leak else 1)
+    yield Reply(text=f"## Done\n\n- one\n- two\n\n```python\nprint(1)\n```\n\n{body}", piece=200)
+
+
+class Soak:
+    """The whole of it."""
+
+    def __init__(self, scratch: Path, turns: int, seed: int, plant: str) -> None:
+        self.turns = turns
+        self.scratch = scratch
+        self.home, self.work = scratch / "home", scratch / "work"
+        for folder in (self.home, self.work):
+            folder.mkdir(mode=0o700)
+        self.served = 0
+        self.looks: list[Look] = []
+        self.figures: dict[str, float] = {}
+        self.compactions = 0
+        self.resizes = 0
+        self.seconds = 0.0
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._server: ModelServer | None = None
+        self._plant = plant
+
+    def _asked(self, request: Recorded) -> None:
+        with self._lock:
+            self.served += 1
+        if self._server is not None:
+            self._server.requests.clear()  # 5,000 bodies are gigabytes
+
+    def run(self) -> None:
+        """Message after message until the turns are made; then the figures."""
+        with ModelServer(tuple(replies(self._plant == "leak")), loop=True, on_request=self._asked) as server:
+            self._server = server
+            screen = self._open(server)
+            try:
+                self._work(screen)
+                self.figures["idle"] = screen.idle()
+            finally:
+                screen.end()
+        self._judge()
+
+    def _open(self, server: ModelServer) -> Screen:
+        (self.home / "config.yaml").write_text("context:\n  compact_at_tokens: 30000\n")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("LETTA", "OPENAI"))}
+        env |= {
+            "LETTA_HOME": str(self.home),
+            "PYTHONPATH": str(HERE.parent.parent),
+            "OPENAI_BASE_URL": f"{server.url}/v1",
+            "OPENAI_API_KEY": "none",
+            "TERM": "xterm-256color",
+        }
+        argv = [sys.executable, "-m", "letta_code", "--model", "openai/fake", "--mode", "full"]
+        screen = Screen(argv, self.work, env)
+        end = time.monotonic() + 20
+        while b"sk for a change" not in screen.seen:
+            if time.monotonic() > end:
+                raise SystemExit(f"no prompt came: {screen.seen[-600:]!r}")
+            screen.read(0.1)
+        return screen
+
+    def _work(self, screen: Screen) -> None:
+        began = time.monotonic()
+        messages = 0
+        self._message(screen, messages)  # the first opens the store
+        with Store.open(self.home / "letta.db", run_dir=self.home / "run", read_only=True) as store:
+            while self.served < self.turns:
+                messages += 1
+                self._message(screen, messages)
+                self._until_idle(screen, store)
+                if messages % EVERY == 0:
+                    self._resize(screen)
+                    screen.read(0.5)
+                    self.looks.append(screen.look(self.served))
+                    print(f"  {self.served:>6} turns  {self.looks[-1].memory:6.1f} MB", file=sys.stderr, flush=True)
+        self.seconds = time.monotonic() - began
+
+    def _message(self, screen: Screen, number: int) -> None:
+        before = self.served
+        screen.type(f"work on part {number}")
+        end = time.monotonic() + PAUSE
+        while self.served == before:
+            if time.monotonic() > end:
+                raise SystemExit(f"message {number} asked nothing of the model: {screen.seen[-600:]!r}")
+            screen.read(0.02)
+
+    def _until_idle(self, screen: Screen, store: Store) -> None:
+        end = time.monotonic() + PAUSE
+        while store.runs.open():
+            if time.monotonic() > end:
+                raise SystemExit(f"a run did not end: {screen.seen[-600:]!r}")
+            screen.read(0.02)
+
+    def _resize(self, screen: Screen) -> None:
+        for _ in range(5):
+            screen.resize(*self._random.choice(SIZES))
+            screen.read(0.03)
+            self.resizes += 1
+        screen.resize(100, 30)
+
+    def _judge(self) -> None:
+        half = self.looks[len(self.looks) // 2 :]
+        first, last = self.looks[0], self.looks[-1]
+        self.figures["memory"] = slope(half) * TURNS_AN_HOUR
+        self.figures["descriptors"] = last.descriptors - first.descriptors
+        self.figures["threads"] = last.threads - first.threads
+        self.figures["log"] = sum(file.stat().st_size for file in (self.home / "logs").glob("*")) / 1e6
+        with Store.open(self.home / "letta.db", run_dir=self.home / "run", read_only=True) as store:
+            (conversation,) = store.conversations.list()
+            events = [stored.event for stored in store.read(conversation.id)]
+        self.compactions = sum(isinstance(event, ContextCompacted) for event in events)
+        ended = [event for event in events if isinstance(event, RunFinished)]
+        self.figures["failed"] = sum(event.reason not in ("done", "interrupted") for event in ended)
+        self.figures["errors"] = sum(isinstance(event, Notice) and event.level == "error" for event in events)
+
+    @property
+    def failures(self) -> list[str]:
+        """The gates that did not hold."""
+        return [name for name, (_, most) in GATES.items() if self.figures[name] > most]
+
+    def table(self) -> str:
+        """What was done and found."""
+        first, last = self.looks[0], self.looks[-1]
+        lines = [
+            f"{self.served:,} turns in {self.seconds:.0f} s, {self.compactions} compactions, {self.resizes} resizes",
+            f"memory {first.memory:.0f} MB at the first look, {last.memory:.0f} MB at the last; "
+            f"{slope(self.looks[len(self.looks) // 2 :]) * 1000:+.2f} MB per 1,000 turns in the second half",
+            "",
+        ]
+        for name, (what, most) in GATES.items():
+            verdict = "ok" if self.figures[name] <= most else "TOO MUCH"
+            lines.append(f"{name:<12} {self.figures[name]:>9.2f}   at most {most:<6g} {verdict:<9} {what}")
+        return "\n".join(lines)
+
+
+def slope(looks: Sequence[Look]) -> float:
+    """MB a turn: the line that fits best."""
+    xs, ys = [look.turns for look in looks], [look.memory for look in looks]
+    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+    spread = sum((one - x) ** 2 for one in xs)
+    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / spread if spread else 0.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it and print the table; 1 when a gate did not hold."""
+    parser = argparse.ArgumentParser(prog="scripts/torture/soak", description=__doc__)
+    parser.add_argument("--turns", type=int, default=5_000, help="requests to the model (at least 800)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plant", choices=PLANTS, default="none", help="a fault that must be found: huge answers")
+    chosen = parser.parse_args(argv)
+    if not sys.platform.startswith("linux"):
+        raise SystemExit("This torture reads /proc: it runs on Linux.")
+    with tempfile.TemporaryDirectory(prefix="letta-soak-") as scratch:
+        soak = Soak(Path(scratch), max(chosen.turns, 4 * EVERY * STEPS), chosen.seed, chosen.plant)
+        soak.run()
+    print(soak.table())
+    return 1 if soak.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
