@@ -1,0 +1,50 @@
+"""The torture of the disk, in small: clean as it is, and it finds the faults that are planted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def torture(*words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/torture/_disk.py"), "--processes", "1", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_failing_disk_leaves_nothing_half_written_and_the_run_goes_on() -> None:
+    code, said = torture("--points", "12", "--no-real")
+    assert "12 faults in a scenario of" in said
+    assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    ("plant", "where", "kinds", "wrong"),
+    [
+        ("in-place", "work/", "short", "half: "),
+        ("gives-up", "letta.db-wal", "full", "crashed: "),
+        ("swallowed", "letta.db-wal", "full", "lost: "),
+    ],
+)
+def test_planted_faults_are_found(plant: str, where: str, kinds: str, wrong: str) -> None:
+    code, said = torture("--points", "8", "--no-real", "--plant", plant, "--where", where, "--kinds", kinds)
+    assert code == 1, said
+    assert wrong in said
+
+
+def test_a_full_small_filesystem_pauses_the_run_which_goes_on_when_there_is_room() -> None:
+    code, said = torture("--points", "1")
+    if "SKIPPED" in said:
+        pytest.skip(said[said.index("SKIPPED") :].splitlines()[0])
+    assert code == 0, said
+    assert "waits for storage told: 0" not in said
