@@ -62,6 +62,7 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
         "context",
         "cost",
         "diff",
+        "doctor",
         "dump",
         "exit",
         "export",
@@ -215,3 +216,13 @@ def test_wording() -> None:
     assert ago("2025-01-02T12:00:00.000Z", now).startswith("2025-01-0")
     assert ago("nonsense", now) == "nonsense"
     assert columns([("a", "1"), ("bb", "22")], right=(1,)) == ["a    1", "bb  22"]
+
+
+async def test_doctor_names_what_is_wrong_and_counts_what_is_fine(context: Context, letta_home: Path) -> None:
+    letta_home.mkdir()
+    letta_home.chmod(0o755)
+    said = (await run(context, "/doctor store config")).say
+    assert said.startswith("**1 thing wrong") and "rights 0755" in said and "`letta-code doctor --fix`" in said
+    letta_home.chmod(0o700)
+    assert (await run(context, "/doctor config")).say.startswith("**Nothing is wrong")
+    assert "no check" in (await run(context, "/doctor teeth")).say

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -37,6 +38,11 @@ class _Unzipped(gzip.GzipFile):
 
 def read_archive(path: Path) -> Manifest:
     """Check every byte of an archive and return what it holds.  Raises `BackupError` that says what is wrong."""
+    with _explained(path):
+        return _read(path)
+
+
+def _read(path: Path) -> Manifest:
     found: dict[str, Entry] = {}
     manifest: Manifest | None = None
     for name, member, file in _members(path):
@@ -66,6 +72,12 @@ def read_archive(path: Path) -> Manifest:
 
 def unpack(path: Path, manifest: Manifest, target: Path) -> None:
     """Unpack a checked archive into a folder that does not exist yet; raises `BackupError`, `OSError`."""
+    with _explained(path):
+        _unpack(path, manifest, target)
+    os.sync()  # thousands of small files: once is quicker than each
+
+
+def _unpack(path: Path, manifest: Manifest, target: Path) -> None:
     target.mkdir(mode=0o700)
     for folder in manifest.folders:
         ensure_private_dir(target / folder)
@@ -88,29 +100,34 @@ def unpack(path: Path, manifest: Manifest, target: Path) -> None:
             os.close(descriptor)
         if sha.hexdigest() != entry.sha256:
             raise _bad(path, "it changed while it was read")
-    os.sync()  # thousands of small files: once is quicker than each
 
 
 def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
     """Every file's checked name in the home, its header and its bytes, in the archive's order."""
     total = count = 0
+    if not path.is_file():
+        raise BackupError(f"{path} is no file." if os.path.lexists(path) else f"There is no file {path}.")
+    with _Unzipped(path, "rb") as data, tarfile.open(fileobj=cast("Any", data), mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            count += 1
+            total += member.size
+            if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+                raise _bad(path, f"{member.name[:80]!r} is a link, a device or another thing that no backup holds")
+            if count > _MOST_MEMBERS or total > _LARGEST or member.size < 0:
+                raise _bad(path, "it is too large to be one")
+            name = MANIFEST if member.name == MANIFEST else _checked_name(path, member.name)
+            file = tar.extractfile(member)
+            if file is not None:
+                yield name, member, file
+        if len(data.read(_CHUNK)) == _CHUNK:  # zeros to a round size, then the end with the checksum
+            raise _bad(path, "something stands behind its end")
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Generator[None]:
+    """Whatever a spoiled or hostile archive makes the libraries raise is told as what it is."""
     try:
-        if not path.is_file():
-            raise BackupError(f"{path} is no file." if os.path.lexists(path) else f"There is no file {path}.")
-        with _Unzipped(path, "rb") as data, tarfile.open(fileobj=cast("Any", data), mode="r:") as tar:
-            while (member := tar.next()) is not None:
-                count += 1
-                total += member.size
-                if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-                    raise _bad(path, f"{member.name[:80]!r} is a link, a device or another thing that no backup holds")
-                if count > _MOST_MEMBERS or total > _LARGEST or member.size < 0:
-                    raise _bad(path, "it is too large to be one")
-                name = MANIFEST if member.name == MANIFEST else _checked_name(path, member.name)
-                file = tar.extractfile(member)
-                if file is not None:
-                    yield name, member, file
-            if len(data.read(_CHUNK)) == _CHUNK:  # zeros to a round size, then the end with the checksum
-                raise _bad(path, "something stands behind its end")
+        yield
     except _DAMAGE as error:
         raise _bad(path, str(error) or type(error).__name__) from error
     except RecursionError as error:
