@@ -166,6 +166,10 @@ class Run:
         self._started = True
         return (self._run_started(self._model.info.name),)
 
+    def given_away(self, model: str, by: str) -> tuple[ev.KnownEvent, ...]:
+        """The first events of a run that another process is to do."""
+        return (self._run_started(model), ev.RunMoved(run_id=self.run_id, background=True, by=by))
+
     def _run_started(self, model: str) -> ev.RunStarted:
         background = self.session.options.background
         return ev.RunStarted(run_id=self.run_id, model=model, mode=self.session.mode, background=background)
@@ -181,6 +185,7 @@ class Run:
             ask=self.session.ask,
             emit=self.session.publish,
             memory=self.session.desk,
+            printed=self.session.printed,
             raises_concerns=lambda: self.session.options.interactive and self.session.mode != "full",
         )
 
@@ -212,12 +217,17 @@ class Run:
         await finish(asyncio.ensure_future(self._close(error)))
 
     async def _open(self) -> None:
+        if self._resumed is not None:  # first of all: an owner that dies while it opens the model counts as well
+            await self.session.commit(self._resumed)
         if self._model is None:
             self._model = await self.session.model()
             self._calls = self._make_calls(self._model)
         self.session.counter.use(self._model.info.encoding)
         if self._resumed is not None:
-            await self.session.commit(self._resumed, *self.opening())
+            opening = self.opening()
+            if self.session.history.open_calls:  # their results come first, what changed is told after
+                opening, self._told_mode = self._head(), ""
+            await self.session.commit(*opening)
         else:
             opening = () if self._started else self.opening()  # it may have been stored with the message
             await self.session.commit(*opening, *self._messages, *self.started())

@@ -19,6 +19,7 @@ from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
 from letta_code.agent.ledger import Journal, Ledger, Listening
 from letta_code.agent.port import SessionOptions, Status
+from letta_code.agent.printed import Printed
 from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.settling import Settling
@@ -32,6 +33,7 @@ from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
+    from letta_code.agent.background import Job
     from letta_code.agent.compaction import IdleCompaction
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
@@ -73,7 +75,7 @@ class Session:
         store: Store | None = None,
         notices: Sequence[ev.Notice] = (),
         quiet: Callable[[], Awaitable[None]] | None = None,
-        begin_worker: Callable[[str], Awaitable[None]] | None = None,
+        printed: Printed | None = None,
         trees: Trees | None = None,
     ) -> None:
         self.conversation_id = conversation_id
@@ -82,7 +84,8 @@ class Session:
         self.options = options
         self.history = history
         self._store = store
-        self._begin_worker = begin_worker  # a process without a face that goes on with a run, by its id
+        self.begin_worker: Callable[[Job], Awaitable[None]] | None = None  # starts a process without a face
+        self.printed = printed or Printed()
         self.surroundings = surroundings
         self.desk = surroundings.desk
         self.context = Context(history, counter)
@@ -147,6 +150,11 @@ class Session:
         return self._run is not None
 
     @property
+    def _ending(self) -> bool:
+        """Whether what is said now is left to the conversation's next owner."""
+        return self._leaving or self._closing is not None
+
+    @property
     def model_info(self) -> ModelInfo | None:
         """What is known of the model, None until it was opened."""
         return self._model.info if self._model else None
@@ -179,15 +187,34 @@ class Session:
         async with self._sending:
             if client_id in self.history.client_ids:
                 return client_id
-            if self.running:
+            if self.running or (self._ending and self.history.started is not None):
                 await self.commit(ev.MessageQueued(client_id=client_id, content=parts))
                 return client_id
             message = ev.UserMessage(message_id=new_id("msg"), content=parts, client_id=client_id)
             await self._begin(message)
         return client_id
 
-    async def _begin(self, *messages: ev.UserMessage) -> None:
-        """Keep messages and start a run on them, behind those that still wait; in one commit when the model is open."""
+    async def hand_in(self, content: str, *, client_id: str = "", by: str = "") -> str:
+        """Say something that another process is to work on; returns the run's id.
+
+        The message and its run, which waits for its owner, are durable then.  Nothing may run here.
+        """
+        parts = (TextPart(text=content),)
+        client_id = client_id or new_id("say")
+        async with self._sending:
+            if self.history.run is not None:  # it is open and waits already: its next owner delivers this too
+                await self.commit(ev.MessageQueued(client_id=client_id, content=parts))
+                return self.history.run.run_id
+            if not self._model_name:
+                raise _no_model()
+            message = ev.UserMessage(message_id=new_id("msg"), content=parts, client_id=client_id)
+            return await self._begin(message, away=by or self.options.face)
+
+    async def _begin(self, *messages: ev.UserMessage, away: str = "") -> str:
+        """Keep messages and start a run on them, behind those that still wait; in one commit when the model is open.
+
+        With `away` (who wants it so) the run is left to another process.  Returns the run's id.
+        """
         run = Run(self, self._model)
         messages = (*self.queued(), *messages)
         if self.desk is not None and messages and not self.options.interactive:
@@ -196,12 +223,13 @@ class Session:
         if self.history.facts.get(MEMORY) and not any(isinstance(event, ev.ContextPinned) for event in opening):
             opening = (*opening, *await run.memory_news())  # what the message may be about comes before it
         before = await self._last_run()
-        await self.commit(*self._first_events(messages), *opening, *before, *messages, *run.started())
+        begun = run.given_away(self._model_name, away) if away else run.started()
+        await self.commit(*self._first_events(messages), *opening, *before, *messages, *begun)
         if not self._model_name:
-            raise ConfigError(
-                "No model is configured.", hint="Run `letta-code configure`, or give one with --model provider/name."
-            )
-        self._start(run)
+            raise _no_model()
+        if not away:
+            self._start(run)
+        return run.run_id
 
     async def _last_run(self) -> tuple[ev.ReminderAdded, ...]:
         """What the last run on this tree left, where it did not end well: told once, before the first message here."""
@@ -329,12 +357,29 @@ class Session:
 
     async def to_background(self, by: str) -> str:
         """Let a process without a face go on with the run; see `SessionPort.to_background`."""
-        if not isinstance(self._run, Run) or self._begin_worker is None:
+        if not isinstance(self._run, Run) or self.begin_worker is None:
             return ""
         run_id = await self.release(background=True, by=by)
         if run_id:
-            await self._begin_worker(run_id)
+            await self.begin_worker(self.job())
         return run_id
+
+    def job(self) -> Job:
+        """What a process without a face is told that goes on with this conversation."""
+        from letta_code.agent.background import Job
+
+        options = self.options
+        return Job(
+            conversation=self.conversation_id,
+            cwd=options.cwd,
+            mode=self._mode,
+            model=self._model_name,
+            allow=options.allow,
+            deny=options.deny,
+            max_turns=options.settings.max_turns,
+            time_limit=options.settings.time_limit,
+            unattended=not options.interactive,
+        )
 
     async def take_over(self, by: str) -> None:
         """There is nothing to take."""
@@ -473,13 +518,14 @@ class Session:
         self._ledger.closing()
         await self.interrupt()
         await self.reflection.close()
-        if self.history.started is not None:
+        if self.history.started is not None and not self._leaving:  # else the next owner does it
             self.settle()
         await self._settling.end()
         stopped = await self.surroundings.close()
         if stopped and self.history.started is not None:
-            text = f"Stopped with the session: {'; '.join(visible(command)[:200] for command in stopped)}"
-            await self.commit(ev.Notice(level="info", text=text, code="background"))
+            words = "; ".join(visible(command)[:200] for command in stopped)
+            told = [ev.Notice(level="info", text=f"Stopped with the session: {words}", code="background")]
+            await self.commit(*self._stopped(words), *told)
         if self._model is not None:
             await self._model.close()
         if self.door is not None:
@@ -487,6 +533,13 @@ class Session:
         await self._ledger.close()
         if self.door is not None:
             await self.door.ended()
+
+    def _stopped(self, commands: str) -> tuple[ev.ReminderAdded, ...]:
+        """What the model must know of background commands that end here while its run goes on elsewhere."""
+        if self.history.run is None:
+            return ()
+        text = f"This run goes on in another process; the background commands of the last one were stopped: {commands}"
+        return (ev.ReminderAdded(message_id=new_id("msg"), kind="shells", text=text),)
 
     # ------------------------------------------------------------ events
 
@@ -513,3 +566,9 @@ class Session:
 
     def _run_id(self) -> str:
         return self._run.run_id if self._run else ""
+
+
+def _no_model() -> ConfigError:
+    return ConfigError(
+        "No model is configured.", hint="Run `letta-code configure`, or give one with --model provider/name."
+    )

@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from letta_code.agent.background import Job, revive_later, start_worker
 from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
+from letta_code.agent.heartbeat import Heartbeat
 from letta_code.agent.history import History
 from letta_code.agent.live.door import LateDoor, socket_path
 from letta_code.agent.logfile import log_to
 from letta_code.agent.mending import mended, open_store
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
+from letta_code.agent.printed import Printed
+from letta_code.agent.recovery import recover
 from letta_code.agent.roster import choose_agent, chosen_agent
-from letta_code.agent.run import Run
 from letta_code.agent.session import OpenModel, Session
 from letta_code.agent.trees import Trees
 from letta_code.config.credentials import Credentials
@@ -36,10 +39,7 @@ from letta_code.store.agents import Agent
 from letta_code.store.database import Store
 from letta_code.workspace.local import LocalWorkspace
 
-_ORPHAN = (
-    "letta-code was stopped while this call was under way; whether it took effect is unknown. "
-    "Look at the state before you repeat it."
-)
+REVIVE_SECONDS = 1.5  # after the start of a face: then runs in the background that nobody goes on with are begun again
 
 
 class StoredConversation:
@@ -53,10 +53,15 @@ class StoredConversation:
         self.conversation_id = conversation_id
         self._lock = lock
         self._known = known
+        self._heart = Heartbeat(lock) if lock is not None else None
+        self.chores: list[asyncio.Task[None]] = []  # what is given up when the conversation is closed
 
     async def append(self, events: Sequence[ev.KnownEvent]) -> Sequence[ev.KnownEvent]:
         """Keep events in one commit."""
-        return await self.store.append(self.conversation_id, events)
+        stored = await self.store.append(self.conversation_id, events)
+        if self._heart is not None:
+            self._heart.hear(stored)
+        return stored
 
     async def answer(self, event: ev.RequestAnswered) -> tuple[ev.RequestAnswered, bool]:
         """Keep the first answer to a request."""
@@ -75,13 +80,21 @@ class StoredConversation:
 
     async def close(self) -> None:
         """Let others write this conversation."""
+        for chore in self.chores:
+            chore.cancel()
+        await asyncio.gather(*self.chores, return_exceptions=True)
+        if self._heart is not None:
+            self._heart.stop()
         if self._lock is not None:
             self._lock.release()
         await asyncio.to_thread(self.store.close)
 
 
-async def start_session(options: SessionOptions, *, paths: Paths | None = None) -> Session:
+async def start_session(options: SessionOptions, *, paths: Paths | None = None, goes_on: bool = True) -> Session:
     """Open a conversation: a new one, the newest of the folder (`last`), or one by its id.
+
+    A run that was given to this process, or that goes on without a face and lost its own, is gone on with at once
+    (unless not `goes_on`).
 
     Raises `UsageError` when there is no such conversation, `ConversationBusy` when another process writes it,
     `StoreError` when the store cannot be opened.
@@ -90,7 +103,7 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
     log_to(paths.logs)
     store = open_store(paths)
     try:
-        return await _open(store, options, paths)
+        return await _open(store, options, paths, goes_on=goes_on)
     except StoreDamaged as error:  # a page that opening did not read
         store.close()
         store = mended(paths, error)
@@ -98,13 +111,13 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None) 
         store.close()
         raise
     try:
-        return await _open(store, options, paths)
+        return await _open(store, options, paths, goes_on=goes_on)
     except BaseException:
         store.close()
         raise
 
 
-async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
+async def _open(store: Store, options: SessionOptions, paths: Paths, *, goes_on: bool) -> Session:
     conversation_id, known = choose_conversation(store, options, paths)
     notices: list[str] = []
     lock = store.acquire_writer(conversation_id, options.face)
@@ -123,7 +136,12 @@ async def _open(store: Store, options: SessionOptions, paths: Paths) -> Session:
         if agent is None:
             agent = await choose_agent(store, paths, options.settings, options.cwd, notices.append)
         journal = StoredConversation(store, conversation_id, lock, events)
-        return await _session(journal, history, agent, options, paths, found=notices, before=forebears(events))
+        session = await _session(journal, history, agent, options, paths, found=notices, before=forebears(events))
+        if goes_on and history.run is not None:  # it was given to us, or goes on by itself
+            await session.go_on()
+        if options.face != "worker":
+            journal.chores.append(asyncio.create_task(revive_later(store, paths, REVIVE_SECONDS), name="revive"))
+        return session
     except BaseException:
         lock.release()
         raise
@@ -168,11 +186,20 @@ async def _session(
         store=journal.store,
         notices=(*stored, *place.notices, *credentials.notices),
         quiet=_upkeep(journal.store, paths, options.settings.checkpoints),
+        printed=Printed(paths.cache / "printed" / journal.conversation_id),
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
+    session.begin_worker = _worker_starter(paths)
     session.door = LateDoor(session, socket_path(paths, journal.conversation_id))
     await recover(session)
     return session
+
+
+def _worker_starter(paths: Paths) -> Callable[[Job], Awaitable[None]]:
+    async def begin(job: Job) -> None:
+        await asyncio.to_thread(start_worker, job, paths)
+
+    return begin
 
 
 def _named(store: Store, agent: Agent) -> Callable[[], tuple[str, bool]]:
@@ -236,16 +263,3 @@ def _opener(options: SessionOptions, paths: Paths, credentials: Credentials) -> 
         return await asyncio.to_thread(open_model, name, settings, keys.get)
 
     return open_named
-
-
-async def recover(session: Session) -> bool:
-    """Close what a process that died left open; True when there was something."""
-    history = session.history
-    run = history.run
-    if run is None and not history.open_calls and not history.open_requests:
-        return False
-    closing = Run(session, None, run_id=run.run_id if run else "")
-    await closing.balance(_ORPHAN, "unknown")
-    if run is not None:
-        await session.commit(ev.RunFinished(run_id=run.run_id, reason=ev.StopReason.ORPHANED))
-    return True
