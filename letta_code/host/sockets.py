@@ -101,13 +101,23 @@ async def listen(path: Path, on_peer: OnPeer) -> Listener:
         os.chmod(place, PRIVATE_FILE)
         inode = place.lstat().st_ino
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            lines = Lines(reader, writer)
+        peers: set[asyncio.Task[None]] = set()
+
+        async def serve(lines: Lines) -> None:
             try:
-                if _is_own(writer):
-                    await on_peer(lines)
+                await on_peer(lines)
             finally:
                 lines.cut()
+
+        # Not a coroutine: asyncio 3.11 logs a traceback for each that is cancelled when the loop ends.
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            lines = Lines(reader, writer)
+            if not _is_own(writer):
+                lines.cut()
+                return
+            task = asyncio.create_task(serve(lines), name="peer")
+            peers.add(task)
+            task.add_done_callback(peers.discard)
 
         server = await asyncio.start_unix_server(connected, sock=listening, limit=LINE_LIMIT)
     except BaseException:

@@ -26,6 +26,7 @@ from letta_code.core.requests import Answer
 from letta_code.host.locks import Owner
 
 if TYPE_CHECKING:
+    from letta_code.agent.checkpoints import Checkpoints
     from letta_code.agent.reflection import Reflection
     from letta_code.llm.model import ModelInfo
     from letta_code.memory.desk import Desk
@@ -197,8 +198,10 @@ class AttachedSession:
 
     async def _catch_up(self) -> None:
         """Tell everything that is stored."""
-        while self._take_page(PAGE, None) == PAGE:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - nothing is waited for: others get their turn between pages
+        more = True
+        while more:
+            more = self._take_page(PAGE, None) == PAGE
+            await asyncio.sleep(0)  # others get their turn between pages
 
     def _take_up_to(self, seq: int) -> None:
         while self.history.last_seq < seq and self._take_page(min(PAGE, seq - self.history.last_seq), seq):
@@ -310,6 +313,14 @@ class AttachedSession:
         """Only the owner reflects; raises `LettaError`."""
         raise LettaError(
             f"Reflections of this conversation are looked at where it runs, in {self.owner.described()}.",
+            hint="Take it over to do it here.",
+        )
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Only the owner can go back; raises `UsageError`."""
+        raise UsageError(
+            f"Checkpoints of this conversation are made and gone back to where it runs, in {self.owner.described()}.",
             hint="Take it over to do it here.",
         )
 

@@ -62,7 +62,7 @@ async def attach(
         conversation_id, known = choose_conversation(store, options, paths)
         owner = store.runs.writer(conversation_id) if known else None
         if owner is not None:
-            attached = _attached(store, conversation_id, owner, options, paths, begin_worker)
+            attached = _attached(store, conversation_id, owner, options=options, paths=paths, begin_worker=begin_worker)
             await attached.ready()
         return attached
     finally:
@@ -74,6 +74,7 @@ def _attached(
     store: Store,
     conversation_id: str,
     owner: Owner,
+    *,
     options: SessionOptions,
     paths: Paths,
     begin_worker: BeginWorker | None,
