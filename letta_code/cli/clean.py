@@ -84,7 +84,7 @@ def _list(paths: Paths, found: Sequence[Leftover]) -> None:
     print(f"{many(len(found), 'thing')}, {total}, can go." if found else f"There is nothing to clean in {paths.home}.")
     held = size_of(paths.home / "checkpoints")[0]
     if held:
-        print(f"Checkpoints hold {size(held)}; they are cleaned by age and space on their own.")
+        print(f"Checkpoints hold {size(held)}; they are cleaned by age and space on their own, once a day.")
     if found:
         print("Remove it with: letta-code clean --yes")
 

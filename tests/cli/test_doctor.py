@@ -30,6 +30,11 @@ def wrong(findings: list[Finding]) -> list[Finding]:
     return [one for one in findings if one["state"] in ("wrong", "warning") and one["check"] in about]
 
 
+def listed(home: Path) -> list[tuple[str, str, int]]:
+    found = json.loads(letta(home, "conversations", "--all", "--json").stdout)
+    return sorted((one["id"], one["cwd"], one["message_count"]) for one in found)
+
+
 def mend(home: Path, command: str) -> None:
     """Type what the doctor named; a question is answered with yes, an editor empties the file."""
     command = command.replace("letta-code", f"{sys.executable} -m letta_code")
@@ -124,7 +129,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
 def test_what_is_wrong_is_named_and_the_named_command_mends_it(tmp_path: Path, name: str) -> None:
     home = lived_in(tmp_path / "home")
     damage, check, says = DAMAGES[name]
-    before = letta(home, "conversations", "--all").stdout
+    before = listed(home)
     code, found = looked(home)
     assert (code, wrong(found)) == (0, [])
     damage(home)
@@ -135,7 +140,7 @@ def test_what_is_wrong_is_named_and_the_named_command_mends_it(tmp_path: Path, n
     letta(home, "memory", "append", "notes/after", "x", "--cwd", str(tmp_path))  # the next write takes the files in
     code, found = looked(home)
     assert (code, wrong(found)) == (0, []), wrong(found)
-    assert letta(home, "conversations", "--all").stdout == before
+    assert listed(home) == before
     assert "Ada Wechsler" in letta(home, "memory", "show", "human").stdout
 
 

@@ -145,6 +145,7 @@ def _database(look: Look, path: Path) -> Iterator[Finding]:
     except StoreError as error:
         yield _unreadable(error)
         return
+    told = set[str]()
     try:
         for part in (_version, _pages, _references, _events, _copies, _runs):
             left = max(1.0, look.seconds - (time.monotonic() - began))
@@ -152,7 +153,9 @@ def _database(look: Look, path: Path) -> Iterator[Finding]:
             try:
                 yield from part(look, database, left)
             except StoreError as error:
-                yield _unreadable(error, time.monotonic() - began >= look.seconds)
+                if str(error) not in told:  # each part meets the same damage
+                    yield _unreadable(error, time.monotonic() - began >= look.seconds)
+                told.add(str(error))
     finally:
         database.close()
 
