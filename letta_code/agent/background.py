@@ -70,6 +70,25 @@ def start_worker(job: Job, paths: Paths, *, waits: bool = True) -> int:
     return started.pid
 
 
+class Workers:
+    """Starts workers for faces, off the event loop."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def keep(self, job: Job) -> None:
+        """Keep what the next worker of a conversation is to be told."""
+        _keep(job, self._paths)
+
+    async def begin(self, job: Job) -> None:
+        """Start one; see `start_worker`."""
+        await asyncio.to_thread(start_worker, job, self._paths)
+
+    async def begin_kept(self, conversation_id: str, cwd: str) -> None:
+        """Start one that is told what the conversation's last owner kept for it."""
+        await self.begin(kept_job(conversation_id, cwd, self._paths))
+
+
 def _kept(job: Job) -> str:
     return f"Nothing is lost: letta-code --resume {job.conversation} goes on with it."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,7 +33,7 @@ from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
-    from letta_code.agent.background import Job
+    from letta_code.agent.background import Job, Workers
     from letta_code.agent.compaction import IdleCompaction
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
@@ -84,7 +84,7 @@ class Session:
         self.options = options
         self.history = history
         self._store = store
-        self.begin_worker: Callable[[Job], Awaitable[None]] | None = None  # starts a process without a face
+        self.workers: Workers | None = None  # processes without a face
         self.printed = printed or Printed()
         self.surroundings = surroundings
         self.desk = surroundings.desk
@@ -349,6 +349,8 @@ class Session:
         Returns the id of the run that is still open then, "" where none is.
         """
         self._leaving = True
+        if background and self.workers is not None:
+            self.workers.keep(self.job())
         if isinstance(self._run, Run) and self._task is not None:
             self._run.leave(background=background, by=by)
             await asyncio.wait([self._task])
@@ -357,11 +359,11 @@ class Session:
 
     async def to_background(self, by: str) -> str:
         """Let a process without a face go on with the run; see `SessionPort.to_background`."""
-        if not isinstance(self._run, Run) or self.begin_worker is None:
+        if not isinstance(self._run, Run) or self.workers is None:
             return ""
         run_id = await self.release(background=True, by=by)
         if run_id:
-            await self.begin_worker(self.job())
+            await self.workers.begin(self.job())
         return run_id
 
     def job(self) -> Job:
@@ -475,10 +477,10 @@ class Session:
         return await self._ledger.log()
 
     @asynccontextmanager
-    async def at_rest(self) -> AsyncIterator[None]:
+    async def at_rest(self) -> AsyncGenerator[None]:
         """Nothing runs, and nothing that is said now begins anything; raises `UsageError` while a run goes on."""
         async with self._sending:
-            if self.running or self._leaving or self._closed:
+            if self.running or self._leaving:
                 raise UsageError("The agent is at work.", hint="Interrupt it, or wait until it is done.")
             yield
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from letta_code.agent.background import Job, revive_later, start_worker
+from letta_code.agent.background import Workers, revive_later
 from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
 from letta_code.agent.heartbeat import Heartbeat
@@ -189,17 +189,14 @@ async def _session(
         printed=Printed(paths.cache / "printed" / journal.conversation_id),
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
-    session.begin_worker = _worker_starter(paths)
+    session.workers = Workers(paths)
     session.door = LateDoor(session, socket_path(paths, journal.conversation_id))
     await recover(session)
+    if history.rewinding is not None:
+        from letta_code.agent.rewinding.acting import close_cut_off
+
+        await close_cut_off(session)
     return session
-
-
-def _worker_starter(paths: Paths) -> Callable[[Job], Awaitable[None]]:
-    async def begin(job: Job) -> None:
-        await asyncio.to_thread(start_worker, job, paths)
-
-    return begin
 
 
 def _named(store: Store, agent: Agent) -> Callable[[], tuple[str, bool]]:

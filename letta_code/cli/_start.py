@@ -60,6 +60,7 @@ PRINT = (
     ),
     Flag(names=("-q", "--quiet"), help="Headless: no progress on stderr, only errors."),
 )
+_HIDDEN = ("worker",)  # verbs that only letta-code itself uses
 _QUIET_SECONDS = 2.0  # of a stdin that says nothing, before we say that we wait for it
 OTHER = (HELP, Flag(names=("-V", "--version"), help="Show the version."))
 FLAGS = (*FACE, *PRINT, *OTHER)
@@ -193,6 +194,12 @@ def _verb_meant(word: str) -> str:
     return f"; did you mean `letta-code {close[0]}`?" if close else ""
 
 
+def print_run(parsed: Parsed) -> int:
+    """A headless run of what was parsed; its exit code."""
+    options, notices = session_options(parsed, "headless")
+    return _headless(parsed, options, notices)
+
+
 def _headless(parsed: Parsed, options: SessionOptions, notices: tuple[Notice, ...]) -> int:
     from letta_code.headless.run import Printing, run
 
@@ -203,12 +210,17 @@ def _headless(parsed: Parsed, options: SessionOptions, notices: tuple[Notice, ..
     if two_way and (parsed.on("prompt_file") or parsed.text("print")):
         raise UsageError("With --input-format stream-json the prompt comes on stdin, as a line of JSON.")
     printing = Printing(
-        prompt="" if two_way else _prompt(parsed), form=form, two_way=two_way, quiet=parsed.on("quiet"), notices=notices
+        prompt="" if two_way else prompt_of(parsed),
+        form=form,
+        two_way=two_way,
+        quiet=parsed.on("quiet"),
+        notices=notices,
     )
     return run(options, printing)
 
 
-def _prompt(parsed: Parsed) -> str:
+def prompt_of(parsed: Parsed) -> str:
+    """The prompt: given, in a file, or on stdin.  Raises `UsageError` where there is none."""
     if parsed.on("prompt_file"):
         if parsed.text("print"):
             raise UsageError("A prompt and --prompt-file do not go together.", hint="Leave one of them out.")
@@ -254,8 +266,9 @@ def _stdin_text() -> str:
 
 
 def verbs() -> list[str]:
-    """The verbs, by name."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    """The verbs for people, by name."""
+    names = (path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(name for name in names if name not in _HIDDEN)
 
 
 def help_text() -> str:

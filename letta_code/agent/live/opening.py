@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from letta_code.agent.background import Workers
 from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
 from letta_code.agent.history import History
@@ -34,7 +35,7 @@ async def open_session(
 
     A face tells the two apart by `status.owner`.  Raises what `start_session` raises; `ConversationBusy` only when
     the conversation was neither free nor run by anybody for two seconds.  `begin_worker` starts the process that goes
-    on with a run of the followed conversation, by its id.
+    on with a run of the followed conversation, by its id (a worker, where none is given).
     """
     paths = (paths or Paths.find()).ensure()
     end = time.monotonic() + RACE_SECONDS
@@ -100,6 +101,9 @@ def _attached(
         mode=history.mode or options.settings.mode,
         background=history.run_background,
     )
+    async def begin_kept(run_id: str) -> None:
+        await Workers(paths).begin_kept(conversation_id, cwd)
+
     return AttachedSession(
         store=store,
         path=socket_path(paths, conversation_id),
@@ -110,5 +114,5 @@ def _attached(
         face=options.face,
         desk=desk,
         notices=[ev.Notice(level="warning", text=text, code="store") for text in store.notices],
-        begin_worker=begin_worker,
+        begin_worker=begin_worker or begin_kept,
     )

@@ -1,0 +1,73 @@
+"""Do what a prompt says: here and now, or with --background in a process that outlives this terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from letta_code.cli import _start
+from letta_code.cli._flags import HELP, Flag, Parsed, parse, verb_help
+from letta_code.core.errors import UsageError
+
+FLAGS = (
+    Flag(names=("-b", "--background"), help="Begin it in the background and return at once; it survives everything."),
+    Flag(
+        names=("--unattended",),
+        help="Background: nobody will answer; what would be asked is denied with a reason, as in a pipe.",
+    ),
+    Flag(names=("--json",), help="Background: print one JSON object with the ids."),
+    *(flag for flag in _start.FACE if flag.key != "plain"),
+    *(flag for flag in _start.PRINT if flag.key in ("prompt_file", "output_format", "quiet")),
+    HELP,
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a prompt; the exit code of a headless run, or 0 when it was begun in the background."""
+    parsed = parse(argv, FLAGS)
+    if parsed.on("help"):
+        print(verb_help('run ["PROMPT"] [flags]', __doc__ or "", FLAGS))
+        return 0
+    if len(parsed.words) > 1:
+        raise UsageError(f"These are {len(parsed.words)} prompts.", hint='Put it in quotes: letta-code run "fix it"')
+    flags = {key: value for key, value in parsed.flags.items() if key not in ("background", "unattended", "json")}
+    if parsed.words:
+        flags["print"] = parsed.words[0]
+    prompted = Parsed(flags=flags)
+    if parsed.on("background"):
+        return _background(parsed, prompted)
+    for flag in ("unattended", "json"):
+        if parsed.on(flag):
+            raise UsageError(f"--{flag} needs --background.")
+    return _start.print_run(prompted)
+
+
+def _background(parsed: Parsed, prompted: Parsed) -> int:
+    from msgspec.structs import replace
+
+    from letta_code.agent.beginning import begin
+    from letta_code.config.paths import Paths
+
+    for flag in ("output_format", "quiet"):
+        if parsed.on(flag):
+            raise UsageError(f"--{flag.replace('_', '-')} and --background do not go together.",
+                             hint="`letta-code follow` prints what comes of it.")  # fmt: skip
+    options, notices = _start.session_options(prompted, "headless")
+    for notice in notices:
+        print(f"{notice.level}: {notice.text}", file=sys.stderr)
+    options = replace(options, interactive=not parsed.on("unattended"), face="run")
+    begun = asyncio.run(begin(options, _start.prompt_of(prompted), Paths.find()))
+    if parsed.on("json"):
+        print(msgspec.json.encode(begun).decode())
+        return 0
+    if begun.sent_to:
+        print(f"{begun.conversation_id} is run by {begun.sent_to}; your message was sent there.")
+    else:
+        print(f"{begun.run_id} goes on in the background (process {begun.pid}), in {begun.conversation_id}.")
+    name = begun.run_id or begun.conversation_id
+    print(f"  follow it  letta-code follow {name}")
+    print(f"  stop it    letta-code runs stop {name}")
+    return 0
