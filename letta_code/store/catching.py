@@ -28,7 +28,9 @@ def unknown_copies(database: Database, directory: Path, agents_dir: Path | None)
             names = {entry.name.removesuffix(".jsonl") for entry in entries if entry.name.endswith(".jsonl")}
     except OSError:
         return []
-    names -= {str(row[0]) for row in database.query("SELECT id FROM conversations")}
+    # Whole rows, not an index alone: a damaged page of these small tables is found here, where it can be mended.
+    database.query("SELECT COUNT(name), MAX(updated_at) FROM agents NOT INDEXED")
+    names -= {str(row[0]) for row in database.query("SELECT id, title, updated_at FROM conversations NOT INDEXED")}
     found = [directory / f"{name}.jsonl" for name in sorted(names) if is_conversation_id(name)]
     if not found:
         return []

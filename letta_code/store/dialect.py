@@ -194,7 +194,7 @@ def _check_kind(path: Path) -> None:
     except OSError:
         return  # SQLite says what is wrong
     if not stat.S_ISREG(mode):
-        raise StoreError(
+        raise StoreDamaged(
             f"{path} is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a database file",
             hint=f"Move {path.name} away, or move letta-code's home elsewhere with LETTA_HOME.",
         )

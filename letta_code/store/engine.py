@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import stat
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,6 +111,7 @@ def open_engine(
         return Engine(path, run_dir, _own(connect(path, read_only=True)))
     try:
         ensure_private_dir(path.parent)
+        moved = _odd_files_aside(path)
         database = connect(path, read_only=False)
     except OSError as error:
         what = f"{path} cannot be written: {error.strerror}"
@@ -116,13 +119,27 @@ def open_engine(
             raise StoreFull(what, hint=f"Make room on the disk of {path.parent}.") from error
         raise StoreReadOnly(what, hint="Check the rights of the file and its folder.") from error
     try:
-        return _opened(path, run_dir, database, migrations, was_lost)
+        engine = _opened(path, run_dir, database, migrations, was_lost)
+        engine.notices += moved
+        return engine
     except StoreReadOnly as error:
         database.close()
         return Engine(path, run_dir, _own(connect(path, read_only=True)), [f"{error}. Nothing will be saved."])
     except BaseException:
         database.close()
         raise
+
+
+def _odd_files_aside(path: Path) -> tuple[str, ...]:
+    """A link, folder or pipe in the place of a file of SQLite's would stop every start; it is kept beside."""
+    told: list[str] = []
+    for odd in (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")):
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(odd.lstat().st_mode):
+                kept = odd.with_name(f"{odd.name}.corrupt-{time.time_ns()}")
+                odd.rename(kept)
+                told.append(f"{odd} was no file; it is kept as {kept}.")
+    return tuple(told)
 
 
 def _opened(

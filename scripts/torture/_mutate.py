@@ -13,6 +13,8 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -82,17 +84,40 @@ def _day(verdict: Verdict, home: Path, project: Path, where: str) -> Day | None:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _share(seeds: range, source: Path, scratch: Path, plant: str) -> Verdict:
+def _in_process(seeds: range, source: Path, scratch: Path, plant: str) -> Verdict:
+    """A share in a process of its own; one that dies (a hang that nothing ends) is a finding, not the end."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_share, args=(seeds, source, scratch, plant, theirs))
+    process.start()
+    theirs.close()
+    verdict = Verdict()
+    try:
+        while True:
+            verdict.add(ours.recv())
+    except EOFError:
+        process.join()
+    if process.exitcode:
+        verdict.find("hung", f"the process ended with {process.exitcode} in seed {seeds[verdict.rounds]}")
+        rest = seeds[verdict.rounds + 1 :]
+        if rest:
+            verdict.add(_in_process(rest, source, scratch, plant))
+    return verdict
+
+
+def _share(seeds: range, source: Path, scratch: Path, plant: str, told: Connection) -> None:
     os.environ["HOME"] = str(scratch)
     for name in [name for name in os.environ if name.startswith("LETTA_")]:
         del os.environ[name]  # a person's own settings have no place here
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     if plant:
         PLANTS[plant]()
-    verdict = Verdict()
     for seed in seeds:
+        verdict = Verdict()
         one_round(verdict, source, scratch, seed)
-    return verdict
+        for finding in verdict.findings:  # at once: whoever watches need not wait for the table
+            print(f"\r{finding}", file=sys.stderr, flush=True)
+        told.send(verdict)
 
 
 def main() -> int:
@@ -110,15 +135,10 @@ def main() -> int:
         make(scratch / "home", scratch / "project")
         seeds = range(options.seed, options.seed + options.rounds)
         parts = [seeds[at : at + 25] for at in range(0, len(seeds), 25)]
-        with multiprocessing.get_context("spawn").Pool(options.processes, maxtasksperchild=8) as pool:
-            pending = [
-                pool.apply_async(_share, (part, scratch / "home", scratch, options.plant or "")) for part in parts
-            ]
-            for part, waiting in zip(parts, pending, strict=True):
-                try:
-                    verdict.add(waiting.get(timeout=LIMIT * 3 + 25 * 30))
-                except multiprocessing.TimeoutError:
-                    verdict.find("hung", f"a process, in seeds {part[0]} to {part[-1]}")
+        with ThreadPoolExecutor(options.processes) as pool:
+            work = [pool.submit(_in_process, part, scratch / "home", scratch, options.plant or "") for part in parts]
+            for done in as_completed(work):
+                verdict.add(done.result())
                 if sys.stderr.isatty():
                     print(f"\r{verdict.rounds} of {options.rounds} rounds", end="", file=sys.stderr)
     _print_table(verdict, options.seed, time.monotonic() - began)

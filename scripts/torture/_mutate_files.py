@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,7 +134,10 @@ def copy_home(source: Path, target: Path) -> None:
             return other
         return shutil.copy2(one, other)
 
-    shutil.copytree(source, target, copy_function=copied, symlinks=True)
+    def sockets(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if stat.S_ISSOCK(os.lstat(os.path.join(folder, name)).st_mode)]
+
+    shutil.copytree(source, target, copy_function=copied, symlinks=True, ignore=sockets)
 
 
 def files_of(home: Path) -> list[Path]:

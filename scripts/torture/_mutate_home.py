@@ -76,7 +76,7 @@ async def _filled(paths: Paths, project: Path) -> None:
         await store.agents.create("Grace", "Looks after the harvest")
     await _talk(paths, project, ["I am with Grace now. " + "Many words. " * 400], "Grace")
     await _talk(paths, project, [f"Word number {n} of a long talk." for n in range(12)])
-    save_setting(paths, "mode", "edit")
+    save_setting(paths, "mode", "auto")
     paths.folder(paths.home)
     paths.credentials.write_text("# Keys of letta-code.\nmine: sk-test-not-a-key\n")
     paths.credentials.chmod(0o600)

@@ -31,7 +31,12 @@ def remember(home: Path, path: Path) -> Bad:
 def look_for_bad(verdict: Verdict, home: Path, bad: list[Bad], day: Day, where: str) -> None:
     """A file that was rewritten during the day must still be somewhere, and somebody told of it."""
     for one in bad:
-        if not one.data or ".git/" in one.name or one.name.startswith(DERIVED) or one.name.endswith(".lock"):
+        if (
+            not one.data
+            or ".git/" in one.name
+            or one.name.startswith(DERIVED)
+            or one.name.endswith((".lock", ".draft"))
+        ):
             continue
         now = home / one.name
         if _holds(now, one.data):
@@ -54,5 +59,12 @@ def _holds(path: Path, data: bytes) -> bool:
     if not path.is_file() or path.is_symlink():
         return False
     with contextlib.suppress(OSError):
-        return data.rstrip(b"\n") in path.read_bytes()
+        return _whole(path, data) in path.read_bytes()
     return False
+
+
+def _whole(path: Path, data: bytes) -> bytes:
+    """What must be there: of a readable copy its whole lines, since an unfinished last one is cut off on purpose."""
+    if path.parent.name == "conversations" and path.suffix in (".jsonl", ".old"):
+        return data[: data.rfind(b"\n") + 1]
+    return data.rstrip(b"\n")

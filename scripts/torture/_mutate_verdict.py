@@ -1,4 +1,4 @@
-"""What is looked for after a day with mutated files: crashes, hangs, silent loss, bad files that are gone or not named."""
+"""What is looked for after a day with mutated files: crashes, hangs, silent loss, bad files gone or not named."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ WRONGS = {
 }
 
 
+MOST_SHOWN = 40  # findings
+
+
 class Verdict:
     """Counts what is wrong; `findings` says where, the first few of each kind."""
 
@@ -50,7 +53,7 @@ class Verdict:
         """Take in what another process found."""
         self.wrongs += other.wrongs
         self.mutations += other.mutations
-        self.findings += other.findings
+        self.findings += other.findings[: max(0, MOST_SHOWN - len(self.findings))]
         self.rounds += other.rounds
         self.told += other.told
         self.opened += other.opened
