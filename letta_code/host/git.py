@@ -189,6 +189,12 @@ class GitReader:
         output = self._run("status", OUTSIDE_SUBMODULES, "--porcelain=v2", "--branch", "-z", without=drivers.without)
         return None if output is None else parse_status(output, drivers.filters)
 
+    def commits_since(self, moment: str) -> list[str]:
+        """The commits of the current branch since a moment (UTC), newest first, at most 20: short name and subject."""
+        asked = ("log", "-20", "--no-show-signature", f"--since={moment}", "--format=%h %s", "HEAD")
+        output = self._run(*asked)
+        return output.decode("utf-8", "replace").splitlines() if output else []
+
     def drivers(self) -> Drivers:
         """What the repository's own configuration would have run."""
         return parse_drivers(self._capture(ask_drivers()) or b"")

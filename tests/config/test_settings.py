@@ -226,6 +226,7 @@ def test_every_field_says_who_may_set_it() -> None:
         "allow",
         "reflection",
         "checkpoints",
+        "on_hangup",
     ]
 
 
