@@ -85,7 +85,7 @@ class AttachedSession:
         self._pump = asyncio.create_task(self._follow(), name=f"follow {self.conversation_id}")
 
     async def ready(self) -> None:
-        """Wait a moment for the owner's first word."""
+        """Wait a moment for the owner's first word: it may have begun just now."""
         with suppress(TimeoutError):
             async with asyncio.timeout(WELCOME_SECONDS):
                 await self._dialled.wait()
@@ -124,8 +124,6 @@ class AttachedSession:
                     await self._catch_up()
         finally:
             dialling.cancel()
-        if dialling.result() is None:
-            self._dialled.set()
         return dialling.result()
 
     def _welcomed(self, welcome: wire.Welcome) -> bool:

@@ -27,8 +27,10 @@ async def hosted(folder: Path, mode: str = "full") -> Session:
     session = await start_session(options(folder, mode=mode, face="owner"))
     path = socket_path(Paths.find(), session.conversation_id)
     async with asyncio.timeout(30):
-        while not path.exists():
+        exists = False
+        while not exists:
             await asyncio.sleep(0.01)
+            exists = path.exists()
     return session
 
 
@@ -140,13 +142,14 @@ async def test_acts_of_a_follower_are_done_by_the_owner(tmp_path: Path) -> None:
     owner = await hosted(tmp_path)
     await owner.send("go")
     attached = await follower(tmp_path, owner.conversation_id)
+    heard = Heard(attached)
+    await heard.of(ev.TextDelta)
     assert await attached.send("then this", client_id="c-1") == "c-1"
     assert attached.status.queued == ("c-1",)
     assert await attached.send("then this", client_id="c-1") == "c-1", "once is enough"
     await attached.send("not this", client_id="c-2")
     assert await attached.unqueue("c-2")
     assert not await attached.unqueue("c-2")
-    heard = Heard(attached)
     await heard.until(lambda event: isinstance(event, ev.UserMessage) and event.client_id == "c-1")
     await heard.until(lambda event: isinstance(event, ev.TextDelta) and event.offset > 2000)
     await attached.interrupt()
@@ -160,7 +163,7 @@ async def test_acts_of_a_follower_are_done_by_the_owner(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mode"):
         await attached.set_mode("reckless")
     with pytest.raises(ConfigError):
-        await attached.set_model("nobody/nothing")
+        await attached.set_model("scripted:/nowhere.yaml")
     with pytest.raises(LettaError, match="compact"):
         await attached.compact()
     assert attached.model_info == owner.model_info
