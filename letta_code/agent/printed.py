@@ -48,6 +48,7 @@ class Printed:
             os.close(descriptor)
             with suppress(OSError):
                 os.unlink(self._folder / _name(call_id))
+                os.rmdir(self._folder)  # unless others are in it
         return "".join(self._texts.pop(call_id, ()))[-SHOWN:]
 
     def left(self, call_id: str) -> str:

@@ -73,6 +73,18 @@ async def recover(session: Session) -> bool:
     return True
 
 
+async def end_run(session: Session) -> None:
+    """End the run that nobody goes on with: the person does not want it any more.  Nothing may run here."""
+    history = session.history
+    if history.run is None:
+        return
+    for request_id in [*history.open_requests]:
+        await session.answer(request_id, Unanswered(reason=_NO_ANSWER), by=_BY)
+    closing = [not_run(call, _NOT_BEGUN) for call in history.open_calls.values()]
+    ended = ev.RunFinished(run_id=history.run.run_id, reason=ev.StopReason.INTERRUPTED, steps=history.run_steps)
+    await session.commit(*closing, ended)
+
+
 def _notice(session: Session) -> ev.Notice:
     if session.history.run_background:
         text = (
