@@ -137,9 +137,9 @@ def replies(leak: bool) -> Iterator[Reply]:
                 call = Call(name="Write", arguments=json.dumps({"path": f"f{step}.txt", "content": filler}))
             case _:
                 call = Call(name="Read", arguments=json.dumps({"path": f"f{step - 1}.txt"}))
-        yield Reply(text=f"Step {step}. {filler[:200]}", tools=(call,), piece=40)
+        yield Reply(text=f"Step {step}. {filler[:200]}", tools=(call,), piece=40, counted=True)
     body = filler * (400 if leak else 1)
-    yield Reply(text=f"## Done\n\n- one\n- two\n\n```python\nprint(1)\n```\n\n{body}", piece=200)
+    yield Reply(text=f"## Done\n\n- one\n- two\n\n```python\nprint(1)\n```\n\n{body}", piece=200, counted=True)
 
 
 class Soak:

@@ -155,6 +155,8 @@ class ModelServer:
             return
         number = self._number(request)
         reply = self._reply_at(number)
+        if reply.counted:
+            reply = msgspec.structs.replace(reply, usage={**reply.usage, "input": len(request.body) // 4})
         dialect = "anthropic" if request.path.endswith("/messages") else "openai"
         gone = asyncio.create_task(_watch(reader, request))
         try:

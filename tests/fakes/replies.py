@@ -29,6 +29,7 @@ class Reply(msgspec.Struct, frozen=True):
     signature: str = ""
     tools: tuple[Call, ...] = ()
     usage: dict[str, int] = msgspec.field(default_factory=lambda: {"input": 100, "output": 20})
+    counted: bool = False  # the input is told as a quarter of the request's bytes, so that a context fills up
     finish: str = ""
     status: int = 200
     message: str = ""
