@@ -62,7 +62,7 @@ def atomic_write(path: Path, data: bytes, *, mode: int | None = None, durable: b
 def _mode_for(target: Path) -> int:
     try:
         return stat.S_IMODE(target.stat().st_mode)
-    except FileNotFoundError:
+    except OSError:  # none yet, or a link that leads to itself: it is replaced
         return PRIVATE_FILE
 
 

@@ -191,7 +191,9 @@ def _check_kind(path: Path) -> None:
     """A pipe or a device would stop SQLite or make it speak of the disk, so it is named here."""
     try:
         mode = path.stat().st_mode
-    except OSError:
+    except OSError as error:
+        if path.is_symlink():
+            raise StoreDamaged(f"{path} is a link that leads nowhere", hint="Mend the link or remove it.") from error
         return  # SQLite says what is wrong
     if not stat.S_ISREG(mode):
         raise StoreDamaged(

@@ -125,7 +125,11 @@ class TextIndex:
     def _remove(self) -> None:
         """Throw the file away: it holds only what can be made again."""
         for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            path = self._path.with_name(self._path.name + suffix)
+            if path.is_dir() and not path.is_symlink():  # not ours, so it is kept
+                path.rename(path.with_name(f"{path.name}.corrupt-{time.time_ns()}"))
+            else:
+                path.unlink(missing_ok=True)
 
     def _prepared(self) -> Database:
         database = connect(self._path, read_only=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import apsw
 from _mutate_everyday import Day
 
 from letta_code.core.errors import StoreError
-from letta_code.core.events import Notice
+from letta_code.core.events import Durable, Notice
 from letta_code.store.backing import rescued
 from letta_code.store.salvage import read_mirror
 
@@ -29,6 +28,7 @@ WRONGS = {
 
 
 MOST_SHOWN = 40  # findings
+_HOLE = b"damaged_event"
 
 
 class Verdict:
@@ -101,25 +101,10 @@ def look(verdict: Verdict, day: Day, survivors: Mapping[str, Mapping[int, bytes]
             continue
         verdict.opened += 1
         told = day.events[name]
-        missing = [
-            seq
-            for seq in rows
-            if seq not in told
-            or (
-                isinstance(told[seq], Notice)
-                and b"damaged_event" not in rows[seq]
-                and told[seq].code == "damaged_event"
-            )  # type: ignore[union-attr]  # it is a Notice
-        ]
+        missing = [seq for seq, raw in rows.items() if seq not in told or (_is_hole(told[seq]) and _HOLE not in raw)]
         if missing:
             verdict.find("lost", f"{where}: {name}: events {missing[:5]} of {len(rows)}")
 
 
-def digests(home: Path) -> dict[str, list[Path]]:
-    """Every file's digest, with the paths that have it."""
-    found: dict[str, list[Path]] = {}
-    for path in home.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            with contextlib.suppress(OSError):
-                found.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), []).append(path)
-    return found
+def _is_hole(event: Durable) -> bool:
+    return isinstance(event, Notice) and event.code == _HOLE.decode()
