@@ -40,7 +40,7 @@ class PromptHistory:
         for raw in _read(self._file).split(b"\n")[-KEPT:]:
             try:
                 text = msgspec.json.decode(raw, type=_Line).text
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # an empty or torn line
             if text:
                 self._entries.append(text)
