@@ -11,6 +11,8 @@ from letta_code.core.messages import Value
 from letta_code.tui.places import git_branch, list_files
 
 OpenSession: TypeAlias = Callable[[SessionOptions], Awaitable[SessionPort]]
+# The same for a conversation that has lost its owner: so many seconds somebody else is expected to take it.
+OpenAgain: TypeAlias = Callable[[SessionOptions, float], Awaitable[SessionPort]]
 
 
 class ConversationRow(Value):
@@ -27,6 +29,24 @@ class ConversationRow(Value):
     messages: int = 0
     opening: str = ""
     running: bool = False
+
+
+class RunRow(Value):
+    """One line of the runs list: a run that goes on, or ended lately.
+
+    `status` is for people (running, waits for you, failed …), `since` how long it took or takes, `open` whether it goes
+    on, `waits` whether it waits for an answer, `background` whether it has no face.
+    """
+
+    id: str
+    conversation_id: str
+    status: str
+    title: str = ""
+    folder: str = ""
+    since: str = ""
+    open: bool = False
+    waits: bool = False
+    background: bool = False
 
 
 class ModelRow(Value):
@@ -76,6 +96,10 @@ class Lists(Protocol):
 
     async def conversations(self) -> Sequence[ConversationRow]:
         """Conversations that can be resumed, newest first."""
+        ...
+
+    async def runs(self) -> Sequence[RunRow]:
+        """Runs of all folders: those that go on, then those that ended lately; newest first."""
         ...
 
     async def models(self) -> Sequence[ModelRow]:

@@ -15,7 +15,6 @@ from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.tui.cards import (
     AssistantCard,
     Card,
-    EndCard,
     FileChange,
     Growing,
     NoticeCard,
@@ -27,7 +26,8 @@ from letta_code.tui.cards import (
     UserCard,
 )
 from letta_code.tui.memory_events import note, note_wait
-from letta_code.tui.wording import END_TEXTS, run_summary, said, title_of
+from letta_code.tui.ownership import Ownership, note_end, note_owner
+from letta_code.tui.wording import said, title_of
 
 
 class ViewState:
@@ -59,6 +59,7 @@ class ViewState:
         self._spent: float | None = None
         self.last_seq = 0
         self.opened_at = 0  # the settings of events up to here are history: a flag of this start may differ
+        self.ownership = Ownership()
         self.last_run = "open"  # changes when a run ended: what files and git say may have changed with it
         self._growing: dict[str, Growing] = {}
         self._tails: dict[str, Tail] = {}
@@ -76,6 +77,18 @@ class ViewState:
         self.conversation_id, self.title = status.conversation_id, status.title
         self.tokens, self.window, self.limit = status.context_tokens, status.window, status.compact_at
         self.cost, self.opened_at = status.cost, status.last_seq
+        self.ownership.of(status)
+
+    def handed(self, status: Status) -> None:
+        """The conversation has another owner: what was being written is told again, or was never finished."""
+        for message_id in [*self._drafts]:
+            self._drop(message_id)
+        self._tails.clear()
+        self.waiting = None
+        self.model, self.mode = status.model or self.model, status.mode
+        self.window, self.limit = status.window or self.window, status.compact_at or self.limit
+        self.opened_at = max(self.opened_at, self.last_seq)
+        self.ownership.of(status)
 
     # ------------------------------------------------------------ what changed
 
@@ -135,6 +148,7 @@ class ViewState:
         self.last_seq = max(self.last_seq, event.seq)
         self._durable(event)
         note(self, event)
+        note_owner(self, event)
 
     def _durable(self, event: ev.Event) -> None:  # noqa: PLR0912 - one case an event type, each a line or two
         match event:
@@ -190,6 +204,8 @@ class ViewState:
                 self.waiting = None
             case ev.ToolOutput(call_id=call_id, offset=offset, text=text):
                 self._output(call_id, offset, text)
+            case ev.Waiting(phase="moving" | "stays" as phase):
+                self.ownership.moves(phase == "moving")
             case ev.Waiting(phase="done"):  # a compaction beside a run: it has no other end
                 self.running, self.waiting = False, None
                 note_wait(self, event)
@@ -354,8 +370,16 @@ class ViewState:
 
     # ------------------------------------------------------------ runs
 
-    def _run_started(self, event: ev.RunStarted) -> None:
+    def begins(self) -> None:
+        """A run goes on from here."""
         self.running, self.run_since = True, self.clock()
+
+    def hand_back(self) -> None:
+        """A prompt that was interrupted before anything came of it goes back to whoever wrote it."""
+        self._returned = "\n\n".join(text for text in self._prompts if text)
+
+    def _run_started(self, event: ev.RunStarted) -> None:
+        self.begins()
         self.model, self.mode = event.model or self.model, event.mode or self.mode
         self.waiting = None
 
@@ -376,23 +400,8 @@ class ViewState:
         self._drafts.clear()
         self._growing.clear()
         self._tails.clear()
-        self._close_run(event)
+        note_end(self, event)
         self._prompts.clear()
-
-    def _close_run(self, event: ev.RunFinished) -> None:
-        key = f"end-{event.seq}"
-        if event.reason == ev.StopReason.ERROR:
-            self.add(NoticeCard(key=key, level="error", text=event.error or "The run failed.", hint=event.hint))
-            return
-        if event.reason == ev.StopReason.DONE:
-            if event.steps > 1 or event.seconds >= 10:
-                self.add(EndCard(key=key, text=run_summary(event)))
-            return
-        if event.reason == ev.StopReason.INTERRUPTED and self._prompts:
-            self._returned = "\n\n".join(text for text in self._prompts if text)
-        text = END_TEXTS.get(event.reason, f"Stopped: {event.reason}")
-        level = "info" if event.reason in (ev.StopReason.INTERRUPTED, ev.StopReason.DENIED) else "warning"
-        self.add(NoticeCard(key=key, level=level, text=text, hint=event.hint))
 
 
 def _waits_anew(before: ev.Waiting, now: ev.Waiting) -> bool:

@@ -1,0 +1,100 @@
+"""Ownership: whose process runs the conversation, whether it is about to change, and how a run ended or went on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from letta_code.agent.port import Status
+from letta_code.core import events as ev
+from letta_code.tui.cards import EndCard, NoticeCard
+from letta_code.tui.wording import END_TEXTS, run_summary
+
+if TYPE_CHECKING:
+    from letta_code.tui.core_thread import Handed
+    from letta_code.tui.view_state import ViewState
+
+
+class Ownership:
+    """`owner` is "" while it is this process.  `moving`: why the run changes its owner at the end of this step.
+
+    background and here were asked for by the person at this screen, away by somebody else; "" when it stays.
+    `cut_off`: the last run lost its process, and nothing was said or done since.
+    """
+
+    def __init__(self) -> None:
+        self.owner = ""
+        self.background = False
+        self.moving = ""
+        self.cut_off = False
+
+    def of(self, status: Status) -> None:
+        """Take over what a session says of itself."""
+        self.owner, self.background, self.moving = short(status.owner), status.background, ""
+
+    def moves(self, moves: bool) -> None:
+        """The owner says that the run is about to be given away, or not any more."""
+        self.moving = (self.moving or "away") if moves else ""
+
+
+def short(owner: str) -> str:
+    """`process 4711 (tui)`: since when it runs matters to nobody here."""
+    return owner.partition(" since ")[0]
+
+
+def note_owner(state: ViewState, event: ev.Event) -> None:
+    """What an event says of the run's owner."""
+    mine = state.ownership
+    match event:
+        case ev.RunStarted(background=background):
+            mine.background, mine.moving, mine.cut_off = background, "", False
+        case ev.RunMoved(background=background):
+            mine.background, mine.moving = background, ""
+        case ev.RunResumed(background=background, reason=reason, attempt=attempt):
+            mine.background, mine.moving, mine.cut_off = background, "", False
+            state.begins()
+            if reason == "died":
+                again = "" if attempt <= 1 else f" (for the {_nth(attempt)} time)"
+                text = f"The process of this run had died{again}; the run was gone on with by itself."
+                state.add(NoticeCard(key=f"notice-{event.seq}", level="info", text=text))
+        case ev.RunFinished(reason=reason):
+            mine.moving, mine.cut_off = "", reason == ev.StopReason.ORPHANED
+        case ev.UserMessage():
+            mine.cut_off = False
+        case _:
+            pass
+
+
+def note_end(state: ViewState, event: ev.RunFinished) -> None:
+    """How a run ended, where that says something."""
+    key = f"end-{event.seq}"
+    if event.reason == ev.StopReason.ERROR:
+        state.add(NoticeCard(key=key, level="error", text=event.error or "The run failed.", hint=event.hint))
+        return
+    if event.reason == ev.StopReason.DONE:
+        if event.steps > 1 or event.seconds >= 10:
+            state.add(EndCard(key=key, text=run_summary(event)))
+        return
+    if event.reason == ev.StopReason.INTERRUPTED:
+        state.hand_back()
+    text = END_TEXTS.get(event.reason, f"Stopped: {event.reason}")
+    level = "info" if event.reason in (ev.StopReason.INTERRUPTED, ev.StopReason.DENIED) else "warning"
+    state.add(NoticeCard(key=key, level=level, text=text, hint=event.hint))
+
+
+def change_text(handed: Handed) -> str:
+    """One line that tells who has the conversation now."""
+    now, before = short(handed.status.owner), short(handed.before)
+    if now and not before:
+        kind = "in the background" if "(worker)" in now else "elsewhere"
+        return f"This conversation goes on {kind}: {now} has it now. You watch it; /takeover brings it back."
+    if now:
+        return f"{now} has this conversation now, not {before} any more. You still watch it."
+    if handed.wanted:
+        return f"This conversation is yours now: it runs here, not in {before} any more."
+    if before:
+        return f"{before} has ended: this conversation is yours now and runs here."
+    return "Nobody else has taken this conversation: it goes on here."
+
+
+def _nth(number: int) -> str:
+    return {2: "2nd", 3: "3rd"}.get(number, f"{number}th")
