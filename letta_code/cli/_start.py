@@ -125,6 +125,11 @@ def _face(parsed: Parsed) -> str:
     return "tui"
 
 
+def has_screen() -> bool:
+    """Whether a face can be opened in this terminal."""
+    return _is_tty(0) and _is_tty(1)
+
+
 def _is_tty(descriptor: int) -> bool:
     try:
         return os.isatty(descriptor)

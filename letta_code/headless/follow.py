@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
-from letta_code.agent.port import SessionPort
+from letta_code.agent.port import Status
 from letta_code.agent.unanswered import flag_for, reason_for
 from letta_code.core.errors import UsageError
 from letta_code.core.events import (
@@ -31,10 +32,29 @@ _FACE = "headless"
 _CATCH_UP_SECONDS = 5.0
 
 
+class Followed(Protocol):
+    """What is followed: the part of a `SessionPort` that events and the lines of stdin need."""
+
+    @property
+    def status(self) -> Status: ...
+
+    def events(self, after: int = 0) -> AsyncIterator[Event | LiveEvent]: ...
+
+    async def send(self, content: str, *, client_id: str = "") -> str: ...
+
+    async def answer(self, request_id: str, answer: Answer, by: str) -> RequestAnswered: ...
+
+    async def interrupt(self) -> None: ...
+
+    async def set_mode(self, mode: str) -> None: ...
+
+    async def set_model(self, name: str) -> None: ...
+
+
 class Follower:
     """The one reader of a session's events in a headless run.  `code` is the exit code of the last run."""
 
-    def __init__(self, session: SessionPort, output: Output, *, answering: bool, stop_code: Callable[[], int]) -> None:
+    def __init__(self, session: Followed, output: Output, *, answering: bool, stop_code: Callable[[], int]) -> None:
         """`answering`: somebody on stdin answers requests; `stop_code` gives 128 + the signal that came, else 0."""
         self.code = 0
         self._session = session
@@ -55,14 +75,23 @@ class Follower:
         """Print every event after a seq until cancelled."""
         self._seen = after
         async for event in self._session.events(after):
-            if isinstance(event, RequestMade):  # known before it is printed: its answer may come at once
-                self._open[event.request.request_id] = event.request
-                self._known.add(event.request.request_id)
-            await self._output.event(event)
-            await self._note(event)
-            if isinstance(event, Durable | UnknownEvent):
-                self._seen = event.seq
-                self._moved.set()
+            await self.hear(event)
+
+    async def hear(self, event: Event | LiveEvent) -> None:
+        """Print one event, and do what it asks for."""
+        if isinstance(event, RequestMade):  # known before it is printed: its answer may come at once
+            self._open[event.request.request_id] = event.request
+            self._known.add(event.request.request_id)
+        await self._output.event(event)
+        await self._note(event)
+        if isinstance(event, Durable | UnknownEvent) and event.seq:
+            self._seen = event.seq
+            self._moved.set()
+
+    @property
+    def seen(self) -> int:
+        """The newest stored event that was printed."""
+        return self._seen
 
     async def caught_up(self, seq: int) -> None:
         """Wait until the event of this seq has been printed."""
