@@ -21,7 +21,8 @@ class Outcome(Value):
     """What a command wants its face to do; everything left out is nothing.
 
     `say` is text (Markdown) for the person and never for the model; `open` is "new" or a conversation id; `show` names
-    a screen or card of the face (help, connect, diff, models, resume); `send` is a message to the agent.
+    a screen or card of the face (help, connect, diff, models, resume, rewind); `send` is a message to the agent;
+    `prompt` are words that go back to the prompt, to be changed and sent again.
     """
 
     say: str = ""
@@ -29,6 +30,7 @@ class Outcome(Value):
     open: str = ""
     show: str = ""
     send: str = ""
+    prompt: str = ""
     quit: bool = False
 
 

@@ -345,6 +345,9 @@ class PlainFace:
         for block in outcome.blocks:
             for line in block_lines(block):
                 say(line)
+        if outcome.prompt:
+            say("Your message was, to be sent again or changed:")
+            self._lines.typed((TextPart(text=outcome.prompt),))
         if outcome.show == "connect":
             await self._choose_model(session)
         if session.status.running and not (outcome.quit or outcome.open):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from letta_code.core import events as ev
 from letta_code.core.display import MemoryBlock
-from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, NoticeCard, ReflectionCard
+from letta_code.tui.cards import CompactedCard, EvictedCard, MemoryCard, NoticeCard, ReflectionCard, ToolCard
 
 if TYPE_CHECKING:
     from letta_code.tui.view_state import ViewState
@@ -22,6 +22,7 @@ _NOTED = frozenset(
         ev.ToolResult,
         ev.TodoChanged,
         ev.RunFinished,
+        ev.Rewound,
     }
 )  # looked up first: a long conversation is opened with ten thousands of events
 
@@ -63,8 +64,24 @@ def _noted(state: ViewState, event: ev.Event) -> None:
             state.memory_mark += 1
         case ev.RunFinished():
             state.remove(_COMPACTING)
+        case ev.Rewound():
+            _rewound(state, event)
         case _:
             pass
+
+
+def _rewound(state: ViewState, event: ev.Rewound) -> None:
+    """Files and memory may be others now; the place that was gone back to may be in the middle of a run."""
+    state.memory_mark += 1
+    state.last_run = f"rewound-{event.seq}"
+    if not event.to_seq:
+        return
+    state.running, state.waiting = False, None
+    state.requests.clear()
+    for card in reversed(state.cards.values()):
+        if isinstance(card, ToolCard) and card.open:
+            card.status = "interrupted"
+            state.touch(card.key)
 
 
 def note_wait(state: ViewState, event: ev.Waiting) -> None:

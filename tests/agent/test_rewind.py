@@ -32,13 +32,15 @@ def work(tmp_path: Path) -> Path:
     (folder / "a.txt").write_text("one\n")
     git(folder, "init", "-q", "-b", "main")
     git(folder, "-c", "user.name=p", "-c", "user.email=p@x", "add", "a.txt")
-    git(folder, "-c", "user.name=p", "-c", "user.email=p@x", "commit", "-q", "-m", "first")
+    git(folder, "-c", "user.name=p", "-c", "user.email=p@x", "commit", "-q", "-m", "first", "--date=2020-01-01")
     (folder / "loose.txt").write_text("not known to git\n")
     return folder
 
 
 def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    date = {"GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z"} if "--date=2020-01-01" in arguments else {}
+    env = {**os.environ, **date}
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, env=env)
     return done.stdout
 
 

@@ -57,6 +57,7 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
     commands = load_commands()
     assert list(commands) == [
         "agents",
+        "checkpoints",
         "compact",
         "connect",
         "context",
@@ -73,11 +74,15 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
         "mode",
         "model",
         "new",
+        "redo",
         "reflect",
         "remember",
         "rename",
         "resume",
+        "rewind",
+        "save",
         "search",
+        "undo",
     ]
     for one in commands.values():
         assert one.help.endswith((".", ":")) and len(one.help) > 5
