@@ -77,14 +77,14 @@ async def test_a_path_that_is_too_long_has_a_short_private_stand_in(tmp_path: Pa
 def test_a_stand_in_folder_that_others_can_reach_is_refused(tmp_path: Path, bad: str) -> None:
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o700)
-    sockets._must_be_private(folder)  # pyright: ignore[reportPrivateUsage]  the real one is shared by all tests
+    sockets._must_be_private(folder)  # the real one is shared by all tests
     if bad == "open":
         folder.chmod(0o755)
     else:
         folder.rename(tmp_path / "elsewhere")
         folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError):
-        sockets._must_be_private(folder)  # pyright: ignore[reportPrivateUsage]  see above
+        sockets._must_be_private(folder)
 
 
 async def test_another_persons_process_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

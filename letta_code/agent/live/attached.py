@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from letta_code.core.requests import Answer
 from letta_code.host.locks import Owner
 
 if TYPE_CHECKING:
+    from letta_code.agent.background import Workers
     from letta_code.agent.checkpoints import Checkpoints
     from letta_code.agent.reflection import Reflection
     from letta_code.llm.model import ModelInfo
@@ -39,7 +40,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # between attempts to connect
 WELCOME_SECONDS = 0.5
 FREE_SECONDS = 10.0
 
-BeginWorker = Callable[[str], Awaitable[None]]
 Queue = asyncio.Queue[ev.Event | ev.LiveEvent | None]
 
 
@@ -58,7 +58,7 @@ class AttachedSession:
         face: str,
         desk: Desk | None = None,
         notices: Sequence[ev.Notice] = (),
-        begin_worker: BeginWorker | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """`path` is the owner's socket, `state` what is known without the owner; `store` is closed at the end."""
         self.conversation_id = state.conversation_id
@@ -67,7 +67,7 @@ class AttachedSession:
         self._store = store
         self._desk = desk
         self._notices = notices
-        self._begin_worker = begin_worker
+        self._workers = workers
         self._context = Context(history, counter)
         self._counter = counter
         self._state = state
@@ -258,7 +258,7 @@ class AttachedSession:
             case wire.TakeOver():
                 return ""
             case wire.ToBackground():
-                return self.history.run.run_id if self.history.run else ""
+                return wire.Moved(run_id=self.history.run.run_id) if self.history.run else wire.Moved()
             case wire.Send() if act.client_id in self.history.client_ids:
                 return act.client_id
             case _:
@@ -410,13 +410,16 @@ class AttachedSession:
         if status.background:  # it does already
             await self.close()
             return status.run_id
-        if self._begin_worker is None:
+        if self._workers is None:
             return ""
-        run_id = msgspec.json.decode(await self._ask(wire.ToBackground(by=by)), type=str)
-        if run_id:
+        moved = msgspec.json.decode(await self._ask(wire.ToBackground(by=by)), type=wire.Moved)
+        if moved.run_id:
             await self._free()
-            await self._begin_worker(run_id)
-        return run_id
+            if moved.job is not None:
+                await self._workers.begin(moved.job)
+            else:  # the owner died of it: what it kept must do
+                await self._workers.begin_kept(self.conversation_id, status.cwd)
+        return moved.run_id
 
     async def _free(self) -> None:
         with suppress(TimeoutError):

@@ -224,9 +224,16 @@ class _Guest:
             case wire.Reflect():
                 return await session.reflect(act.focus)
             case wire.ToBackground():
-                return await session.release(background=True, by=act.by) if session.status.running else ""
+                if not session.status.running:
+                    return wire.Moved()
+                await session.release(background=True, by=act.by)
+                return self._moved()
             case wire.TakeOver():
                 return await session.release(background=False, by=act.by)
+
+    def _moved(self) -> wire.Moved:
+        run = self._session.history.run
+        return wire.Moved(run_id=run.run_id, job=self._session.job()) if run else wire.Moved()
 
     def _done(self, task: asyncio.Task[object]) -> None:
         ask = self._acts.pop(task, None)
@@ -256,11 +263,10 @@ class _Guest:
         ]
         if others:
             await asyncio.wait(others, timeout=FAREWELL_SECONDS / 2)
-        history = self._session.history
+        seq = self._session.history.last_seq
         for ask in self._acts.values():  # an act that gives the conversation away returns only after this
-            self.lines.write(
-                wire.encode(wire.reply(ask.id, history.run.run_id if history.run else "", history.last_seq))
-            )
+            result = self._moved() if isinstance(ask.act, wire.ToBackground) else ""
+            self.lines.write(wire.encode(wire.reply(ask.id, result, seq)))
         self._acts.clear()
         reason = "released" if self._session.leaving else "closed"
         self.lines.write(wire.encode(wire.Bye(reason=reason)))

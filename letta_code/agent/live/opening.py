@@ -21,21 +21,18 @@ from letta_code.memory.opening import open_desk
 from letta_code.store.database import Store
 
 if TYPE_CHECKING:  # loaded when somebody else runs the conversation
-    from letta_code.agent.live.attached import AttachedSession, BeginWorker
+    from letta_code.agent.live.attached import AttachedSession
     from letta_code.host.locks import Owner
 
 RACE_SECONDS = 2.0  # an owner that ends, or one that only looked whether there is one
 RACE_PAUSE = 0.05
 
 
-async def open_session(
-    options: SessionOptions, *, paths: Paths | None = None, begin_worker: BeginWorker | None = None
-) -> SessionPort:
+async def open_session(options: SessionOptions, *, paths: Paths | None = None) -> SessionPort:
     """The conversation of `options`: a session of this process, or, where another one runs it, that one followed.
 
     A face tells the two apart by `status.owner`.  Raises what `start_session` raises; `ConversationBusy` only when
-    the conversation was neither free nor run by anybody for two seconds.  `begin_worker` starts the process that goes
-    on with a run of the followed conversation, by its id (a worker, where none is given).
+    the conversation was neither free nor run by anybody for two seconds.
     """
     paths = (paths or Paths.find()).ensure()
     end = time.monotonic() + RACE_SECONDS
@@ -43,7 +40,7 @@ async def open_session(
         try:
             return await start_session(options, paths=paths)
         except ConversationBusy:
-            attached = await attach(options, paths, begin_worker=begin_worker)
+            attached = await attach(options, paths)
             if attached is not None:
                 return attached
             if time.monotonic() > end:
@@ -51,9 +48,7 @@ async def open_session(
         await asyncio.sleep(RACE_PAUSE)
 
 
-async def attach(
-    options: SessionOptions, paths: Paths, *, begin_worker: BeginWorker | None = None
-) -> AttachedSession | None:
+async def attach(options: SessionOptions, paths: Paths) -> AttachedSession | None:
     """Follow the conversation of `options`; None where nobody runs it.  Raises `UsageError`, `StoreError`."""
     store = Store.open(
         paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
@@ -63,7 +58,7 @@ async def attach(
         conversation_id, known = choose_conversation(store, options, paths)
         owner = store.runs.writer(conversation_id) if known else None
         if owner is not None:
-            attached = _attached(store, conversation_id, owner, options=options, paths=paths, begin_worker=begin_worker)
+            attached = _attached(store, conversation_id, owner, options, paths)
             await attached.ready()
         return attached
     finally:
@@ -75,10 +70,8 @@ def _attached(
     store: Store,
     conversation_id: str,
     owner: Owner,
-    *,
     options: SessionOptions,
     paths: Paths,
-    begin_worker: BeginWorker | None,
 ) -> AttachedSession:
     from letta_code.agent.live.attached import AttachedSession
 
@@ -101,9 +94,6 @@ def _attached(
         mode=history.mode or options.settings.mode,
         background=history.run_background,
     )
-    async def begin_kept(run_id: str) -> None:
-        await Workers(paths).begin_kept(conversation_id, cwd)
-
     return AttachedSession(
         store=store,
         path=socket_path(paths, conversation_id),
@@ -114,5 +104,5 @@ def _attached(
         face=options.face,
         desk=desk,
         notices=[ev.Notice(level="warning", text=text, code="store") for text in store.notices],
-        begin_worker=begin_worker or begin_kept,
+        workers=Workers(paths),
     )

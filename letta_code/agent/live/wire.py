@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from letta_code.agent.background import Job
 from letta_code.agent.port import Status
 from letta_code.core import errors
 from letta_code.core import events as ev
@@ -166,6 +167,13 @@ class Replied(Value, tag_field="say", tag="replied"):
     seq: int = 0
     result: msgspec.Raw = msgspec.Raw(b"null")
     fault: Fault | None = None
+
+
+class Moved(Value):
+    """The result of `ToBackground`: the run, "" where none is left, and what its next process is to be told."""
+
+    run_id: str = ""
+    job: Job | None = None
 
 
 class Pong(Value, tag_field="say", tag="pong"):

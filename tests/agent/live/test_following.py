@@ -92,8 +92,8 @@ async def test_a_cut_connection_is_made_again_and_nothing_is_missed(tmp_path: Pa
     cuts = 0
     while owner.running:
         await asyncio.sleep(0.07)
-        if attached._link.lines is not None:  # pyright: ignore[reportPrivateUsage]  a cable that is pulled
-            attached._link.lines.cut()  # pyright: ignore[reportPrivateUsage]
+        if attached._link.lines is not None:  # a cable that is pulled
+            attached._link.lines.cut()
             cuts += 1
     assert cuts > 5
     await heard.of(ev.RunFinished)
@@ -219,6 +219,28 @@ async def test_a_run_is_taken_over_at_a_step_boundary_and_goes_on_under_its_id(t
     assert ended is not None
     assert (ended.run_id, ended.reason) == (run_id, "done")
     await session.close()
+
+
+async def test_a_follower_sends_the_run_to_the_background_where_it_goes_on_in_the_same_mode(tmp_path: Path) -> None:
+    write_script(tmp_path, {**long_answer(), "tools": [BASH]}, {**long_answer(30), "tools": [BASH]}, {"text": "Done."})
+    owner = await owner_process(tmp_path)
+    attached = await follower(tmp_path, owner.conversation)
+    heard = Heard(attached)
+    await heard.of(ev.TextDelta)
+    run_id = attached.status.run_id
+    assert await attached.to_background("test") == run_id
+    await heard.end()
+    await attached.close()
+    assert await asyncio.wait_for(owner.process.wait(), 30) == 0
+    again = await follower(tmp_path, owner.conversation)
+    heard = Heard(again)
+    ended = await heard.of(ev.RunFinished)
+    assert (ended.run_id, ended.reason) == (run_id, "done")
+    assert [event.background for event in heard.events if isinstance(event, ev.RunResumed)] == [True]
+    await heard.end()
+    heard.check(0, owner.conversation)
+    assert not any(isinstance(event, ev.RequestMade) for event in heard.events), "it asks no more than before"
+    await again.close()
 
 
 async def test_a_stopped_owner_is_named_and_what_is_stored_still_comes(tmp_path: Path) -> None:
