@@ -178,7 +178,8 @@ def _changed(events: Iterable[ev.Event]) -> list[str]:
 
 def _failures(events: Iterable[ev.Event]) -> list[str]:
     wrong = [event for event in events if isinstance(event, ev.ToolResult) and _is_failure(event)]
-    return [f"- {_title(event)}:\n  {_end_of(event)}" for event in wrong[-_FAILURES:]]
+    newest = {_title(event): event for event in wrong}  # the same command fails again and again
+    return [f"- {title}:\n  {_end_of(event)}" for title, event in list(newest.items())[-_FAILURES:]]
 
 
 def _title(event: ev.ToolResult) -> str:

@@ -127,11 +127,15 @@ async def test_the_same_conversation_is_not_told_of_itself(tmp_path: Path) -> No
     assert digest(await said(session, "go on")) == ""
 
 
-def test_processes_in_the_folder_are_found_and_our_own_are_not(tmp_path: Path) -> None:
+def test_processes_in_the_folder_are_found_and_those_of_our_terminal_are_not(tmp_path: Path) -> None:
     (tmp_path / "in side").mkdir()
-    with subprocess.Popen([sys.executable, "-c", "input()", "a b"], cwd=tmp_path / "in side", stdin=-1) as process:
+    command = [sys.executable, "-c", "input()", "a b"]
+    folder = tmp_path / "in side"
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, start_new_session=True) as process:
         found = running_in(str(tmp_path))
-        assert [(one.pid, one.command.endswith("a b")) for one in found] == [(process.pid, True)]
         process.communicate(b"\n")
-    assert running_in(str(tmp_path)) == ()
-    assert all(one.pid != process.pid for one in running_in("/"))
+    assert [(one.pid, one.command.endswith("a b")) for one in found] == [(process.pid, True)]
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE) as process:
+        found = running_in(str(tmp_path))
+        process.communicate(b"\n")
+    assert found == ()
