@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
 from letta_code.agent.port import Status
@@ -76,6 +76,13 @@ class Follower:
         self._seen = after
         async for event in self._session.events(after):
             await self.hear(event)
+
+    def begin(self, after: int, asked: Iterable[Request]) -> None:
+        """In the middle of a conversation: events up to `after` are known, and these requests are open."""
+        self._seen = after
+        for request in asked:
+            self._open[request.request_id] = request
+            self._known.add(request.request_id)
 
     async def hear(self, event: Event | LiveEvent) -> None:
         """Print one event, and do what it asks for."""

@@ -210,6 +210,7 @@ class _Follow:
     async def _with(self, session: AttachedSession) -> Follower:
         """Tell what the owner does until the run or the owner ends."""
         follower = Follower(session, self._output, answering=True, stop_code=lambda: 0)
+        follower.begin(self._seen, session.history.open_requests.values())  # a line may answer before they are told
         taking = asyncio.create_task(self._take(follower)) if self._how.two_way else None
         try:
             async for event in session.events(self._seen):

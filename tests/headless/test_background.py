@@ -1,0 +1,355 @@
+"""Runs in processes of their own: begun, listed, followed, answered, killed at every moment, and gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from letta_code.agent.port import SessionOptions
+from letta_code.agent.seeing_runs import open_request
+from letta_code.agent.start import start_session
+from letta_code.config.paths import Paths
+from letta_code.config.settings import load
+from letta_code.core import events as ev
+from letta_code.core.messages import text_of
+from letta_code.store.database import Store
+
+LETTA = [sys.executable, "-I", "-m", "letta_code"]
+SECONDS = 40.0
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    yield folder
+    with opened() as store:  # whatever a test that failed left running
+        for owner in store.runs.written().values():
+            os.kill(owner.pid, signal.SIGKILL)
+
+
+def opened() -> Store:
+    paths = Paths.find().ensure()
+    return Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run)
+
+
+def model(project: Path, *turns: dict[str, Any]) -> list[str]:
+    file = project.parent / "script.yaml"
+    file.write_text(json.dumps({"turns": list(turns), "answers": [{"text": "Again."}]}))
+    return ["--model", f"scripted:{file}"]
+
+
+def bash(*commands: str) -> dict[str, Any]:
+    return {"tools": [{"name": "Bash", "args": {"command": command}} for command in commands]}
+
+
+def letta(project: Path, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LETTA, *argv], input=stdin, capture_output=True, text=True, cwd=project, timeout=SECONDS, check=False
+    )
+
+
+class Begun:
+    """A run in the background, seen through the store."""
+
+    def __init__(self, project: Path, *argv: str) -> None:
+        done = letta(project, "run", "--background", "--json", *argv)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        self.project = project
+        self.id, self.conversation, self.pid = told["run_id"], told["conversation_id"], told["pid"]
+
+    def events(self) -> list[Any]:
+        with opened() as store:
+            return [stored.event for stored in store.read(self.conversation)]
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events() if isinstance(event, kind)]
+
+    def status(self) -> str:
+        with opened() as store:
+            run = store.runs.get(self.id)
+        return run.status if run else ""
+
+    def asks(self) -> str:
+        with opened() as store:
+            request = open_request(store, self.conversation)
+        return request.request_id if request else ""
+
+    def free(self) -> bool:
+        with opened() as store:
+            return store.runs.writer(self.conversation) is None
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        until(self.free)
+
+    def follow(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return letta(self.project, "follow", self.id, *argv, stdin=stdin)
+
+    def results(self) -> list[tuple[str, str]]:
+        return [(result.status, text_of(result.content)) for result in self.of(ev.ToolResult)]
+
+
+def until(happened: Callable[[], object]) -> None:
+    end = time.monotonic() + SECONDS
+    while not happened():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+# ---------------------------------------------------------------- begun and followed
+
+
+def test_a_run_in_the_background_is_done_and_told_to_whoever_follows(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, bash("echo made > a.txt; sleep 1"), {"text": "Made."}))
+    told = run.follow("--output-format", "stream-json")
+    assert told.returncode == 0
+    seqs = [line["seq"] for line in lines(told) if "seq" in line]
+    assert seqs == [event.seq for event in run.events() if event.seq <= seqs[-1]], "no event missed, none twice"
+    assert lines(told)[-1]["result"] == "Made."
+    assert (project / "a.txt").read_text() == "made\n"
+    until(run.free)
+    assert run.status() == "finished"
+    again = run.follow()
+    assert (again.returncode, again.stdout) == (0, "Made.\n")
+    after = seqs[len(seqs) // 2]
+    part = run.follow("--after", str(after), "--output-format", "stream-json")
+    assert [line["seq"] for line in lines(part) if "seq" in line] == [seq for seq in seqs if seq > after]
+    (listed,) = json.loads(letta(project, "runs", "--json").stdout)
+    assert (listed["id"], listed["status"], listed["background"], listed["owner"]) == (run.id, "finished", True, "")
+
+
+def test_the_prompt_may_come_from_stdin_and_a_failed_run_has_its_exit_code(project: Path) -> None:
+    script = model(project, {"error": {"status": 401, "message": "bad key", "times": "forever"}, "text": "-"})
+    done = letta(project, "run", "--background", "--json", *script, stdin="from a pipe\n")
+    run_id = json.loads(done.stdout)["run_id"]
+    followed = letta(project, "follow", run_id)
+    assert followed.returncode == 1
+    assert followed.stdout == "" and "bad key" in followed.stderr
+    assert letta(project, "follow", "last").returncode == 1
+
+
+def test_without_background_it_is_a_headless_run(project: Path) -> None:
+    done = letta(project, "run", "go", *model(project, {"text": "Here."}))
+    assert (done.returncode, done.stdout) == (0, "Here.\n")
+    refused = letta(project, "run", "--unattended", "go")
+    assert refused.returncode == 2 and "--background" in refused.stderr
+
+
+def test_nothing_is_lost_when_no_model_is_there(project: Path) -> None:
+    done = letta(project, "run", "--background", "go")
+    assert done.returncode != 0
+    assert "No model" in done.stderr
+    with opened() as store:
+        assert store.runs.open() == []
+
+
+def test_an_approval_waits_for_an_answer_and_many_runs_wait_at_once(project: Path) -> None:
+    script = model(project, bash("touch yes.txt"), {"text": "Done."})
+    first, second = Begun(project, "one", *script), Begun(project, "two", *script)
+    until(first.asks)
+    until(second.asks)
+    assert (first.status(), second.status()) == ("waiting", "waiting")
+    listed = letta(project, "runs").stdout
+    assert listed.count("waits for an answer: $ touch yes.txt") == 2
+    no = letta(project, "runs", "answer", first.id, "no", "not", "that")
+    assert no.returncode == 0
+    until(first.free)
+    ((status, text),) = first.results()
+    assert status == "denied" and "not that" in text
+    assert not (project / "yes.txt").exists()
+    stdin = json.dumps({"type": "answer", "request_id": second.asks(), "answer": {"kind": "approve"}}) + "\n"
+    two_way = second.follow("--input-format", "stream-json", stdin=stdin)
+    assert two_way.returncode == 0
+    assert (project / "yes.txt").exists()
+    assert letta(project, "runs", "answer", second.id, "yes").returncode == 2
+
+
+def test_unattended_nobody_is_waited_for(project: Path) -> None:
+    run = Begun(project, "go", "--unattended", *model(project, bash("touch a.txt"), {"text": "I could not."}))
+    assert run.follow().stdout == "I could not.\n"
+    ((status, text),) = run.results()
+    assert status == "denied" and "nobody can approve" in text
+
+
+def test_who_stops_following_stops_nothing_and_stop_does(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, bash("echo begun; sleep 60")))
+    follower = subprocess.Popen(
+        [*LETTA, "follow", run.id], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert follower.stderr
+    until(lambda: "sleep 60" in follower.stderr.readline())  # type: ignore[union-attr]
+    follower.send_signal(signal.SIGINT)
+    _, errors = follower.communicate(timeout=SECONDS)
+    assert follower.returncode == 0
+    assert f"letta-code runs stop {run.id}" in errors
+    assert run.status() == "running"
+    assert letta(project, "runs", "stop", run.id).returncode == 0
+    until(run.free)
+    assert run.status() == "interrupted"
+    assert run.results()[0][0] == "interrupted"
+    assert run.follow().returncode == 130
+    assert "has ended already" in letta(project, "runs", "stop", run.id).stdout
+
+
+def test_a_message_for_a_conversation_that_runs_is_sent_to_its_process(project: Path) -> None:
+    script = model(project, bash("sleep 2"), {"text": "First."}, {"text": "Second."})
+    run = Begun(project, "go", "--mode", "full", *script)
+    sent = letta(project, "run", "--background", "--resume", run.conversation, "and this", *script)
+    assert "was sent there" in sent.stdout
+    assert run.follow().returncode == 0
+    until(run.free)
+    assert [text_of(event.content) for event in run.of(ev.UserMessage)] == ["go", "and this"]
+    assert not [e for e in run.of(ev.RunFinished) if e.reason != "done"]
+
+
+# ---------------------------------------------------------------- killed
+
+
+def take_up(run: Begun, *argv: str) -> None:
+    """Any start of letta-code takes a run up again; `runs` does it at once."""
+    assert letta(run.project, "runs").returncode == 0
+
+
+def test_killed_while_a_command_ran_its_effect_is_unknown_and_it_is_not_run_again(project: Path) -> None:
+    command = "echo x >> ran.txt; echo printed; sleep 60"
+    run = Begun(project, "go", "--mode", "full", *model(project, bash(command, "touch behind.txt"), {"text": "Done."}))
+    until(lambda: (project / "ran.txt").exists())
+    time.sleep(0.3)  # for what it printed to be read
+    run.kill()
+    take_up(run)
+    assert run.follow().stdout == "Done.\n"
+    (first, said), (second, _) = run.results()
+    assert (first, second) == ("unknown", "denied")
+    assert "printed" in said and "ran.txt" in said
+    assert (project / "ran.txt").read_text() == "x\n"
+    assert not (project / "behind.txt").exists()
+    assert [(e.reason, e.attempt, e.mode) for e in run.of(ev.RunResumed)][1:] == [("died", 1, "ask")]
+    until(run.free)
+    assert not list((Paths.find().cache / "printed").glob("*"))
+
+
+def test_killed_while_the_model_answered_it_answers_again(project: Path) -> None:
+    slow = {"text": "A long answer that comes in small pieces.", "delay": 0.3, "pieces": 2}
+    run = Begun(project, "go", *model(project, slow))
+    until(lambda: run.of(ev.ContextPinned))
+    time.sleep(0.5)
+    run.kill()
+    model(project, {"text": "Done."})
+    take_up(run)
+    assert run.follow().stdout == "Done.\n"
+    assert len(run.of(ev.RunStarted)) == 1
+
+
+def test_killed_while_it_waited_for_a_person_it_asks_again(project: Path) -> None:
+    run = Begun(project, "go", *model(project, bash("echo x >> ran.txt", "echo y >> ran.txt"), {"text": "Done."}))
+    until(run.asks)
+    asked = run.asks()
+    run.kill()
+    take_up(run)
+    until(lambda: run.asks() not in ("", asked))
+    for _ in range(2):
+        until(run.asks)
+        assert letta(project, "runs", "answer", run.id, "yes").returncode == 0
+    assert run.follow().stdout == "Done.\n"
+    assert (project / "ran.txt").read_text() == "x\ny\n"
+    assert [status for status, _ in run.results()] == ["ok", "ok"]
+
+
+def test_killed_between_two_calls_the_first_is_not_run_again(project: Path) -> None:
+    run = Begun(
+        project,
+        "go",
+        "--mode",
+        "full",
+        *model(project, bash("echo x >> a", "echo x >> b; sleep 60"), {"text": "Done."}),
+    )
+    until(lambda: len(run.results()) == 1)
+    run.kill()
+    take_up(run)
+    assert run.follow().stdout == "Done.\n"
+    assert [status for status, _ in run.results()] == ["ok", "unknown"]
+    assert (project / "a").read_text() == "x\n"
+    assert not (project / "b").exists() or (project / "b").read_text() == "x\n"
+
+
+def test_a_run_whose_worker_never_began_is_taken_up(project: Path) -> None:
+    script = model(project, {"text": "Done."})
+    options = SessionOptions(cwd=str(project), settings=load(project).settings, model=script[1], face="run")
+
+    async def hand_in() -> str:
+        session = await start_session(options)
+        run_id = await session.hand_in("go", by="run")
+        await session.release(background=True, by="run")
+        return run_id
+
+    run_id = asyncio.run(hand_in())
+    with opened() as store:
+        assert store.runs.open()[0].status == "queued"
+    followed = letta(project, "follow", run_id)
+    assert (followed.returncode, followed.stdout) == (0, "Done.\n")
+
+
+def test_a_run_that_dies_again_and_again_is_given_up(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, {**bash("sleep 60"), "repeat": "forever"}))
+    kept = Paths.find().run / f"{run.conversation}.job"
+    assert json.loads(kept.read_bytes()).get("mode", "") == "", "mode full is not kept"
+    job = json.loads(kept.read_bytes())
+    for attempt in range(1, 4):
+        until(lambda: [c for c in run.of(ev.AssistantMessage) if c.tool_calls])
+        run.kill()
+        kept.write_text(json.dumps({**job, "allow": ["Bash"]}))  # or it would wait for an answer
+        take_up(run)
+        until(lambda: len([e for e in run.of(ev.RunResumed) if e.reason == "died"]) == attempt)  # noqa: B023 - at once
+        with opened() as store:
+            owner = store.runs.writer(run.conversation)
+        assert owner
+        run.pid = owner.pid
+    run.kill()
+    take_up(run)
+    until(lambda: run.status() == "orphaned")
+    assert run.follow().returncode == 1
+    assert [notice.code for notice in run.of(ev.Notice) if notice.code == "orphaned_run"] == ["orphaned_run"]
+
+
+def test_a_signal_ends_a_worker_with_its_history_balanced(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, bash("echo x; sleep 60")))
+    until(lambda: run.of(ev.AssistantMessage))
+    os.kill(run.pid, signal.SIGHUP)
+    time.sleep(0.3)
+    assert not run.free(), "a hangup is nothing to it"
+    os.kill(run.pid, signal.SIGTERM)
+    until(run.free)
+    assert run.status() == "interrupted"
+    assert [status for status, _ in run.results()] == ["interrupted"]
+    until(lambda: not Path(f"/proc/{run.pid}").exists())
+
+
+def test_a_headless_run_that_was_killed_is_closed_by_the_next_and_told(project: Path) -> None:
+    script = model(project, bash("echo x >> ran.txt; sleep 60"), {"text": "Done."})
+    process = subprocess.Popen([*LETTA, "-p", "go", "--mode", "full", *script], cwd=project, stderr=subprocess.DEVNULL)
+    until(lambda: (project / "ran.txt").exists())
+    process.kill()
+    process.wait()
+    seen = json.loads(letta(project, "runs", "--json").stdout)
+    assert [one["status"] for one in seen] == ["orphaned"]
+    followed = letta(project, "follow", "last")
+    assert followed.returncode == 1 and "died" in followed.stderr
+    went_on = letta(project, "-p", "go on", "--continue", *script)
+    assert went_on.stdout == "Done.\n"
+    assert (project / "ran.txt").read_text() == "x\n"
