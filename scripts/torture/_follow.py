@@ -46,6 +46,7 @@ class Torture:
     def __init__(self, scratch: Path, seconds: float, kills: int, seed: int, plant: str) -> None:
         self.work = scratch / "work"
         self.work.mkdir(parents=True)
+        self.errors = (scratch / "face.log").open("ab")
         self.environment = {**os.environ, "LETTA_HOME": str(scratch / "home")}
         os.environ["LETTA_HOME"] = self.environment["LETTA_HOME"]
         self.seconds = seconds
@@ -114,6 +115,7 @@ class Torture:
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=self.errors,
             limit=1 << 26,
         )
         reading = asyncio.create_task(read_lines(process, stream))

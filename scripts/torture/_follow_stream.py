@@ -21,6 +21,7 @@ class Stream:
         self.lives = 0
         self.live_events = 0
         self.durable: list[tuple[int, bytes]] = []
+        self._given = 0
         self.wrong: Counter[str] = Counter()
         self.pieces: list[tuple[str, str]] = []  # message and its text as it stood on the screen
         self._text: dict[str, str] = {}
@@ -29,8 +30,8 @@ class Stream:
 
     @property
     def last(self) -> int:
-        """The seq of the last stored event."""
-        return self.durable[-1][0] if self.durable else 0
+        """The seq of the last stored event that the face was given."""
+        return self._given
 
     def begin(self) -> None:
         """Another life: nothing is on its screen."""
@@ -39,6 +40,8 @@ class Stream:
 
     def take(self, event: ev.Event | ev.LiveEvent, raw: bytes) -> None:
         """An event came, as the bytes that it was sent as."""
+        if isinstance(event, ev.Durable | ev.UnknownEvent):
+            self._given = max(self._given, event.seq)
         if self._planted(event):
             return
         if isinstance(event, ev.Durable | ev.UnknownEvent):
