@@ -221,7 +221,7 @@ def test_a_message_for_a_conversation_that_runs_is_sent_to_its_process(project: 
 # ---------------------------------------------------------------- killed
 
 
-def take_up(run: Begun, *argv: str) -> None:
+def take_up(run: Begun) -> None:
     """Any start of letta-code takes a run up again; `runs` does it at once."""
     assert letta(run.project, "runs").returncode == 0
 
@@ -229,7 +229,7 @@ def take_up(run: Begun, *argv: str) -> None:
 def test_killed_while_a_command_ran_its_effect_is_unknown_and_it_is_not_run_again(project: Path) -> None:
     command = "echo x >> ran.txt; echo printed; sleep 60"
     run = Begun(project, "go", "--mode", "full", *model(project, bash(command, "touch behind.txt"), {"text": "Done."}))
-    until(lambda: (project / "ran.txt").exists())
+    until((project / "ran.txt").exists)
     time.sleep(0.3)  # for what it printed to be read
     run.kill()
     take_up(run)
@@ -343,7 +343,7 @@ def test_a_signal_ends_a_worker_with_its_history_balanced(project: Path) -> None
 def test_a_headless_run_that_was_killed_is_closed_by_the_next_and_told(project: Path) -> None:
     script = model(project, bash("echo x >> ran.txt; sleep 60"), {"text": "Done."})
     process = subprocess.Popen([*LETTA, "-p", "go", "--mode", "full", *script], cwd=project, stderr=subprocess.DEVNULL)
-    until(lambda: (project / "ran.txt").exists())
+    until((project / "ran.txt").exists)
     process.kill()
     process.wait()
     seen = json.loads(letta(project, "runs", "--json").stdout)
