@@ -190,12 +190,12 @@ async def _session(
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
     session.workers = Workers(paths)
-    session.door = LateDoor(session, socket_path(paths, journal.conversation_id))
     await recover(session)
     if history.rewinding is not None:
         from letta_code.agent.rewinding.acting import close_cut_off
 
         await close_cut_off(session)
+    session.door = LateDoor(session, socket_path(paths, journal.conversation_id))
     return session
 
 
