@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from letta_code.agent.view import View, goes_back
 from letta_code.core import events as ev
 from letta_code.core.messages import (
     AssistantText,
@@ -18,6 +17,7 @@ from letta_code.core.messages import (
     text_of,
 )
 from letta_code.core.requests import Approve, Request
+from letta_code.core.view import View, goes_back
 
 MEMORY = "memory"  # the kind of reminders that tell of changed blocks, until the head carries them
 COMPACTION = "compaction"  # why a head is pinned by a compaction, in one commit with it

@@ -21,11 +21,11 @@ async def checkpoints(context: CommandContext, arguments: str) -> Outcome:
     """
     found = await context.session.checkpoints.rewinding.listed(_MOST)
     if not found:
-        return Outcome(
-            say="There is no checkpoint yet: each run that changes something makes one, and so does /save."
-        )
+        return Outcome(say="There is no checkpoint yet: each run that changes something makes one, and so does /save.")
     rows = columns([("N", "KIND", "WHEN", "FILES", "BEFORE"), *map(row, found)], right=(0,))
-    return Outcome(say=f"{fenced(tuple(rows))}\n\n`/rewind N` shows what going back would change; `/undo` is the last run.")
+    return Outcome(
+        say=f"{fenced(tuple(rows))}\n\n`/rewind N` shows what would change; `/undo` takes the last run back."
+    )
 
 
 def row(one: Listed) -> tuple[str, ...]:

@@ -68,10 +68,10 @@ def _write(store: Store, conversation: Conversation, path: Path, suffix: str) ->
 
 
 def document(store: Store, conversation: Conversation, *, html: bool) -> bytes:
-    """The conversation for people: an HTML page or Markdown, as UTF-8."""
+    """The conversation for people as it counts now: an HTML page or Markdown, as UTF-8."""
     from letta_code.agent import readable, readable_html
+    from letta_code.core.view import view
 
-    lines = (readable_html.html if html else readable.markdown)(
-        conversation, (one.event for one in store.read(conversation.id))
-    )
+    events = view([one.event for one in store.read(conversation.id)])
+    lines = (readable_html.html if html else readable.markdown)(conversation, events)
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")

@@ -16,6 +16,7 @@ from letta_code.store.text_window import Spoken, Window
 
 ROLES = ("user", "assistant", "tool")
 MOST_RESULTS = 50
+TAKEN_BACK = "taken back later"
 BUDGET = 5.0  # seconds that a search may spend on indexing what is new; what is left is said
 
 _LONGEST = 1_000_000  # characters of a message that are searched: of a longer one its beginning and its end
@@ -35,7 +36,10 @@ _ECHOES = frozenset(
 
 
 class Found(Value):
-    """A message that was found; `found_by` says how (all words, some words, word beginnings, part, newest)."""
+    """A message that was found; `found_by` says how (all words, some words, word beginnings, part, newest).
+
+    It says too where the person went back to a point before the message, so that it counts no longer.
+    """
 
     conversation_id: str
     seq: int
@@ -129,7 +133,7 @@ class Recall:
         limit = max(1, min(limit, MOST_RESULTS))
         behind = self._index.catch_up(self._agent_id, BUDGET)
         try:
-            found = tuple(self._found(query, window, limit))
+            found = tuple(self._marked(self._found(query, window, limit)))
         except StoreBusy:  # the index is just being made elsewhere: nothing of it can be read yet
             found, behind = (), replace(behind, busy=True)
         return Recalled(found=found, left=behind.events, busy=behind.busy)
@@ -144,6 +148,16 @@ class Recall:
         text = whole[at : at + characters]
         end = " …" if at + characters < len(whole) else ""
         return replace(found, text=f"{'… ' if at else ''}{text}{end}") if text else found
+
+    def _marked(self, found: Sequence[Found]) -> list[Found]:
+        """What a person took back by going back is found all the same: it was said; but that is told with it."""
+        views = {name: self._index.view(name) for name in {one.conversation_id for one in found}}
+        return [
+            one
+            if views[one.conversation_id].counts(one.seq)
+            else replace(one, found_by=f"{one.found_by}, {TAKEN_BACK}")
+            for one in found
+        ]
 
     def _found(self, query: str, window: Window, limit: int) -> list[Found]:
         query = searchable(query)

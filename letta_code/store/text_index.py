@@ -7,6 +7,7 @@ and the store's writer never waits for the index.  All SQL here is SQLite's own:
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -16,8 +17,9 @@ import msgspec
 from msgspec.structs import replace
 
 from letta_code.core.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
-from letta_code.core.events import Event, decode
+from letta_code.core.events import Event, Rewound, decode
 from letta_code.core.messages import Value
+from letta_code.core.view import View
 from letta_code.host.files import ensure_private_dir
 from letta_code.store.dialect import Database, Row, SqlValue, connect
 from letta_code.store.engine import Engine
@@ -259,6 +261,18 @@ class TextIndex:
         sql = f"SELECT id FROM conversations WHERE agent_id = ? AND id IN ({marks})"
         known = {row[0] for row in self._engine.reader().query(sql, [agent_id, *conversations])}
         return [name for name in conversations if name not in known]
+
+    def view(self, conversation_id: str) -> View:
+        """Which events of a conversation still count."""
+        sql = "SELECT body FROM events WHERE conversation_id = ? AND type = 'rewound' ORDER BY seq"
+        bodies = (row[0] for row in self._engine.reader().query(sql, [conversation_id]))
+        back: list[tuple[int, int]] = []
+        for body in bodies:
+            with contextlib.suppress(msgspec.DecodeError):  # a damaged row is told where the conversation is read
+                event = decode(body) if isinstance(body, bytes) else None
+                if isinstance(event, Rewound) and event.to_seq:
+                    back.append((event.seq, event.to_seq))
+        return View(back, sys.maxsize if back else 0)
 
     def messages(self, match: str, window: Window, limit: int) -> list[MessageHit]:
         """The best messages for an FTS5 expression; a forked copy of a message is told once."""

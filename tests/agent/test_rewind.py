@@ -430,6 +430,55 @@ async def test_cut_off_before_the_event_is_told_at_the_next_start(opened: Opener
         assert len(told) == 1
 
 
+async def test_what_was_taken_back_is_found_and_marked_and_no_part_of_an_export(opened: Opener, work: Path) -> None:
+    from letta_code.commands.export import document
+
+    async with opened(THREE) as session:
+        await say(session, "first zebra")
+        await say(session, "second zebra")
+        await undo(session)
+        found = session.memory.recall.search("zebra", roles=("user",)).found
+        assert sorted((one.text, "taken back" in one.found_by) for one in found) == [
+            ("first zebra", False),
+            ("second zebra", True),
+        ]
+        conversation = session.store.conversations.get(session.conversation_id)
+        assert conversation is not None
+        for html in (False, True):
+            text = document(session.store, conversation, html=html).decode()
+            assert "first zebra" in text
+            assert "second zebra</" not in text
+            assert "\nsecond zebra" not in text
+
+
+async def test_a_fork_of_a_rewound_conversation_is_what_counts(opened: Opener, work: Path) -> None:
+    from letta_code.agent.forking import fork_conversation
+
+    async with opened(THREE) as session:
+        await say(session, "first")
+        await say(session, "second")
+        await undo(session)
+        copy = await fork_conversation(session.store, Paths.find(), session.conversation_id)
+        messages = session.history.messages
+    async with opened(conversation=copy) as session:
+        assert session.history.messages == messages
+        await redo(session)
+        assert spoken(session) == ["first", "second"]
+        assert not (work / "a.txt").exists()
+
+
+async def test_a_compaction_after_a_rewind_reads_only_what_counts(opened: Opener, work: Path) -> None:
+    async with opened(THREE) as session:
+        for text in ("first", "second", "third"):
+            await say(session, text)
+        await undo(session)
+        await undo(session)
+        read = await session.read(0, session.history.last_seq)
+        said = [text_of(event.content) for event in read if isinstance(event, ev.UserMessage)]
+        assert said == ["first"]
+        assert len(await session.log()) > len(read)
+
+
 async def test_hostile_names_are_kept_and_shown(opened: Opener, work: Path) -> None:
     odd = os.fsdecode(b"we\x1b[31mird\xff\n.txt")
     (work.parent / "name").write_bytes(os.fsencode(odd))

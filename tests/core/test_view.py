@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from letta_code.agent.history import History
-from letta_code.agent.view import view, view_of
 from letta_code.core import events as ev
 from letta_code.core.messages import TextPart, Usage, text_of
+from letta_code.core.view import view, view_of
 
 
 def journal(*steps: int) -> list[ev.Event]:

@@ -17,12 +17,12 @@ from letta_code.agent.live import wire
 from letta_code.agent.live.link import Link
 from letta_code.agent.live.partial import Partial
 from letta_code.agent.port import Status
-from letta_code.agent.view import goes_back
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, LettaError, UsageError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart
 from letta_code.core.requests import Answer
+from letta_code.core.view import goes_back
 from letta_code.host.locks import Owner
 
 if TYPE_CHECKING:

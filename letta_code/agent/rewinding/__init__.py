@@ -20,12 +20,12 @@ from letta_code.agent.rewinding.targets import (
     targets,
 )
 from letta_code.agent.rewinding.words import shown_path
-from letta_code.agent.view import view_of
 from letta_code.core import events as ev
 from letta_code.core.counts import many
 from letta_code.core.display import DiffBlock
 from letta_code.core.errors import LettaError, UsageError, WorkspaceError
 from letta_code.core.messages import Value
+from letta_code.core.view import view_of
 from letta_code.host.git import GitReader
 from letta_code.memory.block import BlockError
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from letta_code.agent.rewinding.targets import CODE, CONVERSATION, MEMORY, Target, first_words
-from letta_code.agent.view import view
 from letta_code.core import events as ev
 from letta_code.core.counts import many
 from letta_code.core.display import DiffBlock
 from letta_code.core.messages import ToolCall, Value, text_of
+from letta_code.core.view import view
 
 _OUTSIDE = {
     "curl", "wget", "ssh", "scp", "rsync", "sftp", "kubectl", "docker", "podman", "terraform", "aws", "gcloud", "az",

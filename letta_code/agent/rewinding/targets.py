@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from letta_code.agent.view import View, view
 from letta_code.core import events as ev
 from letta_code.core.errors import UsageError
 from letta_code.core.messages import Value, text_of
+from letta_code.core.view import View, view
 
 CODE, CONVERSATION, MEMORY = "code", "conversation", "memory"
 PARTS = (CODE, CONVERSATION, MEMORY)
