@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,3 +154,14 @@ async def test_a_face_of_the_same_process_that_comes_late_gets_the_output_so_far
         assert (await heard.of(ev.ToolOutput)).text == "early\n"
     await owner.close()
     await attached.close()
+
+
+def test_the_start_loads_nothing_of_what_only_followers_need() -> None:
+    program = (
+        "import sys, letta_code.agent.start\nprint(*[name for name in sys.modules if name.startswith('letta_code.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "letta_code.agent.live.door" in loaded
+    later = {"letta_code.host.sockets", *(f"letta_code.agent.live.{name}" for name in ("hosting", "wire", "attached"))}
+    assert not loaded & later
