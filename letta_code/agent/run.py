@@ -276,6 +276,11 @@ class Run:
         self._leaving = ev.RunMoved(run_id=self.run_id, background=background, by=by)
         self.session.publish(ev.Waiting(after_seq=self.session.history.last_seq, phase="moving"))
 
+    def stay(self) -> None:
+        """Keep the run here after all."""
+        self._leaving = None
+        self.session.publish(ev.Waiting(after_seq=self.session.history.last_seq, phase="stays"))
+
     # ------------------------------------------------------------ the end
 
     async def _close(self, error: LettaError | None) -> None:

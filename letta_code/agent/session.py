@@ -353,9 +353,21 @@ class Session:
             self.workers.keep(self.job())
         if isinstance(self._run, Run) and self._task is not None:
             self._run.leave(background=background, by=by)
-            await asyncio.wait([self._task])
+            try:
+                await asyncio.wait([self._task])
+            except asyncio.CancelledError:
+                self._stay(self._run, self._task)
+                raise
         await self.close()
         return self.history.run.run_id if self.history.run else ""
+
+    def _stay(self, run: Run | IdleCompaction | None, task: asyncio.Task[None]) -> None:
+        """Whoever wanted the run to leave wants it no more; too late for that, the conversation is free for anybody."""
+        if task.done() or not isinstance(run, Run):
+            self._closing = self._closing or asyncio.create_task(self._close(), name="close")
+            return
+        self._leaving = False
+        run.stay()
 
     async def to_background(self, by: str) -> str:
         """Let a process without a face go on with the run; see `SessionPort.to_background`."""

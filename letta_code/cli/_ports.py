@@ -13,7 +13,7 @@ from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
 from letta_code.core.display import ShellBlock
 from letta_code.store.database import Store
-from letta_code.tui.ports import ConversationRow, ModelRow, Ports
+from letta_code.tui.ports import ConversationRow, ModelRow, Ports, RunRow
 
 
 class Listing:
@@ -45,6 +45,32 @@ class Listing:
             )
             for one in (*here, *others)
         ]
+
+    async def runs(self) -> Sequence[RunRow]:
+        """Those of every folder: the ones that go on, then the others, newest first."""
+        return await asyncio.to_thread(self._runs)
+
+    def _runs(self) -> list[RunRow]:
+        from letta_code.agent.seeing_runs import lines_of, runs_seen
+
+        paths = Paths.find()
+        with Store.open(paths.database, run_dir=paths.run) as store:
+            seen = runs_seen(store)
+        rows = [
+            RunRow(
+                id=one.id,
+                conversation_id=one.conversation_id,
+                status="waits for you" if one.waits_for else line[1],
+                title=one.title,
+                folder=one.folder,
+                since=line[2],
+                open=one.is_open,
+                waits=bool(one.waits_for),
+                background=one.background,
+            )
+            for one, line in zip(seen, lines_of(seen), strict=True)
+        ]
+        return sorted(rows, key=lambda row: not row.open)
 
     async def models(self) -> Sequence[ModelRow]:
         """Models of the providers that have a key."""

@@ -63,7 +63,7 @@ class Waiting(Live, tag="waiting"):
 
     For `retry`, `reason` says what failed, `attempt` which try comes next and `seconds` how long until then.
     A compaction beside a run begins with `loading` and ends with `done`, whatever came of it; `moving` lasts until the
-    step ends at which the run changes its owner.
+    step ends at which the run changes its owner, or until `stays`: it does not after all.
     """
 
     phase: str

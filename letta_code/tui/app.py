@@ -19,7 +19,8 @@ from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.driver import TerminalDriver
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import APP, teach_terminal_keys
-from letta_code.tui.ports import OpenSession, Ports
+from letta_code.tui.leaving import Farewell
+from letta_code.tui.ports import OpenAgain, OpenSession, Ports
 from letta_code.tui.screens.chat import ChatScreen, Clock, CoreReady
 from letta_code.tui.signals import EndSignals
 
@@ -44,6 +45,7 @@ class LettaApp(App[int]):
         history_folder: Path | None = None,
         copy: Copy | None = None,
         clock: Clock = time.monotonic,
+        open_again: OpenAgain | None = None,
     ) -> None:
         super().__init__(driver_class=TerminalDriver)
         teach_terminal_keys()
@@ -52,13 +54,14 @@ class LettaApp(App[int]):
         self._history_folder = history_folder
         self._copy = copy
         self._clock = clock
-        self._core = CoreThread(open_session, self._wake, warm)
+        self._core = CoreThread(open_session, self._wake, warm, open_again)
         self._ports = ports
         self._chat: ChatScreen | None = None
         self._quit_at = 0.0
         self.hung_up = False  # the terminal has gone away
         self.left_running = False  # and the run goes on without it
         self.resume_id = ""
+        self.farewell = Farewell()
         self.unsaved: list[Path] = []  # files with texts of memory blocks that were not saved
         self.refused: UsageError | None = None  # the command line named what is not there; nothing was opened
         if options.settings.face.theme in self.available_themes:
@@ -141,6 +144,7 @@ class LettaApp(App[int]):
         self._history.save_draft(self.chat.prompt.text)
         state = self.chat.state
         self.resume_id = state.conversation_id if state.cards else ""
+        self.farewell = self.chat.leaving.farewell
         if self.chat.memory_drafts and self._history_folder is not None:
             from letta_code.tui.memory_drafts import keep
 
@@ -180,6 +184,9 @@ class LettaApp(App[int]):
     def action_copy_clear_quit(self) -> None:
         """Ctrl-C: copy a selection, else clear the prompt into the history, else stop, and twice leave."""
         chat = self.chat
+        if chat.leaving.asks:
+            chat.leaving.stop()
+            return
         selected = self.screen.get_selected_text()
         if selected:
             self.copy_to_clipboard(selected)
@@ -196,8 +203,15 @@ class LettaApp(App[int]):
             self._history.remember(chat.prompt.take())
             chat.flash("Cleared; ↑ brings it back. Ctrl+C again leaves.")
         elif time.monotonic() - self._quit_at < QUIT_SECONDS:
-            self.exit(0)
+            if chat.leaving.moves:
+                chat.leaving.stop()
+            else:
+                chat.leave()
             return
+        elif chat.leaving.moves:
+            chat.flash("Ctrl+C again stops the run instead.")
+        elif chat.state.ownership.owner:
+            chat.flash("Ctrl+C again leaves; Esc stops the run.")
         else:
             if chat.state.running:
                 chat.action_interrupt()
@@ -206,7 +220,7 @@ class LettaApp(App[int]):
 
     def action_leave(self) -> None:
         """End the program; the conversation can be resumed."""
-        self.exit(0)
+        self.chat.leave()
 
     def action_help(self) -> None:
         """Keys and commands."""

@@ -132,7 +132,7 @@ class Dispatch:
         parts: tuple[ContentPart, ...] = (*(TextPart(text=part) for part in attached), TextPart(text=text))
         client_id = new_id("client")
         try:
-            await self._core.call(lambda session: session.send(parts, client_id=client_id))
+            await self._core.call(lambda session: session.send(parts, client_id=client_id), twice=True)
         except ConfigError as error:
             # kept, says the session, but nobody can answer it yet
             self._tell(error)
@@ -157,6 +157,9 @@ class Dispatch:
             self._face.state.notice("warning", f"There is no command /{word}.", hint)
             self._face.restore(text)
             self._face.redraw()
+            return
+        if command.name in ("background", "takeover"):
+            self._face.show(command.name)  # a wait that the screen shows, and that can be ended
             return
         if word == "compact" and self._face.state.running:
             self._face.flash("The context is compacted right after this step.")
@@ -193,6 +196,8 @@ class Dispatch:
             self._face.open_conversation("" if outcome.open == "new" else outcome.open, outcome.say)
         if shown:
             self._face.show(shown)
+        if outcome.prompt:
+            self._face.restore(outcome.prompt)
         if outcome.send:
             await self._message(outcome.send)
 
@@ -254,7 +259,7 @@ class Dispatch:
     async def answer(self, request_id: str, answer: Answer) -> None:
         """Answer a request."""
         try:
-            await self._core.call(lambda session: session.answer(request_id, answer, "tui"))
+            await self._core.call(lambda session: session.answer(request_id, answer, "tui"), twice=True)
         except LettaError as error:
             self._tell(error)
 

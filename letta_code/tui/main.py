@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from letta_code.agent.port import SessionOptions, SessionPort
-from letta_code.tui.ports import OpenSession, Ports
+from letta_code.tui.ports import OpenAgain, OpenSession, Ports
 
 
 def run(
@@ -17,9 +17,11 @@ def run(
     ports: Ports | None = None,
     *,
     history_folder: Path | None = None,
+    open_again: OpenAgain | None = None,
 ) -> int:
     """Show the screen until the person leaves; 0, or 128 + N when signal N ended it.
 
+    A conversation that another process runs is followed live: `options.conversation` is all that this needs.
     Without `open_session` the real agent is opened (imported after the first frame); without `history_folder` prompts
     and drafts are kept in the person's home.  Raises `UsageError`, after the screen was given back, when the command
     line named a conversation that is not there.
@@ -34,7 +36,9 @@ def run(
         from letta_code.config.paths import Paths
 
         history_folder = Paths.find().home / "prompts"
-    app = LettaApp(options, open_session or _open_session, ports or Ports(), history_folder=history_folder)
+    if open_session is None:
+        open_session, open_again = _open_session, _open_again
+    app = LettaApp(options, open_session, ports or Ports(), history_folder=history_folder, open_again=open_again)
     code = app.run(mouse=options.settings.face.mouse)
     if app.hung_up:
         let_go()
@@ -44,12 +48,20 @@ def run(
         raise app.refused
     for path in app.unsaved:
         sys.stdout.write(f"Not saved in memory, kept in {path}\n")
+    for line in app.farewell.lines():
+        sys.stdout.write(f"{line}\n")
     if app.resume_id:
         sys.stdout.write(f"letta-code --resume {app.resume_id}\n")
     return code or app.return_code or 0
 
 
 async def _open_session(options: SessionOptions) -> SessionPort:
-    from letta_code.agent.start import start_session
+    from letta_code.agent.live.opening import open_session
 
-    return await start_session(options)
+    return await open_session(options)
+
+
+async def _open_again(options: SessionOptions, patience: float) -> SessionPort:
+    from letta_code.agent.live.again import open_again
+
+    return await open_again(options, patience=patience)

@@ -90,6 +90,11 @@ class ViewState:
         self.opened_at = max(self.opened_at, self.last_seq)
         self.ownership.of(status)
 
+    @property
+    def offers_to_go_on(self) -> bool:
+        """Whether the last run was cut off and can be gone on with from here."""
+        return self.ownership.cut_off and not self.running and not self.ownership.owner
+
     # ------------------------------------------------------------ what changed
 
     def take_changes(self) -> list[str]:

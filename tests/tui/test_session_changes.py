@@ -19,7 +19,7 @@ from letta_code.core.errors import ConversationBusy, StoreFull
 from letta_code.core.messages import TextPart
 from letta_code.tui.cards import ToolCard
 from letta_code.tui.panes.transcript import Transcript
-from letta_code.tui.ports import ConversationRow, Ports
+from letta_code.tui.ports import ConversationRow, Ports, RunRow
 from letta_code.tui.widgets.messages import NoticeView
 from letta_code.tui.widgets.tool_card import ToolView
 from tests.fakes.session import FakeSession
@@ -190,6 +190,9 @@ async def test_a_message_that_cannot_be_kept_goes_back_to_the_prompt() -> None:
 
 async def test_the_resume_list_opens_what_is_picked() -> None:
     class Lists:
+        async def runs(self) -> list[RunRow]:
+            return []
+
         async def conversations(self) -> list[ConversationRow]:
             return [
                 ConversationRow(id="conv-7", title="Sums", opening="add them"),

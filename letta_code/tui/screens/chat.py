@@ -20,10 +20,12 @@ from textual.widgets import TextArea
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import LettaError
 from letta_code.core.events import Event, LiveEvent, type_of
-from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Opened
+from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Handed, Opened
 from letta_code.tui.dispatch import Dispatch
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import CHAT
+from letta_code.tui.leaving import Leaving
+from letta_code.tui.ownership import change_text
 from letta_code.tui.panes.beside import Beside
 from letta_code.tui.panes.transcript import Foldable, Transcript
 from letta_code.tui.ports import Ports
@@ -63,6 +65,7 @@ class ChatScreen(Screen[None]):
         self.typing_pause = TYPING_PAUSE
         self.prompt = Prompt(history)
         self.dispatch = Dispatch(core, self, options.settings, ports)
+        self.leaving = Leaving(self)
         self._history = history
         self._state = ViewState(clock)
         self._transcript = Transcript()
@@ -140,8 +143,13 @@ class ChatScreen(Screen[None]):
         self.run_worker(self._reopen(conversation, say), group="open", exclusive=True)
 
     def leave(self) -> None:
-        """End the program."""
-        self.app.exit()
+        """End the program, or ask first what becomes of the run."""
+        self.leaving.leave()
+
+    @property
+    def card(self) -> Widget | None:
+        """What stands in the prompt's place."""
+        return self._card
 
     # ------------------------------------------------------------ events of the core
 
@@ -155,6 +163,9 @@ class ChatScreen(Screen[None]):
             elif isinstance(item, Failed):
                 self._state.notice("error", item.text, item.hint)
                 self._replay_until = 0
+            elif isinstance(item, Handed):
+                self._state.handed(item.status)
+                self._state.notice("info", change_text(item))
             else:
                 self._apply(item)
         if self._items:
@@ -172,19 +183,23 @@ class ChatScreen(Screen[None]):
     async def _opened(self, item: Opened) -> None:
         status, before = item.status, self._state
         self._state = ViewState(before.clock)
-        if before.conversation_id in ("", status.conversation_id):
+        if before.conversation_id in ("", status.conversation_id) and not item.anew:
             for card in [card for card in before.cards.values() if card.key.startswith("local-")]:
                 card.key = self._state.local_key()
                 self._state.add(card)
-        else:
+        elif not item.anew:
             self.dispatch.forget()
         self._state.opened(status)
         self._replay_until = status.last_seq
         self._begun = False
         if not status.model:
             self.call_later(self.show, "no-model")
+        if not self._looked_for_runs:
+            self._looked_for_runs = True
+            self.run_worker(self._other_runs(), group="runs")
 
     _to_say = ""  # below what was said in the conversation that is being opened
+    _looked_for_runs = False
     _begun = True  # False between the opening of a conversation and its first drawing
 
     async def _draw(self) -> None:
@@ -213,6 +228,12 @@ class ChatScreen(Screen[None]):
         self._refresh_lines()
         await self._beside.show(state)
         await self._place_card()
+
+    async def _other_runs(self) -> None:
+        from letta_code.tui.screens.runs import told
+
+        self._working.quiet = await told(self)
+        self._refresh_lines()
 
     async def _read_branch(self) -> None:
         async def read() -> str:
@@ -252,6 +273,7 @@ class ChatScreen(Screen[None]):
         event.stop()
         text = event.text.strip()
         self._history.remember(text)
+        self._working.quiet = ""
         self.prompt.save_draft()
         self._completer.close()
         self._transcript.anchor()
@@ -266,6 +288,9 @@ class ChatScreen(Screen[None]):
             case "take_back":
                 if not await self.dispatch.take_back():
                     self.prompt.area.recall_earlier()
+            case "go_on":
+                if self._state.offers_to_go_on:
+                    self.run_worker(self.dispatch.submit("/continue"), group="submit")
             case "editor" | "history":
                 self.show(event.what)
             case what:
@@ -277,6 +302,8 @@ class ChatScreen(Screen[None]):
 
     def action_interrupt(self) -> None:
         """Stop the run; in an idle prompt Esc only takes a waiting message back."""
+        if self.leaving.stay():
+            return
         if self._state.running:
             self.flash(STOPPING)
             self.run_worker(self.dispatch.interrupt(), group="interrupt")

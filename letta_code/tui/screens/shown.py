@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 async def show(chat: ChatScreen, name: str) -> None:
-    """Open a screen or card: help, diff, memory, connect, models, resume, history, editor, mouse.
+    """Open a screen or card: help, diff, memory, rewind, connect, models, resume, history, editor, mouse.
 
     no-model is connect, shown by itself: nothing is connected to before the person says so.
     """
@@ -38,6 +38,14 @@ async def show(chat: ChatScreen, name: str) -> None:
             await _models(chat)
         case "resume":
             await _resume(chat)
+        case "runs":
+            from letta_code.tui.screens.runs import pick_run
+
+            await pick_run(chat)
+        case "background":
+            chat.leaving.background()
+        case "takeover":
+            chat.leaving.take_over()
         case "history":
             await _history(chat)
         case "editor":
@@ -46,6 +54,8 @@ async def show(chat: ChatScreen, name: str) -> None:
             _mouse(chat)
         case "memory":
             _memory(chat)
+        case "rewind":
+            _rewind(chat)
         case _:
             chat.state.notice("warning", f"This screen has no {name}.")
             chat.redraw()
@@ -72,6 +82,13 @@ def _memory(chat: ChatScreen) -> None:
 
     if chat.app.screen is chat:
         chat.app.push_screen(MemoryScreen(chat, chat.memory_drafts))
+
+
+def _rewind(chat: ChatScreen) -> None:
+    from letta_code.tui.screens.rewind import RewindScreen
+
+    if chat.app.screen is chat:
+        chat.app.push_screen(RewindScreen(chat))
 
 
 async def _connect(chat: ChatScreen, *, servers: bool = True) -> None:

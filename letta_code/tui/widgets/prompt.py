@@ -34,7 +34,8 @@ class PromptArea(TextArea):
     class Wanted(Message):
         """A key asks for something outside the text.
 
-        editor, history, end, take_back, and for the completer complete, accept, next, previous, close.
+        editor, history, end, take_back, go_on (Enter in an empty prompt), and for the completer complete, accept, next,
+        previous, close.
         """
 
         def __init__(self, what: str) -> None:
@@ -124,6 +125,8 @@ class PromptArea(TextArea):
             self.replace("\n", (row, column - 1), (row, column))
         elif self.text.strip():
             self.send()
+        else:
+            self.post_message(self.Wanted("go_on"))
 
     def send(self) -> None:
         """Send the text, and empty the box at once: the next keys may come before the message is heard."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
@@ -19,6 +20,13 @@ MODE_STYLES = {
 AMBER = 0.75  # of what may stand in the context
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_A_SECOND = 5
+CUT_OFF = "The last run was cut off. Enter goes on with it; or say what to do instead."
+MOVING = {
+    "background": "moves to the background when this step ends",
+    "here": "comes over to this terminal when this step ends",
+    "away": "goes to another process when this step ends",
+}
+KEYS = {"background": "Esc: stay"}
 
 
 class StatusBar(Widget):
@@ -54,12 +62,17 @@ class StatusBar(Widget):
         folder = Content.styled(clean_line(self.folder), "$foreground 75%")
         # Whose conversation it is matters where there are several; else it is told where there is room for all.
         agent = Content.styled(clean_line(state.agent), "$text-accent")
-        parts = [mode, model]
+        parts = [*_watching(state), mode, model]
         for extra in (agent if state.several else Content(""), branch, folder, Content("") if state.several else agent):
             if extra and Content(" · ").join([*parts, extra]).cell_length <= room:
                 parts.append(extra)
         left = Content.styled(" · ", "$foreground 45%").join(parts)
         return left if left.cell_length <= room else left.truncate(max(room, 0), ellipsis=True)
+
+
+def _watching(state: ViewState) -> list[Content]:
+    owner = state.ownership.owner
+    return [Content.styled(f" watching: {clean_line(owner)} ", "bold reverse $text-warning")] if owner else []
 
 
 def _context(state: ViewState) -> Content:
@@ -99,6 +112,7 @@ class WorkingLine(Widget):
         self._timer: Timer | None = None
         self._flash = ""
         self._flash_timer: Timer | None = None
+        self.quiet = ""  # stands there while nothing else does
 
     def show(self, state: ViewState) -> None:
         """Draw the state; starts or stops the clock."""
@@ -131,7 +145,9 @@ class WorkingLine(Widget):
     def _place(self) -> None:
         state = self._state
         # while something is asked, the card says so
-        self.display = bool(self._flash or (state is not None and state.running and not state.requests))
+        moves = state is not None and state.running and (not state.requests or state.ownership.moving)
+        offers = state is not None and state.offers_to_go_on
+        self.display = bool(self._flash or moves or offers or (self.quiet and not (state and state.running)))
         self.refresh()
 
     def render(self) -> Content:
@@ -140,26 +156,31 @@ class WorkingLine(Widget):
             return Content.styled(self._flash, "$text-accent")
         state = self._state
         if state is None or not state.running:
-            return Content("")
+            offer = state is not None and state.offers_to_go_on
+            return Content.styled(CUT_OFF if offer else self.quiet, "$text-warning" if offer else "$foreground 75%")
         now = state.clock()
         passed = now - state.run_since
         frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
         what, style = doing(state, now)
+        passed, keys = f"  {seconds_text(int(passed))}", f"  {KEYS.get(state.ownership.moving, 'Esc stops')}"
+        room = self.content_size.width - cell_len(f"{frame} {passed}{keys}")
         return Content.assemble(
-            (f"{frame} ", "$text-accent"), (what, style), (f"  {seconds_text(int(passed))}", "$foreground 75%"),
-            ("  Esc stops", "$foreground 45%"),
+            (f"{frame} ", "$text-accent"), Content.styled(what, style).truncate(max(room, 0), ellipsis=True),
+            (passed, "$foreground 75%"), (keys, "$foreground 45%"),
         )  # fmt: skip
 
 
 def doing(state: ViewState, now: float) -> tuple[str, str]:
     """What the run does at this moment, in a few words, and their style."""
     waiting = state.waiting
+    if waiting is not None and waiting.phase == "storage":  # before all else: until then no step ends
+        return f"{clean_line(waiting.reason)}: try {waiting.attempt}, until there is room", "$text-error"
+    if state.ownership.moving:
+        return MOVING.get(state.ownership.moving, MOVING["away"]), "$text-accent"
     if waiting is not None and waiting.phase == "retry":
         left = max(waiting.seconds - (now - state.waiting_since), 0)
         reason = clean_line(waiting.reason) or "the provider did not answer"
         return f"{reason}: try {waiting.attempt} in {seconds_text(int(left))}", "$text-warning"
-    if waiting is not None and waiting.phase == "storage":
-        return f"{clean_line(waiting.reason)}: try {waiting.attempt}, until there is room", "$text-error"
     if waiting is not None:
         word = {"loading": "loading the model", "compacting": "making room in the context"}.get(
             waiting.phase, "waiting for the model"
