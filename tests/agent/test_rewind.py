@@ -127,7 +127,7 @@ async def redo(session: Session) -> ev.Rewound:
 
 
 def spoken(session: Session) -> list[str]:
-    return [text_of(m.content) for m in session.history.messages if type(m).__name__ == "UserText"]  # type: ignore[union-attr]
+    return [text_of(m.content) for m in session.history.messages if type(m).__name__ == "UserText"]
 
 
 def human(session: Session) -> str:
@@ -222,14 +222,14 @@ async def test_saved_by_name_and_back_in_parts(opened: Opener, work: Path) -> No
         assert (done.written, done.removed) == (2, 0)
         assert spoken(session) == ["first", "second"]
         told = session.history.messages[-1]
-        assert "2 files changed: a.txt, loose.txt" in told.text  # type: ignore[union-attr]
+        assert "2 files changed: a.txt, loose.txt" in told.text
         assert "likes tea" in human(session)
         await go(session, done.undo, CODE)  # a rewind is undone by the checkpoint before it
         assert tree(work) == later
         await go(session, saved.checkpoint_id, CONVERSATION)
         assert spoken(session) == ["first"]
         assert tree(work) == later
-        assert "Files were not set back" in session.history.messages[-1].text  # type: ignore[union-attr]
+        assert "Files were not set back" in session.history.messages[-1].text
         await go(session, "good state", MEMORY)
         assert "likes tea" not in human(session)
 
@@ -350,7 +350,7 @@ async def test_what_changed_since_the_preview_is_told_and_not_overwritten(opened
         notice = next(e for e in reversed(await session.log()) if isinstance(e, ev.Notice))
         assert notice.level == "warning"
         assert "b.txt" in notice.text
-        assert "some files stayed" in session.history.messages[-1].text  # type: ignore[union-attr]
+        assert "some files stayed" in session.history.messages[-1].text
 
 
 async def test_a_preview_that_the_conversation_has_left_behind_is_refused(opened: Opener, work: Path) -> None:
@@ -403,6 +403,8 @@ async def test_what_no_checkpoint_brings_back_is_said(opened: Opener, work: Path
         assert any("1 commit since then stay" in text and "by hand" in text for text in preview.warnings)
         await way.go(preview)
         assert git(work, "rev-parse", "HEAD") == head
+        told = next(e for e in reversed(await session.log()) if isinstance(e, ev.Notice))
+        assert "git push" in told.text  # /undo acts at once: what stays is said then
         assert (work / "a.txt").read_text() == "one\n"
 
 
@@ -421,7 +423,7 @@ async def test_cut_off_before_the_event_is_told_at_the_next_start(opened: Opener
         events = await session.log()
         notice = next(e for e in reversed(events) if isinstance(e, ev.Notice) and e.code == "rewind")
         assert undo_point.checkpoint_id in notice.hint
-        assert "set back in part" in session.history.messages[-1].text  # type: ignore[union-attr]
+        assert "set back in part" in session.history.messages[-1].text
         assert spoken(session) == ["first"]
         await go(session, undo_point.checkpoint_id, CODE)
         assert tree(work) == later

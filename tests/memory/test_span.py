@@ -14,7 +14,7 @@ def at(seq: int, conversation: str = "conv-1", source: str = "agent") -> Provena
 
 
 def span(blocks: Blocks, after: int) -> Span:
-    return Span(blocks._writer, "conv-1", after)  # type: ignore[attr-defined]
+    return Span(blocks._writer, "conv-1", after)
 
 
 def value(blocks: Blocks, label: str) -> str:

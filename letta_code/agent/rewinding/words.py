@@ -74,8 +74,10 @@ def done_notice(
     if failed:
         more = f" (and {len(failed) - 3} more)" if len(failed) > 3 else ""
         parts.append("Not everything: " + " ".join(visible(text) for text in failed[:3]) + more)
-    hint = "/undo undoes it again." if verb == "Redone" else "/redo takes it back, until you say something new."
+    hint = "/undo undoes it again." if verb == "Redone:" else "/redo takes it back, until you say something new."
     text = f"{verb} {visible(preview.target.named)} · {' · '.join(parts) or 'nothing had changed'}"
+    if verb != "Redone:" and preview.warnings:
+        text = " ".join([f"{text}.", *map(visible, preview.warnings[:3])])
     return ev.Notice(level="warning" if failed else "info", text=text, hint=hint, code="rewound")
 
 
