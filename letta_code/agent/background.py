@@ -18,6 +18,7 @@ from letta_code.host.detached import READY_SECONDS, start_detached
 from letta_code.host.files import atomic_write
 
 if TYPE_CHECKING:
+    from letta_code.agent.port import SessionOptions
     from letta_code.store.database import Store
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,21 @@ class Job(Value):
     max_turns: int = 0
     time_limit: float = 0.0
     unattended: bool = False
+
+
+def job_of(options: SessionOptions, conversation_id: str, *, mode: str, model: str) -> Job:
+    """What a worker is told that goes on with a conversation which was opened so."""
+    return Job(
+        conversation=conversation_id,
+        cwd=options.cwd,
+        mode=mode,
+        model=model,
+        allow=options.allow,
+        deny=options.deny,
+        max_turns=options.settings.max_turns,
+        time_limit=options.settings.time_limit,
+        unattended=not options.interactive,
+    )
 
 
 def start_worker(job: Job, paths: Paths, *, waits: bool = True) -> int:

@@ -15,6 +15,7 @@ from letta_code.agent.compacting.limits import Limits
 from letta_code.agent.compacting.wish import Wishes
 from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.facts import project_root
+from letta_code.agent.first_events import first_events
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
 from letta_code.agent.ledger import Journal, Ledger, Listening
@@ -24,6 +25,7 @@ from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.settling import Settling
 from letta_code.agent.trees import Trees
+from letta_code.agent.working import Working
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, LettaError, UsageError
 from letta_code.core.ids import new_id
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     from letta_code.store.database import Store
 
 log = logging.getLogger(__name__)
-
-TITLE_LENGTH = 60
 
 OpenModel = Callable[[str], Awaitable[ChatModel]]
 
@@ -96,16 +96,15 @@ class Session:
         self._model: ChatModel | None = None
         self._model_name = options.model or history.model or options.settings.model
         self._mode = options.mode or history.mode or options.settings.mode
-        self._run: Run | IdleCompaction | None = None
         self.wishes = Wishes()
-        self._task: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
+        self._working = Working(self._sending, self._following, self._rests)
         self._closing: asyncio.Task[None] | None = None
         self.door: Door | None = None
         self._leaving = False  # another process goes on
         self._looked_back = False
         self.reflection = Reflection(self, self.read, open_model)
-        self._ledger = Ledger(journal, history, run_id=self._run_id, heard=self.reflection.heard)
+        self._ledger = Ledger(journal, history, run_id=lambda: self._working.run_id, heard=self.reflection.heard)
         self._asking = Asking(
             self._ledger, interactive=options.interactive, face=options.face, approved=surroundings.remember
         )
@@ -133,7 +132,7 @@ class Session:
             model=self._model_name,
             mode=self._mode,
             running=self.running,
-            run_id=self._run.run_id if self._run else "",
+            run_id=self._working.run_id,
             context_tokens=tokens,
             window=info.window if info else 0,
             compact_at=self.limits.of(info),
@@ -147,7 +146,7 @@ class Session:
     @property
     def running(self) -> bool:
         """Whether a run goes on."""
-        return self._run is not None
+        return self._working.job is not None
 
     @property
     def _ending(self) -> bool:
@@ -228,7 +227,7 @@ class Session:
         if not self._model_name:
             raise _no_model()
         if not away:
-            self._start(run)
+            self._working.start(run)
         return run.run_id
 
     async def _last_run(self) -> tuple[ev.ReminderAdded, ...]:
@@ -246,41 +245,14 @@ class Session:
             self._settling.also(lambda: aftermath.keep_note(desk, left))
         return (aftermath.reminder(left, await aftermath.state_of(root)),)
 
-    def _start(self, run: Run | IdleCompaction) -> None:
-        self._run = run
-        self._task = asyncio.create_task(self._work(run), name=f"run {run.run_id}")
-
     def _first_events(self, messages: Sequence[ev.UserMessage]) -> list[ev.KnownEvent]:
         if self.history.started is not None:
             return []
-        title = " ".join(text_of(messages[0].content).split())[:TITLE_LENGTH] if messages else ""
-        started = ev.ConversationStarted(
-            conversation_id=self.conversation_id,
-            agent_id=self.agent_id,
-            cwd=self.options.cwd,
-            version=__version__,
-        )
-        settings = [
-            ev.SettingChanged(name=name, value=value, by="start")
-            for name, value in (("mode", self._mode), ("model", self._model_name))
-            if value and not (name == "mode" and value == "full")  # full is for this start only
-        ]
-        return [started, ev.ConversationRenamed(title=title, by="first message"), *settings]
+        settings = {"mode": self._mode, "model": self._model_name}
+        return first_events(self.conversation_id, self.agent_id, self.options.cwd, messages, settings)
 
-    async def _work(self, run: Run | IdleCompaction) -> None:
-        """Runs, one after the other, until nothing is queued or wished."""
-        try:
-            while True:
-                await run.work()
-                async with self._sending:  # what is said now either is queued already or starts a run of its own
-                    following = self._following(run)
-                    if following is None:
-                        self._run = None
-                        return
-                    run = self._run = following
-        finally:
-            self._run = None
-            self.wishes.fail(LettaError("Nothing was compacted: the run was stopped.", hint="Ask again."))
+    def _rests(self) -> None:
+        self.wishes.fail(LettaError("Nothing was compacted: the run was stopped.", hint="Ask again."))
 
     def _following(self, run: Run | IdleCompaction) -> Run | IdleCompaction | None:
         """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
@@ -337,11 +309,7 @@ class Session:
 
     async def interrupt(self) -> None:
         """Stop the run; the history is balanced and durable when this returns."""
-        if self._run is not None:
-            await self._run.begun.wait()  # a task that is cancelled before its first step never runs at all
-        if self._run is not None and self._task is not None:
-            self._run.stop(ev.StopReason.INTERRUPTED, self._task)
-            await asyncio.wait([self._task])
+        await self._working.interrupt()
 
     async def release(self, *, background: bool, by: str) -> str:
         """Give the conversation to another process at the next step boundary, and close.
@@ -351,27 +319,20 @@ class Session:
         self._leaving = True
         if background and self.workers is not None:
             self.workers.keep(self.job())
-        if isinstance(self._run, Run) and self._task is not None:
-            self._run.leave(background=background, by=by)
-            try:
-                await asyncio.wait([self._task])
-            except asyncio.CancelledError:
-                self._stay(self._run, self._task)
-                raise
+        try:
+            await self._working.give_away(background=background, by=by)
+        except asyncio.CancelledError:  # whoever wanted it to leave wants it no more
+            if self._working.stay():
+                self._leaving = False
+            else:  # too late: the conversation is free for anybody
+                self._closing = self._closing or asyncio.create_task(self._close(), name="close")
+            raise
         await self.close()
         return self.history.run.run_id if self.history.run else ""
 
-    def _stay(self, run: Run | IdleCompaction | None, task: asyncio.Task[None]) -> None:
-        """Whoever wanted the run to leave wants it no more; too late for that, the conversation is free for anybody."""
-        if task.done() or not isinstance(run, Run):
-            self._closing = self._closing or asyncio.create_task(self._close(), name="close")
-            return
-        self._leaving = False
-        run.stay()
-
     async def to_background(self, by: str) -> str:
         """Let a process without a face go on with the run; see `SessionPort.to_background`."""
-        if not isinstance(self._run, Run) or self.workers is None:
+        if self._working.run is None or self.workers is None:
             return ""
         run_id = await self.release(background=True, by=by)
         if run_id:
@@ -380,20 +341,9 @@ class Session:
 
     def job(self) -> Job:
         """What a process without a face is told that goes on with this conversation."""
-        from letta_code.agent.background import Job
+        from letta_code.agent.background import job_of
 
-        options = self.options
-        return Job(
-            conversation=self.conversation_id,
-            cwd=options.cwd,
-            mode=self._mode,
-            model=self._model_name,
-            allow=options.allow,
-            deny=options.deny,
-            max_turns=options.settings.max_turns,
-            time_limit=options.settings.time_limit,
-            unattended=not options.interactive,
-        )
+        return job_of(self.options, self.conversation_id, mode=self._mode, model=self._model_name)
 
     async def take_over(self, by: str) -> None:
         """There is nothing to take."""
@@ -418,7 +368,7 @@ class Session:
                 background=self.options.background,
                 mode=self._mode,
             )
-            self._start(Run(self, None, run_id=history.run.run_id, resumed=resumed))
+            self._working.start(Run(self, None, run_id=history.run.run_id, resumed=resumed))
             return True
 
     async def set_mode(self, mode: str) -> None:
@@ -457,7 +407,7 @@ class Session:
                 raise ConfigError("No model is configured that could summarise.", hint="/connect connects one.")
             wish = self.wishes.add(instructions)
             if not self.running:
-                self._start(IdleCompaction(self))
+                self._working.start(IdleCompaction(self))
         return await wish.outcome()
 
     def head(self, info: ModelInfo) -> Head:
@@ -512,10 +462,7 @@ class Session:
 
     async def idle(self) -> ev.RunFinished | None:
         """Wait until nothing runs; the last run's end."""
-        while self.running and self._task is not None:
-            await asyncio.wait([self._task])
-        if self._task is not None and self._task.done() and not self._task.cancelled():
-            self._task.result()  # raises what a bug let through
+        await self._working.over()
         return self.history.last_run
 
     def settle(self) -> None:
@@ -577,9 +524,6 @@ class Session:
     async def commit(self, *events: ev.KnownEvent) -> None:
         """Keep events in one commit, then take them in and tell of them; see `Ledger.commit`."""
         await self._ledger.commit(*events)
-
-    def _run_id(self) -> str:
-        return self._run.run_id if self._run else ""
 
 
 def _no_model() -> ConfigError:

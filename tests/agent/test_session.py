@@ -254,7 +254,7 @@ async def test_an_interrupt_while_the_model_speaks_keeps_what_it_said() -> None:
     turn = [TextPiece(text="I was about "), TextPiece(text="to"), CallPiece(index=0, id="c", name="Act"), hang]
     one = session(PlayedModel(turn), journal)
     await one.send("go")
-    await until(lambda: one._run and one._run.draft.text == "I was about to")
+    await until(lambda: (run := one._working.run) and run.draft.text == "I was about to")
     await one.interrupt()
     (message,) = journal.of(ev.AssistantMessage)
     assert (message.text, message.finish, message.tool_calls) == ("I was about to", "interrupted", ())
@@ -492,7 +492,7 @@ async def test_a_listener_that_joins_gets_the_partial_text() -> None:
     gate = asyncio.Event()
     one = session(PlayedModel([TextPiece(text="Hel"), gate.wait, TextPiece(text="lo"), Finish(reason="stop")]))
     await one.send("go")
-    await until(lambda: one._run and one._run.draft.text == "Hel")
+    await until(lambda: (run := one._working.run) and run.draft.text == "Hel")
     texts: list[tuple[int, str]] = []
 
     async def listen() -> None:
