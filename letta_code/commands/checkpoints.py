@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from letta_code.agent.rewinding import Listed
+from letta_code.agent.rewinding.targets import first_words
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.commands.memory import fenced
 from letta_code.commands.wording import ago, columns
-from letta_code.safety.terminal import visible
+from letta_code.safety.terminal import strip_controls, visible
 
 KINDS = {"asked": "saved", "run": "run", "danger": "destroys", "rewind": "rewind"}
 _MOST = 30
@@ -34,6 +35,6 @@ def row(one: Listed) -> tuple[str, ...]:
     files = "?" if one.changed is None else str(one.changed)
     if not checkpoint.tree:
         files = "not kept"
-    words = visible(checkpoint.name or one.target.words)
+    words = first_words(visible(strip_controls(checkpoint.name or one.target.words)))
     back = "" if one.target.counts else "(taken back) "
     return str(one.target.number), KINDS.get(checkpoint.kind, checkpoint.kind), ago(checkpoint.at), files, back + words

@@ -21,7 +21,7 @@ from letta_code.config.paths import Paths
 from letta_code.config.settings import CheckpointSettings, Settings
 from letta_code.core import events as ev
 from letta_code.core.errors import UsageError
-from letta_code.core.messages import text_of
+from letta_code.core.messages import UserText, text_of
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def redo(session: Session) -> ev.Rewound:
 
 
 def spoken(session: Session) -> list[str]:
-    return [text_of(m.content) for m in session.history.messages if type(m).__name__ == "UserText"]
+    return [text_of(message.content) for message in session.history.messages if isinstance(message, UserText)]
 
 
 def human(session: Session) -> str:

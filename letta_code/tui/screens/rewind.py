@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DIFFS = 8  # files whose changes are shown
 _LINES = 40  # of each
-_FOOT = "↑↓ choose  ·  1 2 3 parts  ·  PgUp PgDn scroll  ·  Enter goes back  ·  Esc leaves"
+_FOOT = "↑↓ choose  ·  1 2 3 parts  ·  PgUp PgDn  ·  Enter goes back  ·  Esc leaves"
 
 
 class RewindScreen(Screen[None]):
@@ -48,7 +48,7 @@ class RewindScreen(Screen[None]):
         self._preview: Preview | None = None
         self._off: set[str] = set()  # parts that are not wanted
         self._going = False
-        self._list = OptionList(id="rewind-list")
+        self._list = OptionList(id="rewind-list", markup=False)
         self._what = Static("", markup=False, id="rewind-what")
         self._text = Static("Looking…", markup=False)
         self._diffs = Static("", markup=False)
@@ -78,7 +78,7 @@ class RewindScreen(Screen[None]):
             self._text.update("There is no checkpoint yet. Each run that changes something makes one; /save makes one.")
             return
         lines = columns([row(one) for one in self._found], right=(0,))
-        self._list.add_options([Option(clean_line(line)) for line in lines])
+        self._list.add_options([Option(line) for line in lines])  # `row` made them clean
         self._list.highlighted = 0
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
