@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from letta_code.config.paths import Paths
 from letta_code.core.errors import LettaError
 from letta_code.core.messages import Value
 from letta_code.host.detached import READY_SECONDS, start_detached
-from letta_code.host.files import atomic_write
+from letta_code.host.files import atomic_write, read_bounded
 
 if TYPE_CHECKING:
     from letta_code.agent.port import SessionOptions
@@ -115,7 +116,7 @@ def _file(paths: Paths, conversation_id: str) -> Path:
 
 def _keep(job: Job, paths: Paths) -> None:
     """For whoever goes on after the worker died: what was denied stays denied.  Mode full was for its starter alone."""
-    kept = msgspec.structs.replace(job, mode="" if job.mode == "full" else job.mode)
+    kept = replace(job, mode="" if job.mode == "full" else job.mode)
     try:
         path = _file(paths, job.conversation)
         paths.folder(paths.run)
@@ -132,8 +133,8 @@ def forget(conversation_id: str, paths: Paths) -> None:
 def kept_job(conversation_id: str, cwd: str, paths: Paths) -> Job:
     """What the last worker of a conversation was told, the least where that is not known any more."""
     try:
-        job = msgspec.json.decode(_file(paths, conversation_id).read_bytes(), type=Job)
-    except (OSError, msgspec.DecodeError):
+        job = msgspec.json.decode(read_bounded(_file(paths, conversation_id), 1 << 24), type=Job)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return Job(conversation=conversation_id, cwd=cwd)
     return job if job.conversation == conversation_id else Job(conversation=conversation_id, cwd=cwd)
 

@@ -38,7 +38,7 @@ class Printed:
 
     def _open(self, folder: Path, call_id: str) -> int:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(folder / _name(call_id), flags, 0o600)
 
     def take(self, call_id: str) -> str:
@@ -56,7 +56,9 @@ class Printed:
         if self._folder is None:
             return ""
         try:
-            descriptor = os.open(self._folder / _name(call_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # Not blocking: what stands there may be anything, a pipe too.
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._folder / _name(call_id), flags)
         except OSError:
             return ""
         try:

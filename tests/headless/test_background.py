@@ -218,6 +218,36 @@ def test_a_message_for_a_conversation_that_runs_is_sent_to_its_process(project: 
     assert not [e for e in run.of(ev.RunFinished) if e.reason != "done"]
 
 
+def test_a_run_of_this_process_moves_to_the_background_with_its_id(project: Path) -> None:
+    server = {"tools": [{"name": "Bash", "args": {"command": "sleep 61", "background": True}}]}
+    script = model(project, server, bash("echo one > a.txt; sleep 1"), bash("echo two >> a.txt"), {"text": "Done."})
+    settings = load(project).settings
+    options = SessionOptions(cwd=str(project), settings=settings, model=script[1], mode="full", deny=("Bash(rm)",))
+
+    async def move() -> tuple[str, str]:
+        session = await start_session(options)
+        await session.send("go")
+        await asyncio.to_thread(until, (project / "a.txt").exists)
+        return session.conversation_id, await session.to_background("test")
+
+    conversation, run_id = asyncio.run(move())
+    job = json.loads((Paths.find().run / f"{conversation}.job").read_bytes())
+    assert (job["deny"], "mode" in job) == (["Bash(rm)"], False)
+    followed = letta(project, "follow", run_id)
+    assert (followed.returncode, followed.stdout) == (0, "Done.\n")
+    assert (project / "a.txt").read_text() == "one\ntwo\n", "mode full went along, and nothing was done twice"
+    with opened() as store:
+        events = [stored.event for stored in store.read(conversation)]
+    moved, resumed = (
+        [e for e in events if isinstance(e, ev.RunMoved)],
+        [e for e in events if isinstance(e, ev.RunResumed)],
+    )
+    assert [(e.run_id, e.background) for e in moved] == [(run_id, True)]
+    assert [(e.run_id, e.reason, e.background, e.mode) for e in resumed] == [(run_id, "moved", True, "full")]
+    (told,) = [e.text for e in events if isinstance(e, ev.ReminderAdded) and e.kind == "shells"]
+    assert "sleep 61" in told
+
+
 # ---------------------------------------------------------------- killed
 
 
