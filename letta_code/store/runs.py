@@ -107,8 +107,10 @@ class Runs:
         """
         lock = FileLock(self._lock_path(conversation_id), what=what)
         try:
-            if lock.try_lock():
-                return lock
+            for pause in (0.002, 0.005, 0.01, 0.0):  # somebody may only look, for a moment
+                if lock.try_lock():
+                    return lock
+                time.sleep(pause)
         except OSError as error:
             raise StoreReadOnly(
                 f"{lock.path} cannot be locked: {error.strerror}", hint=f"Check the rights of {lock.path.parent}."
@@ -122,13 +124,8 @@ class Runs:
     def writer(self, conversation_id: str) -> Owner | None:
         """Who runs this conversation now; None when nobody does."""
         lock = FileLock(self._lock_path(conversation_id))
-        if not lock.path.exists():
-            return None
         owner = lock.owner()
-        if not lock.try_lock():
-            return owner
-        lock.release()
-        return None
+        return (owner or Owner(pid=0)) if lock.is_taken() else None
 
     def written(self) -> dict[str, Owner]:
         """The conversations that some process runs now, and which one.

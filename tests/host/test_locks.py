@@ -159,3 +159,17 @@ def test_an_owner_is_described_for_a_person() -> None:
     owner = Owner(pid=4711, host=os.uname().nodename, since="2026-11-21T08:15:30.123Z", what="tui")
     assert owner.described() == "process 4711 (tui) since 2026-11-21T08:15:30.123Z"
     assert msgspec.structs.replace(owner, host="elsewhere").described().startswith("process 4711 (tui) on elsewhere")
+
+
+def test_a_look_at_a_lock_signs_nothing_and_makes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    assert not FileLock(path).is_taken()
+    assert not path.exists()
+    with FileLock(path, what="tui") as held:
+        signed = path.read_bytes()
+        assert FileLock(path).is_taken()
+        assert held.held
+    assert not FileLock(path).is_taken()
+    assert path.read_bytes() == signed
+    os.mkfifo(tmp_path / "pipe.lock")
+    assert not FileLock(tmp_path / "pipe.lock").is_taken()
