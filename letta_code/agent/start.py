@@ -28,6 +28,7 @@ from letta_code.config.settings import CheckpointSettings, with_saved_endpoints
 from letta_code.core import events as ev
 from letta_code.core.errors import StoreDamaged, UsageError
 from letta_code.core.ids import new_id
+from letta_code.host.allocator import few_arenas
 from letta_code.host.locks import FileLock
 from letta_code.llm.connect import open_model
 from letta_code.llm.model import ChatModel
@@ -99,6 +100,7 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None, 
     Raises `UsageError` when there is no such conversation, `ConversationBusy` when another process writes it,
     `StoreError` when the store cannot be opened.
     """
+    few_arenas()
     paths = (paths or Paths.find()).ensure()
     log_to(paths.logs)
     store = open_store(paths)

@@ -336,7 +336,8 @@ class ViewState:
         card = self._tool(event.call_id, event.name)
         card.status, card.seconds, card.blocks = event.status, event.seconds, event.blocks
         card.title = event.title or card.title
-        card.text = text_of(event.content)
+        # What blocks show is not kept twice; what went wrong may need the words as well.
+        card.text = "" if event.blocks and event.status == "ok" else text_of(event.content)
         card.output = "" if event.blocks else card.output
         self._tails.pop(event.call_id, None)
         for request_id in [i for i, request in self.requests.items() if request.call_id == event.call_id]:

@@ -18,23 +18,21 @@ import struct
 import sys
 import tempfile
 import termios
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
+sys.path.insert(0, str(HERE))
 
 import pexpect  # noqa: E402 - after the path is set
+from _soak_model import STEPS, SoakServer  # noqa: E402
 
 from letta_code.core.events import ContextCompacted, Notice, RunFinished  # noqa: E402
 from letta_code.store.database import Store  # noqa: E402
-from tests.fakes.model_server import ModelServer, Recorded  # noqa: E402
-from tests.fakes.replies import Call, Reply  # noqa: E402
 
-STEPS = 10  # turns a message
 TURNS_AN_HOUR = 720
 EVERY = 20  # messages between two looks
 PAUSE = 240.0  # seconds that one message may take
@@ -42,6 +40,10 @@ IDLE = 10.0
 TICK = os.sysconf("SC_CLK_TCK")
 SIZES = ((80, 24), (120, 40), (40, 10), (200, 60), (100, 30))
 PLANTS = ("none", "leak")
+FACES = {
+    "tui": (),
+    "print": ("-p", "--input-format", "stream-json", "--output-format", "stream-json"),
+}
 
 # name → (what it is, the most that it may be)
 GATES = {
@@ -70,7 +72,7 @@ class Screen:
     def __init__(self, argv: Sequence[str], cwd: Path, env: dict[str, str]) -> None:
         self.child = pexpect.spawn(argv[0], list(argv[1:]), cwd=str(cwd), env=env, dimensions=(30, 100), timeout=30)
         self.child.delaybeforesend = None
-        self.pid = int(self.child.pid)
+        self.pid: int = self.child.pid  # pyright: ignore[reportAttributeAccessIssue]
         self.seen = b""
 
     def read(self, seconds: float) -> None:
@@ -126,53 +128,33 @@ class Screen:
         self.child.close(force=True)
 
 
-def replies(leak: bool) -> Iterator[Reply]:
-    """One message's work: commands, reads and writes, each other than the last, and an answer in Markdown."""
-    filler = "It was looked at closely and written down. " * 12
-    for step in range(STEPS - 1):
-        match step % 3:
-            case 0:
-                call = Call(name="Bash", arguments=json.dumps({"command": f"seq {step} {step + 300}"}))
-            case 1:
-                call = Call(name="Write", arguments=json.dumps({"path": f"f{step}.txt", "content": filler}))
-            case _:
-                call = Call(name="Read", arguments=json.dumps({"path": f"f{step - 1}.txt"}))
-        yield Reply(text=f"Step {step}. {filler[:200]}", tools=(call,), piece=40, counted=True)
-    body = filler * (400 if leak else 1)
-    yield Reply(text=f"## Done\n\n- one\n- two\n\n```python\nprint(1)\n```\n\n{body}", piece=200, counted=True)
-
-
 class Soak:
     """The whole of it."""
 
-    def __init__(self, scratch: Path, turns: int, seed: int, plant: str) -> None:
+    def __init__(self, scratch: Path, turns: int, seed: int, plant: str, face: str = "tui") -> None:
         self.turns = turns
         self.scratch = scratch
         self.home, self.work = scratch / "home", scratch / "work"
         for folder in (self.home, self.work):
             folder.mkdir(mode=0o700)
-        self.served = 0
         self.looks: list[Look] = []
         self.figures: dict[str, float] = {}
         self.compactions = 0
         self.resizes = 0
         self.seconds = 0.0
         self._random = random.Random(seed)
-        self._lock = threading.Lock()
-        self._server: ModelServer | None = None
-        self._plant = plant
+        self._server = SoakServer(plant == "leak")
+        self._face = face
 
-    def _asked(self, request: Recorded) -> None:
-        with self._lock:
-            self.served += 1
-        if self._server is not None:
-            self._server.requests.clear()  # 5,000 bodies are gigabytes
+    @property
+    def served(self) -> int:
+        """Turns so far."""
+        return self._server.served
 
     def run(self) -> None:
         """Message after message until the turns are made; then the figures."""
-        with ModelServer(tuple(replies(self._plant == "leak")), loop=True, on_request=self._asked) as server:
-            self._server = server
-            screen = self._open(server)
+        with self._server:
+            screen = self._open()
             try:
                 self._work(screen)
                 self.figures["idle"] = screen.idle()
@@ -180,20 +162,20 @@ class Soak:
                 screen.end()
         self._judge()
 
-    def _open(self, server: ModelServer) -> Screen:
+    def _open(self) -> Screen:
         (self.home / "config.yaml").write_text("context:\n  compact_at_tokens: 30000\n")
         env = {name: value for name, value in os.environ.items() if not name.startswith(("LETTA", "OPENAI"))}
         env |= {
             "LETTA_HOME": str(self.home),
             "PYTHONPATH": str(HERE.parent.parent),
-            "OPENAI_BASE_URL": f"{server.url}/v1",
+            "OPENAI_BASE_URL": f"{self._server.url}/v1",
             "OPENAI_API_KEY": "none",
             "TERM": "xterm-256color",
         }
-        argv = [sys.executable, "-m", "letta_code", "--model", "openai/fake", "--mode", "full"]
+        argv = [sys.executable, "-m", "letta_code", "--model", "openai/fake", "--mode", "full", *FACES[self._face]]
         screen = Screen(argv, self.work, env)
         end = time.monotonic() + 20
-        while b"sk for a change" not in screen.seen:
+        while self._face == "tui" and b"sk for a change" not in screen.seen:
             if time.monotonic() > end:
                 raise SystemExit(f"no prompt came: {screen.seen[-600:]!r}")
             screen.read(0.1)
@@ -217,7 +199,9 @@ class Soak:
 
     def _message(self, screen: Screen, number: int) -> None:
         before = self.served
-        screen.type(f"work on part {number}")
+        said = f"work on part {number}"
+        line = {"type": "user", "text": said, "client_id": str(number)}
+        screen.type(said if self._face == "tui" else json.dumps(line))
         end = time.monotonic() + PAUSE
         while self.served == before:
             if time.monotonic() > end:
@@ -286,12 +270,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/torture/soak", description=__doc__)
     parser.add_argument("--turns", type=int, default=5_000, help="requests to the model (at least 800)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--face", choices=FACES, default="tui", help="print: two-way JSON lines, without a screen")
     parser.add_argument("--plant", choices=PLANTS, default="none", help="a fault that must be found: huge answers")
     chosen = parser.parse_args(argv)
     if not sys.platform.startswith("linux"):
         raise SystemExit("This torture reads /proc: it runs on Linux.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what it started ends with it, and its folder goes
     with tempfile.TemporaryDirectory(prefix="letta-soak-") as scratch:
-        soak = Soak(Path(scratch), max(chosen.turns, 4 * EVERY * STEPS), chosen.seed, chosen.plant)
+        soak = Soak(Path(scratch), max(chosen.turns, 4 * EVERY * STEPS), chosen.seed, chosen.plant, chosen.face)
         soak.run()
     print(soak.table())
     return 1 if soak.failures else 0
