@@ -100,16 +100,17 @@ def question_of(request: Request) -> str:
     return " ".join(words.split())
 
 
-def find_run(store: Store, name: str, folder: str = "") -> Run:
+def find_run(store: Store, name: str, folder: str = "", *, open_first: bool = False) -> Run:
     """A run by its id, the newest of a conversation by that id, or `last`: the newest of a folder, else of all.
 
-    An id may be cut as long as it fits one run only.  Raises `UsageError`.
+    With `open_first` the last is the newest of those that have not ended, where there is one.  An id may be cut as long as it fits one run only.  Raises `UsageError`.
     """
     if name == "last":
         newest = store.runs.list(cwd=folder, limit=1) or store.runs.list(limit=1)
         if not newest:
             raise UsageError("There is no run yet.", hint='Start one: letta-code run --background "PROMPT"')
-        return newest[0]
+        going = [run for run in store.runs.list(cwd=folder) if run.is_open] if open_first else []
+        return going[0] if going else newest[0]
     if (run := store.runs.get(name)) is not None:
         return run
     if of_conversation := store.runs.list(conversation_id=name, limit=1):

@@ -72,7 +72,7 @@ Act = Callable[[Run, str, Paths], Coroutine[Any, Any, str]]
 def _act(name: str, act: Act) -> int:
     paths = Paths.find()
     with open_store() as store:
-        run = find_run(store, name, str(here()))
+        run = find_run(store, name, str(here()), open_first=True)
         conversation = store.conversations.get(run.conversation_id)
     print(visible(asyncio.run(act(run, conversation.cwd if conversation else str(here()), paths))))
     return 0

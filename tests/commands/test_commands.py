@@ -57,10 +57,12 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
     commands = load_commands()
     assert list(commands) == [
         "agents",
+        "background",
         "checkpoints",
         "compact",
         "connect",
         "context",
+        "continue",
         "cost",
         "diff",
         "doctor",
@@ -80,8 +82,10 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
         "rename",
         "resume",
         "rewind",
+        "runs",
         "save",
         "search",
+        "takeover",
         "undo",
     ]
     for one in commands.values():

@@ -167,6 +167,8 @@ def test_an_approval_waits_for_an_answer_and_many_runs_wait_at_once(project: Pat
     assert (first.status(), second.status()) == ("waiting", "waiting")
     listed = letta(project, "runs").stdout
     assert listed.count("waits for an answer: $ touch yes.txt") == 2
+    several = letta(project, "follow", "run-")
+    assert several.returncode == 2 and "2 runs are called run-" in several.stderr
     no = letta(project, "runs", "answer", first.id, "no", "not", "that")
     assert no.returncode == 0
     until(first.free)
