@@ -103,7 +103,8 @@ def question_of(request: Request) -> str:
 def find_run(store: Store, name: str, folder: str = "", *, open_first: bool = False) -> Run:
     """A run by its id, the newest of a conversation by that id, or `last`: the newest of a folder, else of all.
 
-    With `open_first` the last is the newest of those that have not ended, where there is one.  An id may be cut as long as it fits one run only.  Raises `UsageError`.
+    With `open_first` the last is the newest of those that have not ended, where there is one.  An id may be cut as long
+    as it fits one run only.  Raises `UsageError`.
     """
     if name == "last":
         newest = store.runs.list(cwd=folder, limit=1) or store.runs.list(limit=1)
