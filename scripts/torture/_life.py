@@ -9,12 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from _kill_processes import Process, kill
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+PLANT = "TORTURE_PLANT"  # in the environment: the fault that `sitecustomize` plants in every process
 
 
 class Moment(NamedTuple):
@@ -28,7 +31,8 @@ class Life(NamedTuple):
     """What a process left behind.
 
     `events` are the durable events that it told (the bytes of their lines by seq); `conversation` is "" when it died
-    before it said which; `killed` is false when it ended by itself, with `code`.
+    before it said which; `killed` is false when it ended by itself, with `code`; `started` are the processes that it
+    had below it when it was killed.
     """
 
     conversation: str
@@ -38,6 +42,7 @@ class Life(NamedTuple):
     seconds: float
     lines: int
     errors: str
+    started: tuple[Process, ...] = ()
 
 
 def random_moment(rng: random.Random, seconds: float, lines: int) -> Moment:
@@ -54,41 +59,61 @@ class Setup(NamedTuple):
     folder: Path
     model: str
     plant: str = ""
+    planted: str = ""  # the folder with the `sitecustomize` that plants it
+    limit: int = 0  # of the context, in tokens
+
+    def start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start letta-code with arguments, its output in pipes."""
+        limit = {"LETTA_CONTEXT_COMPACT_AT_TOKENS": str(self.limit)} if self.limit else {}
+        path = os.pathsep.join(filter(None, (self.planted if self.plant else "", str(ROOT))))
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "letta_code", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "LETTA_HOME": str(self.home), "PYTHONPATH": path, PLANT: self.plant, **limit},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
 
-def live(setup: Setup, resume: str, moment: Moment | None) -> Life:
-    """Run letta-code once, going on with a conversation ("": a new one), and kill it at the moment (None: never)."""
-    program = [str(HERE / "_planted.py"), setup.plant] if setup.plant else ["-m", "letta_code"]
-    command = [sys.executable, *program, "-p", "Go on with the task.", "--model", setup.model, "--mode", "full"]
-    command += ["--output-format", "stream-json", "--quiet", *(["--resume", resume] if resume else [])]
+def live(
+    setup: Setup, resume: str, moment: Moment | None, begun: Callable[[subprocess.Popen[bytes]], None] | None = None
+) -> Life:
+    """Run letta-code once, going on with a conversation ("": a new one), and kill it at the moment (None: never).
+
+    `begun` is told of the process when it has said which conversation it has.
+    """
+    arguments = ["-p", "Go on with the task.", "--model", setup.model, "--mode", "full"]
+    arguments += ["--output-format", "stream-json", "--quiet", *(["--resume", resume] if resume else [])]
     began = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        cwd=setup.folder,
-        env={**os.environ, "LETTA_HOME": str(setup.home), "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    timer = threading.Timer(moment.seconds, process.kill) if moment and not moment.line else None
+    process = setup.start(arguments)
+    started: list[Process] = []
+
+    def end() -> None:
+        started.extend(kill(process.pid))
+
+    timer = threading.Timer(moment.seconds, end) if moment and not moment.line else None
     if timer:
         timer.start()
     conversation, events, lines = "", dict[int, bytes](), 0
     for line in _whole_lines(process):
         lines += 1
         said = json.loads(line)
+        if begun and lines == 1:
+            begun(process)
         conversation = conversation or str(said.get("conversation_id", ""))
         if "seq" in said:  # only durable events have one
             events[int(said["seq"])] = line
         if moment and moment.line == lines:
-            timer = threading.Timer(moment.seconds, process.kill)
+            timer = threading.Timer(moment.seconds, end)
             timer.start()
     errors = process.stderr.read().decode(errors="replace") if process.stderr else ""
     code = process.wait()
     if timer:
         timer.cancel()
+        timer.join()
     seconds = time.monotonic() - began
-    return Life(conversation or resume, events, code == -9, code, seconds, lines, errors)
+    return Life(conversation or resume, events, code == -9, code, seconds, lines, errors, tuple(started))
 
 
 def _whole_lines(process: subprocess.Popen[Any]) -> Iterator[bytes]:

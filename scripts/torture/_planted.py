@@ -1,12 +1,17 @@
-"""letta-code with a planted fault, so that the torture can show that it finds it: `_planted.py FAULT ARGUMENTS…`."""
+"""Faults that are planted into every process of letta-code, so that the torture can show that it finds them."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from letta_code.core.events import KnownEvent, ToolResult
+
+if TYPE_CHECKING:
+    from letta_code.agent.session import Session
+    from letta_code.core.requests import Answer, Request
 
 
 def _told_first() -> None:
@@ -38,7 +43,6 @@ def _told_first() -> None:
 def _no_recovery() -> None:
     """What a dead process left open is not closed on resume."""
     from letta_code.agent import start
-    from letta_code.agent.session import Session
 
     async def nothing(session: Session) -> bool:
         return False
@@ -75,17 +79,73 @@ def _bit_rot() -> None:
     module.zlib = Zlib
 
 
+def _run_again() -> None:
+    """What a dead process left under way is run again, without a word."""
+    from letta_code.agent import recovery
+
+    async def again(session: Session) -> recovery.Left:
+        return recovery.Left(not_begun=tuple(session.history.open_calls.values()), waiting=True)
+
+    recovery._left = again
+
+
+def _never_resumed() -> None:
+    """Nobody goes on with runs whose worker died."""
+    from letta_code.agent import background
+
+    background.left_alone = lambda store: []
+
+
+def _unasked() -> None:
+    """A call that waited for a person's yes is taken as allowed when its process died."""
+    from letta_code.agent.asking import Asking
+    from letta_code.core.requests import Approve
+
+    async def yes(self: Asking, request: Request) -> Answer:
+        return Approve()
+
+    ask = Asking.ask
+
+    async def asked(self: Asking, request: Request) -> Answer:
+        return await (yes if self._ledger.history.run_attempts else ask)(self, request)
+
+    Asking.ask = asked
+
+
+def _left_over() -> None:
+    """The process that owns the commands does not stop them when its owner died."""
+    from letta_code.host import process
+
+    spawn = process.Launcher.spawn
+
+    async def kept(self: process.Launcher, argv: Sequence[str], **more: Any) -> process.Child:
+        return await spawn(self, argv, **{**more, "keep": True})
+
+    process.Launcher.spawn = kept
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "told-first": _told_first,
     "no-recovery": _no_recovery,
     "kept-twice": _kept_twice,
     "bit-rot": _bit_rot,
+    "run-again": _run_again,
+    "never-resumed": _never_resumed,
+    "unasked": _unasked,
+    "left-over": _left_over,
 }
 
+SITE = """import os, sys
+if (plant := os.environ.get({name!r})) and sys.argv[:1] == ["-m"]:
+    sys.path.append({folder!r})
+    from _planted import PLANTS
+    PLANTS[plant]()
+    sys.path.remove({folder!r})
+"""
 
-if __name__ == "__main__":
-    PLANTS[sys.argv[1]]()
-    sys.argv[1:] = sys.argv[2:]
-    from letta_code.__main__ import main
 
-    sys.exit(main())
+def plant_everywhere(folder: Path, name: str) -> None:
+    """Make a `sitecustomize` that plants the fault named in the environment variable `name`; `folder` is to be in
+    PYTHONPATH."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SITE.format(name=name, folder=str(Path(__file__).resolve().parent)))
