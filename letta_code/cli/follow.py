@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from letta_code.agent.background import revive
 from letta_code.agent.seeing_runs import find_run
 from letta_code.cli import _start
 from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
@@ -45,6 +46,8 @@ def run(argv: Sequence[str]) -> int:
     with open_store() as store:
         found = find_run(store, parsed.words[0], str(here()))
         conversation = store.conversations.get(found.conversation_id)
+        if found.is_open and found.background:
+            revive(store, Paths.find())  # a face would take a run up itself, and end with it
     if conversation is None:
         raise UsageError(f"The conversation of {found.id} is gone.", hint="letta-code runs --all lists the runs.")
     if not parsed.on("plain") and (any(map(parsed.on, _PRINTED)) or not _start.has_screen()):
