@@ -35,8 +35,8 @@ from letta_code.store.database import Store  # noqa: E402
 
 TURNS_AN_HOUR = 720
 EVERY = 20  # messages between two looks
+LOOKS = 4  # at least: two of them are in the second half
 PAUSE = 240.0  # seconds that one message may take
-IDLE = 10.0
 TICK = os.sysconf("SC_CLK_TCK")
 SIZES = ((80, 24), (120, 40), (40, 10), (200, 60), (100, 30))
 PLANTS = ("none", "leak")
@@ -52,6 +52,7 @@ GATES = {
     "threads": ("more threads at the end than at the first look", 2.0),
     "idle": ("percent of a CPU while nothing happens, after it all", 1.0),
     "log": ("MB in ~/.letta/logs", 20.0),
+    "uncompacted": ("1 when the context was never compacted: then it was no such soak", 0.0),
     "failed": ("runs that did not end well", 0.0),
     "errors": ("notices of errors in the conversation", 0.0),
 }
@@ -105,12 +106,12 @@ class Screen:
             threads=len(os.listdir(proc / "task")),
         )
 
-    def idle(self) -> float:
+    def idle(self, seconds: float) -> float:
         """Percent of a CPU over some seconds in which nothing happens."""
         self.read(2.0)
         before, began = self._cpu(), time.monotonic()
-        while time.monotonic() < began + IDLE:
-            self.read(IDLE / 10)
+        while time.monotonic() < began + seconds:
+            self.read(seconds / 10)
         return (self._cpu() - before) / (time.monotonic() - began) * 100
 
     def _cpu(self) -> float:
@@ -131,8 +132,8 @@ class Screen:
 class Soak:
     """The whole of it."""
 
-    def __init__(self, scratch: Path, turns: int, seed: int, plant: str, face: str = "tui") -> None:
-        self.turns = turns
+    def __init__(self, scratch: Path, chosen: argparse.Namespace) -> None:
+        self.turns = max(int(chosen.turns), (LOOKS * chosen.every + 1) * STEPS)
         self.scratch = scratch
         self.home, self.work = scratch / "home", scratch / "work"
         for folder in (self.home, self.work):
@@ -142,9 +143,11 @@ class Soak:
         self.compactions = 0
         self.resizes = 0
         self.seconds = 0.0
-        self._random = random.Random(seed)
-        self._server = SoakServer(plant == "leak")
-        self._face = face
+        self._random = random.Random(chosen.seed)
+        self._server = SoakServer(chosen.plant == "leak")
+        self._face: str = chosen.face
+        self._every: int = chosen.every
+        self._idle: float = chosen.idle
 
     @property
     def served(self) -> int:
@@ -157,7 +160,7 @@ class Soak:
             screen = self._open()
             try:
                 self._work(screen)
-                self.figures["idle"] = screen.idle()
+                self.figures["idle"] = screen.idle(self._idle)
             finally:
                 screen.end()
         self._judge()
@@ -190,7 +193,7 @@ class Soak:
                 messages += 1
                 self._message(screen, messages)
                 self._until_idle(screen, store)
-                if messages % EVERY == 0:
+                if messages % self._every == 0:
                     self._resize(screen)
                     screen.read(0.5)
                     self.looks.append(screen.look(self.served))
@@ -234,6 +237,7 @@ class Soak:
             events = [stored.event for stored in store.read(conversation.id)]
         self.compactions = sum(isinstance(event, ContextCompacted) for event in events)
         ended = [event for event in events if isinstance(event, RunFinished)]
+        self.figures["uncompacted"] = float(not self.compactions)
         self.figures["failed"] = sum(event.reason not in ("done", "interrupted") for event in ended)
         self.figures["errors"] = sum(isinstance(event, Notice) and event.level == "error" for event in events)
 
@@ -268,16 +272,20 @@ def slope(looks: Sequence[Look]) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it and print the table; 1 when a gate did not hold."""
     parser = argparse.ArgumentParser(prog="scripts/torture/soak", description=__doc__)
-    parser.add_argument("--turns", type=int, default=5_000, help="requests to the model (at least 800)")
+    parser.add_argument("--turns", type=int, default=5_000, help="requests to the model; at least four looks")
+    parser.add_argument("--every", type=int, default=EVERY, help="messages (of ten turns) between two looks")
+    parser.add_argument("--idle", type=float, default=10.0, help="seconds in which nothing happens, at the end")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--face", choices=FACES, default="tui", help="print: two-way JSON lines, without a screen")
     parser.add_argument("--plant", choices=PLANTS, default="none", help="a fault that must be found: huge answers")
     chosen = parser.parse_args(argv)
+    if chosen.plant == "leak" and chosen.face != "tui":
+        parser.error("the planted answers stay on the screen: --plant leak needs --face tui")
     if not sys.platform.startswith("linux"):
         raise SystemExit("This torture reads /proc: it runs on Linux.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what it started ends with it, and its folder goes
     with tempfile.TemporaryDirectory(prefix="letta-soak-") as scratch:
-        soak = Soak(Path(scratch), max(chosen.turns, 4 * EVERY * STEPS), chosen.seed, chosen.plant, chosen.face)
+        soak = Soak(Path(scratch), chosen)
         soak.run()
     print(soak.table())
     return 1 if soak.failures else 0

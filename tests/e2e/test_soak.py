@@ -1,0 +1,62 @@
+"""`scripts/torture/soak` gives its figures, and finds memory that only grows; a short soak says nothing about gates."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FIGURES = {"memory", "descriptors", "threads", "idle", "log", "uncompacted", "failed", "errors"}
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the torture reads /proc")
+SHORT = ("--turns", "90", "--every", "2", "--idle", "1")
+
+
+def _begun(repository: Path, *arguments: str) -> subprocess.Popen[str]:
+    script = repository / "scripts" / "torture" / "_soak.py"
+    command = [sys.executable, str(script), *SHORT, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _figures(process: subprocess.Popen[str]) -> tuple[dict[str, float], str]:
+    """The figures of its table, and all of it; its end is awaited."""
+    try:
+        table, told = process.communicate(timeout=200)
+    finally:
+        process.terminate()
+    assert process.returncode in (0, 1), told
+    found = re.findall(r"^([a-z]+) +(-?[\d.]+)   at most", table, re.MULTILINE)
+    return {name: float(figure) for name, figure in found}, table
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_all_figures_are_there_and_memory_that_grows_is_found(repository: Path) -> None:
+    sound, leaking = _begun(repository), _begun(repository, "--plant", "leak")
+    (of_sound, table), (of_leaking, leaked) = _figures(sound), _figures(leaking)
+    assert set(of_sound) == set(of_leaking) == FIGURES, table
+    assert re.match(r"\d+ turns in \d+ s, [1-9]\d* compactions, 20 resizes", table)
+    assert of_sound["failed"] == of_sound["errors"] == of_sound["uncompacted"] == 0, table
+    # Both have just begun, which takes memory of its own: the planted growth is told by what is above that.
+    assert of_leaking["memory"] > 1.5 * of_sound["memory"] + 50, (table, leaked)
+    assert "TOO MUCH" in leaked and leaking.returncode == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_core_alone_without_a_screen(repository: Path) -> None:
+    process = _begun(repository, "--face", "print")
+    figures, table = _figures(process)
+    assert set(figures) == FIGURES and figures["failed"] == figures["errors"] == figures["uncompacted"] == 0, table
+
+
+def test_what_has_grown_by_then_is_no_slope(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(repository / "scripts" / "torture"))
+    from _soak import Look, slope  # type: ignore[import-not-found]  # a script, found by the path above
+
+    level = [Look(turns=turns, memory=150.0, descriptors=9, threads=9) for turns in (200, 400, 600)]
+    assert slope(level) == 0
+    rising = [look._replace(memory=look.memory + look.turns / 100) for look in level]
+    assert slope(rising) * 1000 == pytest.approx(10.0)
