@@ -9,9 +9,10 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from letta_code import __version__
+from letta_code.agent.live.words import short
 from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.commands.base import Context, Outcome, load_commands
 from letta_code.config.paths import Paths
@@ -57,11 +58,21 @@ def run(
 ) -> int:
     """Talk until the person leaves; 0, or 128 + N when signal N ended it."""
     if open_session is None:
-        from letta_code.agent.start import start_session
-
-        open_session = start_session
+        open_session = _open_session
     reader = reader or open_reader(Paths.find().prompts, options.cwd)
     return asyncio.run(PlainFace(options, open_session, reader, connect, TypedCommands(shell, say)).main())
+
+
+async def _open_session(options: SessionOptions) -> SessionPort:
+    """The conversation, run here or followed; opened again when it has another owner."""
+    from letta_code.agent.live.again import open_again
+    from letta_code.agent.live.lasting import LastingSession
+    from letta_code.agent.live.opening import open_session
+
+    async def again(options: SessionOptions, patience: float) -> SessionPort:
+        return await open_again(options, patience=patience)
+
+    return cast(SessionPort, LastingSession(await open_session(options), options, again))
 
 
 def _is_command(text: str) -> bool:
@@ -92,6 +103,7 @@ class PlainFace:
         self._seen = 0  # seq of the last event that was said
         self._said: set[str] = set()  # client ids of what was typed here
         self._moved = asyncio.Event()
+        self._left = False  # the person went away from what another process runs
 
     async def main(self) -> int:
         """Conversations until the person leaves."""
@@ -130,12 +142,14 @@ class PlainFace:
         session = await self._open_session(options)
         self._lines = Lines(say)
         status = session.status
-        self._seen = 0 if status.queued else status.last_seq
+        self._seen = 0 if status.queued or status.running else status.last_seq
         following = asyncio.create_task(self._follow(session, status.last_seq, status.queued))
         try:
             self._greet(session, resumed=bool(conversation))
             await self._caught_up(status.last_seq)
-            return await self._talk(session)
+            if status.running:
+                await self._watch(session)
+            return await self._talk(session) if not self._left else None
         except asyncio.CancelledError:
             if not (self._ended == signal.SIGHUP and self._stays(session)):
                 raise
@@ -143,6 +157,10 @@ class PlainFace:
             return None
         finally:
             following.cancel()
+            if session.status.owner and session.status.running:
+                say(
+                    f"It goes on in {short(session.status.owner)}. Come back: letta-code follow {session.status.run_id}"
+                )
             await session.close()
 
     def _stays(self, session: SessionPort) -> bool:
@@ -165,6 +183,8 @@ class PlainFace:
         )
         if resumed:
             say(f"Going on with: {strip_controls(status.title) or status.conversation_id}")
+        if status.owner:
+            say(f"You watch {short(status.owner)}, which runs this conversation. /takeover brings it here.")
 
     async def _follow(self, session: SessionPort, old: int, queued: tuple[str, ...]) -> None:
         """Say what happens; of what is `old` only the messages that wait since another face was left."""
@@ -172,6 +192,8 @@ class PlainFace:
             if isinstance(event, Live) or not 0 < event.seq <= old:
                 self._take(event)
                 continue
+            if isinstance(event, RequestMade | RequestAnswered):
+                self._take(event)
             if isinstance(event, MessageQueued) and event.client_id in queued:
                 say("Said before, and sent along with your next message:")
                 self._lines.typed(event.content)
@@ -216,7 +238,7 @@ class PlainFace:
                 continue
             if _is_command(text):
                 outcome = await self._command(session, text)
-                if outcome.quit:
+                if outcome.quit or self._left:
                     return None
                 if outcome.open:
                     return "" if outcome.open == "new" else outcome.open
@@ -224,6 +246,8 @@ class PlainFace:
                 await self._shell(text[1:].strip())
             elif text.strip():
                 await self._send(session, text)
+                if self._left:
+                    return None
 
     async def _shell(self, command: str) -> None:
         try:
@@ -255,25 +279,41 @@ class PlainFace:
         loop.add_signal_handler(signal.SIGINT, interrupt.set)
         idle = asyncio.create_task(session.idle())
         try:
-            while not idle.done():
+            while not idle.done() and not self._left:
                 request = asyncio.create_task(self._requests.get())
                 stopped = asyncio.create_task(interrupt.wait())
                 await asyncio.wait({idle, request, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
                     interrupt.clear()
-                    say("(stopping)")
-                    await session.interrupt()
-                if request.done():
+                    await self._stop_or_leave(session)
+                if request.done() and not self._left and not self._answered[request.result().request_id].is_set():
                     await self._ask(session, request.result())
                 for task in (request, stopped):
                     task.cancel()
-            idle.result()
+            if not self._left:
+                idle.result()
         except LettaError as error:
             self._tell(error)
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             idle.cancel()
         await self._caught_up(session.status.last_seq)
+
+    async def _stop_or_leave(self, session: SessionPort) -> None:
+        """Ctrl-C: a run of our own is stopped, one of another process may go on without us."""
+        if session.status.owner:
+            options = dialog.leaving_lines(short(session.status.owner))
+            for line in options:
+                say(line)
+            try:
+                answer = (await self._reader.line("Answer 1 to 3: ")).strip()
+            except (EOFError, KeyboardInterrupt):
+                answer = "1"
+            self._left = answer == "1"
+            if answer != "2":
+                return
+        say("(stopping)")
+        await session.interrupt()
 
     # ------------------------------------------------------------ requests
 

@@ -70,6 +70,11 @@ def approval_answer(text: str, options: Sequence[Option]) -> Answer | None:
     return Deny(message=text)
 
 
+def leaving_lines(owner: str) -> list[str]:
+    """What Ctrl-C may mean where another process runs the conversation."""
+    return ["", f"{owner} runs this.", "  1. Leave; it goes on there", "  2. Stop the run", "  3. Keep watching"]
+
+
 def question_lines(request: QuestionRequest) -> list[str]:
     """The question and its numbered choices."""
     lines = ["", visible(request.question)]

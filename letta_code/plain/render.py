@@ -28,6 +28,7 @@ from letta_code.core.events import (
     Notice,
     ReminderAdded,
     RunFinished,
+    RunResumed,
     StopReason,
     TextDelta,
     ToolResult,
@@ -103,6 +104,10 @@ class Lines:
             case Waiting(phase="storage") if not self._storage:
                 self._storage = True
                 self._say(f"Waiting for the disk: {_one_line(event.reason)}")
+            case Waiting(phase="moving"):
+                self._say("This run goes to another process when its step ends.")
+            case RunResumed(reason="died"):
+                self._say("The process of this run had died; the run was gone on with by itself.")
             case Waiting(phase="compacting") if not self._compacting:
                 self._compacting = True
                 self._say("Making room in the context.")

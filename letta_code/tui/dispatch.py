@@ -158,7 +158,7 @@ class Dispatch:
             self._face.restore(text)
             self._face.redraw()
             return
-        if command.name in ("background", "takeover"):
+        if command.name in ("background", "takeover", "runs"):
             self._face.show(command.name)  # a wait that the screen shows, and that can be ended
             return
         if word == "compact" and self._face.state.running:

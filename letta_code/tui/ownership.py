@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from letta_code.agent.live.words import short
 from letta_code.agent.port import Status
 from letta_code.core import events as ev
 from letta_code.tui.cards import EndCard, NoticeCard
 from letta_code.tui.wording import END_TEXTS, run_summary
 
 if TYPE_CHECKING:
-    from letta_code.tui.core_thread import Handed
     from letta_code.tui.view_state import ViewState
 
 
@@ -34,11 +34,6 @@ class Ownership:
     def moves(self, moves: bool) -> None:
         """The owner says that the run is about to be given away, or not any more."""
         self.moving = (self.moving or "away") if moves else ""
-
-
-def short(owner: str) -> str:
-    """`process 4711 (tui)`: since when it runs matters to nobody here."""
-    return owner.partition(" since ")[0]
 
 
 def note_owner(state: ViewState, event: ev.Event) -> None:
@@ -79,21 +74,6 @@ def note_end(state: ViewState, event: ev.RunFinished) -> None:
     text = END_TEXTS.get(event.reason, f"Stopped: {event.reason}")
     level = "info" if event.reason in (ev.StopReason.INTERRUPTED, ev.StopReason.DENIED) else "warning"
     state.add(NoticeCard(key=key, level=level, text=text, hint=event.hint))
-
-
-def change_text(handed: Handed) -> str:
-    """One line that tells who has the conversation now."""
-    now, before = short(handed.status.owner), short(handed.before)
-    if now and not before:
-        kind = "in the background" if "(worker)" in now else "elsewhere"
-        return f"This conversation goes on {kind}: {now} has it now. You watch it; /takeover brings it back."
-    if now:
-        return f"{now} has this conversation now, not {before} any more. You still watch it."
-    if handed.wanted:
-        return f"This conversation is yours now: it runs here, not in {before} any more."
-    if before:
-        return f"{before} has ended: this conversation is yours now and runs here."
-    return "Nobody else has taken this conversation: it goes on here."
 
 
 def _nth(number: int) -> str:

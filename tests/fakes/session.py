@@ -54,7 +54,7 @@ class FakeSession:
         self.interrupts = 0
         self.moved_by = ""
         self._state = Status(conversation_id="conv-1", agent_id="agent-1", cwd=cwd, model=model, window=window)
-        self._followers: list[asyncio.Queue[ev.Event | ev.LiveEvent]] = []
+        self._followers: list[asyncio.Queue[ev.Event | ev.LiveEvent | None]] = []
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._queue: list[tuple[str, tuple[ContentPart, ...]]] = []
         self._run: asyncio.Task[None] | None = None
@@ -157,12 +157,12 @@ class FakeSession:
         return b'{"messages":[]}'
 
     async def events(self, after: int = 0) -> AsyncIterator[ev.Event | ev.LiveEvent]:
-        queue: asyncio.Queue[ev.Event | ev.LiveEvent] = asyncio.Queue()
+        queue: asyncio.Queue[ev.Event | ev.LiveEvent | None] = asyncio.Queue()
         for event in self.journal[after:]:
             queue.put_nowait(event)
         self._followers.append(queue)
-        while True:
-            yield await queue.get()
+        while (item := await queue.get()) is not None:
+            yield item
 
     async def idle(self) -> ev.RunFinished | None:
         while self._run is not None:
@@ -292,6 +292,15 @@ class FakeSession:
         return await self._ask(
             QuestionRequest(request_id=request_id, call_id=call.id, question=question, choices=choices, several=several)
         )
+
+    def let_go(self) -> None:
+        """The conversation has another owner: events end; called on the session's loop."""
+        for queue in self._followers:
+            queue.put_nowait(None)
+
+    def has(self, **state: Any) -> None:
+        """What the status says from now on (owner, background …)."""
+        self._state = msgspec.structs.replace(self._state, **state)
 
     # ------------------------------------------------------------ inside
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,33 @@ class Stage:
         model: str = "scripted/demo",
         settings: Settings | None = None,
         clock: Callable[[], float] = time.monotonic,
+        following: Sequence[FakeSession] = (),
     ) -> None:
+        """`following` are what the conversation is opened as when it has another owner."""
+        self._following = list(following)
+        self.patience: list[float] = []
         self.session = session or FakeSession()
         self.opened: list[SessionOptions] = []
         self.copied: list[str] = []
         options = SessionOptions(cwd="/work/project", settings=settings or Settings(model=model))
         self.app = LettaApp(
-            options, self._open, ports or Ports(), history_folder=history, copy=self.copied.append, clock=clock
+            options,
+            self._open,
+            ports or Ports(),
+            history_folder=history,
+            copy=self.copied.append,
+            clock=clock,
+            open_again=self._again,
         )
 
     async def _open(self, options: SessionOptions) -> SessionPort:
         self.opened.append(options)
+        return self.session
+
+    async def _again(self, options: SessionOptions, patience: float) -> SessionPort:
+        self.opened.append(options)
+        self.patience.append(patience)
+        self.session = self._following.pop(0)
         return self.session
 
     @property

@@ -17,6 +17,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import TextArea
 
+from letta_code.agent.live.words import change_text
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import LettaError
 from letta_code.core.events import Event, LiveEvent, type_of
@@ -25,7 +26,6 @@ from letta_code.tui.dispatch import Dispatch
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import CHAT
 from letta_code.tui.leaving import Leaving
-from letta_code.tui.ownership import change_text
 from letta_code.tui.panes.beside import Beside
 from letta_code.tui.panes.transcript import Foldable, Transcript
 from letta_code.tui.ports import Ports
@@ -165,7 +165,7 @@ class ChatScreen(Screen[None]):
                 self._replay_until = 0
             elif isinstance(item, Handed):
                 self._state.handed(item.status)
-                self._state.notice("info", change_text(item))
+                self._state.notice("info", change_text(item.status.owner, item.before, wanted=item.wanted))
             else:
                 self._apply(item)
         if self._items:

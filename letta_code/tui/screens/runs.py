@@ -34,8 +34,12 @@ def quiet_line(rows: Sequence[RunRow]) -> str:
     waiting = sum(row.waits for row in away)
     if not away:
         return ""
-    waits = f", {waiting} {'waits' if waiting == 1 else 'wait'} for you" if waiting else ""
-    return f"{many(sum(row.background for row in away), 'run')} in the background{waits}: /runs"
+    alone = sum(row.background for row in away)
+    parts = [f"{many(alone, 'run')} in the background"] if alone else []
+    if waiting:
+        count = str(waiting) if alone else many(waiting, "run")
+        parts.append(f"{count} {'waits' if waiting == 1 else 'wait'} for you")
+    return f"{', '.join(parts)}: /runs"
 
 
 def run_options(rows: Sequence[RunRow], cwd: str, width: int) -> list[Option]:

@@ -1,0 +1,23 @@
+"""Words: how a conversation's owner and a change of it are told to people."""
+
+from __future__ import annotations
+
+
+def short(owner: str) -> str:
+    """`process 4711 (tui)`: since when it runs matters to nobody here."""
+    return owner.partition(" since ")[0]
+
+
+def change_text(now: str, before: str, *, wanted: bool) -> str:
+    """One line that tells who has the conversation now; "" is this process.  `wanted`: the person here took it over."""
+    now, before = short(now), short(before)
+    if now and not before:
+        kind = "in the background" if "(worker)" in now else "elsewhere"
+        return f"This conversation goes on {kind}: {now} has it now. You watch it; /takeover brings it back."
+    if now == before:
+        return f"You watch {now} again." if now else "Nobody else has taken this conversation: it goes on here."
+    if now:
+        return f"{now} has this conversation now, not {before} any more. You still watch it."
+    if wanted:
+        return f"This conversation is yours now: it runs here, not in {before} any more."
+    return f"{before} has ended: this conversation is yours now and runs here."
