@@ -261,8 +261,8 @@ def take_up(run: Begun) -> None:
 def test_killed_while_a_command_ran_its_effect_is_unknown_and_it_is_not_run_again(project: Path) -> None:
     command = "echo x >> ran.txt; echo printed; sleep 60"
     run = Begun(project, "go", "--mode", "full", *model(project, bash(command, "touch behind.txt"), {"text": "Done."}))
-    until((project / "ran.txt").exists)
-    time.sleep(0.3)  # for what it printed to be read
+    kept = Paths.find().cache / "printed" / run.conversation
+    until(lambda: any(b"printed" in file.read_bytes() for file in kept.glob("*")))
     run.kill()
     take_up(run)
     assert run.follow().stdout == "Done.\n"
