@@ -91,7 +91,7 @@ class Services(Protocol):
         ...
 
     def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart | Restarted]:
-        """Ask the model, with retries."""
+        """Ask the model, with retries; raises `LeavesNow` when the run leaves before the answer begins."""
         ...
 
     def reads_only(self, call: ToolCall) -> bool:
@@ -105,6 +105,10 @@ class Services(Protocol):
     async def run(self, judged: Judged) -> Done:
         """Run a call that was allowed.  Never raises but for cancellation."""
         ...
+
+
+class LeavesNow(Exception):
+    """The run goes on elsewhere, and the answer had not begun: it is asked for there."""
 
 
 class Ended(Value):
@@ -147,6 +151,10 @@ async def run_loop(services: Services, steps: Steps) -> AsyncGenerator[Output, N
         try:
             async for live in _answer(services):
                 yield live
+        except LeavesNow:
+            steps.made -= 1
+            steps.ended = Ended(reason=StopReason.MOVED)
+            return
         except ProviderError as error:
             if partial := services.draft.take(finish="broken"):
                 yield (partial,)

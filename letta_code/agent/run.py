@@ -18,7 +18,7 @@ from letta_code.agent.draft import Draft
 from letta_code.agent.facts import Fact
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY
-from letta_code.agent.loop import Done, Judged, Steps, run_loop
+from letta_code.agent.loop import Done, Judged, LeavesNow, Steps, run_loop
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, ContextOverflow, LettaError
@@ -122,6 +122,7 @@ class Run:
         self._resumed = resumed
         self._started = resumed is not None
         self._leaving: ev.RunMoved | None = None
+        self._unanswered: asyncio.Task[None] | None = None  # while nothing of an answer has come
         self._steps = Steps(session.options.settings.max_turns, made=history.run_steps if resumed else 0)
         self._calls = self._make_calls(model) if model else None
         self._stop_reason = ""
@@ -274,6 +275,8 @@ class Run:
     def leave(self, *, background: bool, by: str) -> None:
         """Give the run away at the next step boundary; `work` returns then, and `reason` is `moved`."""
         self._leaving = ev.RunMoved(run_id=self.run_id, background=background, by=by)
+        if self._unanswered is not None:
+            self._unanswered.cancel()  # the answer is asked for where the run goes on
         self.session.publish(ev.Waiting(after_seq=self.session.history.last_seq, phase="moving"))
 
     def stay(self) -> None:
@@ -394,11 +397,25 @@ class Run:
         limits = RetryLimits(retry_seconds=self.session.options.settings.retry_seconds)
         parts = stream_with_retries(self._opened(), request, limits=limits, on_wait=self._tell_wait)
         async with aclosing(parts):
+            first = await self._first(parts)
+            if not self._answered:
+                self._answered = True
+                self.session.surroundings.answer_begins()
+            yield first
             async for part in parts:
-                if not self._answered:
-                    self._answered = True
-                    self.session.surroundings.answer_begins()
                 yield part
+
+    async def _first(self, parts: AsyncIterator[StreamPart | Restarted]) -> StreamPart | Restarted:
+        self._unanswered = task = asyncio.current_task()
+        try:
+            return await anext(parts)  # an answer has at least its end
+        except asyncio.CancelledError:
+            if self._leaving is None or self._stop_reason or task is None:
+                raise
+            task.uncancel()
+            raise LeavesNow from None
+        finally:
+            self._unanswered = None
 
     def _warm(self) -> None:
         self.session.surroundings.warm()

@@ -10,6 +10,8 @@ from letta_code.core import events as ev
 from letta_code.core.messages import text_of
 from tests.agent.fakes import MemoryJournal, PlayedModel, call, say, session
 
+SO_FAR = say("So far. ")[:1]  # the answer has begun
+
 
 def history_of(journal: MemoryJournal) -> History:
     history = History()
@@ -29,7 +31,7 @@ async def test_a_run_leaves_at_the_end_of_its_step_and_another_goes_on_with_it()
         begun.set()
         await asyncio.sleep(0.05)
 
-    first = session(PlayedModel([begins, *call(("Act", '{"text":"a"}'))], say("never asked here")), journal)
+    first = session(PlayedModel([*SO_FAR, begins, *call(("Act", '{"text":"a"}'))], say("never asked here")), journal)
     listening = asyncio.create_task(heard(first))
     await first.send("go")
     await begun.wait()
@@ -61,7 +63,7 @@ async def test_what_is_said_while_a_run_leaves_waits_for_its_next_owner() -> Non
         begun.set()
         await asyncio.sleep(0.05)
 
-    first = session(PlayedModel([begins, *say("All of it.")]), journal)
+    first = session(PlayedModel([*SO_FAR, begins, *say("All of it.")]), journal)
     await first.send("go")
     await begun.wait()
     leaving = asyncio.create_task(first.release(background=False, by="tui"))
@@ -79,3 +81,43 @@ async def test_what_is_said_while_a_run_leaves_waits_for_its_next_owner() -> Non
 async def test_an_idle_conversation_is_given_away_at_once() -> None:
     one = session(PlayedModel())
     assert await one.release(background=False, by="plain") == ""
+
+
+async def test_a_run_that_waits_for_an_answer_leaves_at_once_and_it_is_asked_for_again() -> None:
+    journal = MemoryJournal()
+    asked = asyncio.Event()
+
+    async def silent() -> None:
+        asked.set()
+        await asyncio.sleep(3600)
+
+    first = session(PlayedModel([silent, *say("never")]), journal)
+    await first.send("go")
+    await asked.wait()
+    async with asyncio.timeout(5):
+        run_id = await first.release(background=True, by="tui")
+    assert history_of(journal).run is not None
+    second = session(PlayedModel(say("Done.")), journal)
+    assert await second.go_on()
+    ended = await second.idle()
+    assert ended is not None
+    assert (ended.run_id, ended.reason, ended.steps) == (run_id, "done", 1)
+
+
+async def test_an_interrupt_of_a_run_that_is_leaving_stops_it_here() -> None:
+    journal = MemoryJournal()
+    begun = asyncio.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    first = session(PlayedModel([*SO_FAR, slow, *say("never")]), journal)
+    await first.send("go")
+    await begun.wait()
+    leaving = asyncio.create_task(first.release(background=True, by="tui"))
+    await asyncio.sleep(0.01)
+    assert not leaving.done(), "an answer that has begun is waited for"
+    await first.interrupt()
+    assert await leaving == ""
+    assert [event.reason for event in journal.of(ev.RunFinished)] == ["interrupted"]
