@@ -25,7 +25,8 @@ class Day(NamedTuple):
     """What a day came to: `said` are the notices and errors, `crashes` what no person should see.
 
     `events` are the events of each conversation that opened, as a session tells them, by seq; `refused` the
-    conversations that did not open, with the error.
+    conversations that did not open, with the error.  `memory` is label → text of a new conversation's blocks, `found`
+    how much a search found in conversations and archive.  `draft` is what stood at the prompt.
     """
 
     said: list[str]
@@ -33,12 +34,15 @@ class Day(NamedTuple):
     listed: set[str]
     events: dict[str, dict[int, ev.Durable]]
     refused: dict[str, str]
+    memory: dict[str, str]
+    found: dict[str, int]
+    draft: list[str]
 
 
 async def day(home: Path, project: Path) -> Day:
     """Do it all."""
     paths = Paths(home=home)
-    result = Day([], [], set(), {}, {})
+    result = Day([], [], set(), {}, {}, {}, {}, [])
 
     def tell(error: BaseException, where: str) -> str:
         if isinstance(error, LettaError):
@@ -74,10 +78,11 @@ def _settings(paths: Paths, project: Path, result: Day) -> None:
     result.said.extend(f"{notice.text} {notice.hint}" for notice in load(project, paths=paths, env={}).notices)
     keys = Credentials(paths)
     keys.names()
+    keys.set("another", "sk-another-one")
     result.said.extend(f"{notice.text} {notice.hint}" for notice in keys.notices)
     result.said.extend(f"{notice.text} {notice.hint}" for notice in save_setting(paths, "max_turns", 77))
     history = PromptHistory(paths.prompts, str(project))
-    history.load()
+    result.draft.append(history.load())
     history.remember("another day")
     history.save_draft("half")
 
@@ -120,8 +125,10 @@ async def _opened(
             if last is None or last.reason != ev.StopReason.DONE:
                 raise RuntimeError(f"the run ended with {last.reason if last else None}: {last.error if last else ''}")
         if memory:
-            result.said.extend((await asyncio.to_thread(session.memory.blocks.view)).problems)
-            await asyncio.to_thread(_searched, session.memory)
+            view = await asyncio.to_thread(session.memory.blocks.view)
+            result.said.extend(view.problems)
+            result.memory.update({block.label: block.value for block in view.blocks})
+            result.found.update(await asyncio.to_thread(_searched, session.memory))
     finally:
         await session.close()
         await asyncio.wait([listening], timeout=10)
@@ -129,8 +136,7 @@ async def _opened(
     return told
 
 
-def _searched(desk: Desk) -> None:
-    """Search conversations and archive, as the model's tools do."""
+def _searched(desk: Desk) -> dict[str, int]:
+    """Search conversations and archive, as the model's tools do; how much each found."""
     desk.recall.catch_up()
-    desk.recall.search("canary")
-    desk.archive.search("canary")
+    return {"talk": len(desk.recall.search("canary").found), "archive": len(desk.archive.search("canary"))}

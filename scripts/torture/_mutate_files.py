@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PAGE = 4096
+HOME = "home"  # the folder's name; links out of it lead to what `make_outside` makes beside it
+ELSEWHERE = "elsewhere.txt"
+ENDLESS = "zero"
+WORDS = b"A file of somebody's.\n"
+
+
+def make_outside(folder: Path) -> None:
+    """What links lead to: nothing of the system, since whoever runs this as root would lose what is written over."""
+    (folder / ELSEWHERE).write_bytes(WORDS)
+    if os.geteuid() == 0:
+        os.mknod(folder / ENDLESS, stat.S_IFCHR | 0o600, os.stat("/dev/zero").st_rdev)
+    else:
+        (folder / ENDLESS).symlink_to("/dev/zero")  # which nobody but root can replace
 
 
 def _rewrite(path: Path, data: bytes) -> None:
@@ -70,8 +84,9 @@ def _folder(path: Path, rng: random.Random) -> None:
 
 
 def _link(path: Path, rng: random.Random) -> None:
+    outside = next(folder for folder in path.parents if folder.name == HOME).parent
     path.unlink()
-    path.symlink_to(rng.choice(["/nowhere/at/all", path.name, "/dev/zero", "/etc/hostname"]))
+    path.symlink_to(rng.choice(["/nowhere/at/all", path.name, outside / ENDLESS, outside / ELSEWHERE]))
 
 
 def _pipe(path: Path, rng: random.Random) -> None:
@@ -83,6 +98,17 @@ def _no_rights(path: Path, rng: random.Random) -> None:
     data = path.read_bytes()
     _rewrite(path, data)
     path.chmod(0)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """A file whose rights were taken, read all the same."""
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    try:
+        yield
+    finally:
+        path.chmod(mode)
 
 
 def _bad_text(path: Path, rng: random.Random) -> None:
@@ -125,14 +151,22 @@ MUTATIONS: dict[str, Callable[[Path, random.Random], None]] = {
 
 
 def copy_home(source: Path, target: Path) -> None:
-    """A copy of hard links but for what is written in place (the database, the mirrors, logs, locks)."""
+    """A copy of hard links but for what is written in place (the database, the mirrors, logs, locks); pipes as well."""
     linked = (".git/objects", "/backups/")
 
     def copied(one: str, other: str) -> str:
+        if stat.S_ISFIFO(os.stat(one).st_mode):
+            os.mkfifo(other)
+            return other
         if any(part in one for part in linked):
             os.link(one, other)
             return other
-        return shutil.copy2(one, other)
+        if os.access(one, os.R_OK):
+            return shutil.copy2(one, other)
+        with readable(Path(one)):
+            shutil.copyfile(one, other)
+        shutil.copystat(one, other)
+        return other
 
     def sockets(folder: str, names: list[str]) -> list[str]:
         return [name for name in names if stat.S_ISSOCK(os.lstat(os.path.join(folder, name)).st_mode)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 from _mutate_everyday import Day
@@ -24,6 +25,8 @@ WRONGS = {
     "lost": "events that a copy still has and that are not in the conversation",
     "not kept": "bad files whose bytes are nowhere any more",
     "not named": "bad files that were put aside or not used, and that nobody was told of",
+    "not told": "losses of the database, of memory or of what a search finds that nobody was told of",
+    "written over": "files outside of the home that a link led to, and whose words are gone",
 }
 
 
@@ -65,34 +68,55 @@ class Verdict:
         return not self.wrongs.total()
 
 
-def surviving(home: Path) -> dict[str, dict[int, bytes]]:
-    """What the copies of a mutated home still have: by conversation and seq, whatever copy it is in.
+class Truth(NamedTuple):
+    """The home before anything was done to it: what its database has (by conversation and seq) and a day with it."""
+
+    events: dict[str, dict[int, bytes]]
+    day: Day
+
+
+class Copies(NamedTuple):
+    """What a mutated home still has: `all` in whatever copy, `database` in the database alone; by id and seq."""
+
+    all: dict[str, dict[int, bytes]]
+    database: dict[str, dict[int, bytes]]
+
+
+def surviving(home: Path) -> Copies:
+    """What the copies of a mutated home still have.
 
     Reading the database changes it (its log is taken in), so this is done with a copy of the home.
     """
-    found: dict[str, dict[int, bytes]] = {}
-    sources = [home / "letta.db", *sorted((home / "backups").glob("letta-*.db"))]
-    for path in sources:
-        if not path.is_file() or path.is_symlink():
-            continue
-        with contextlib.suppress(StoreError, apsw.Error, OSError):
-            for name, rows in rescued(path, {}).events.items():
-                for row in rows:
-                    found.setdefault(name, {}).setdefault(row.seq, row.body)
+    database = _in_database(home / "letta.db")
+    found = {name: dict(rows) for name, rows in database.items()}
+    for path in sorted((home / "backups").glob("letta-*.db")):
+        for name, rows in _in_database(path).items():
+            found[name] = {**rows, **found.get(name, {})}
     for path in (home / "conversations").glob("conv-*.jsonl"):
         if path.is_file() and not path.is_symlink():
             with contextlib.suppress(OSError):
                 for row in read_mirror(path)[0]:
                     found.setdefault(path.stem, {}).setdefault(row.seq, row.body)
-    return found
+    return Copies(found, database)
 
 
-def look(verdict: Verdict, day: Day, survivors: Mapping[str, Mapping[int, bytes]], where: str) -> None:
-    """Compare a day with what survived before it."""
+def _in_database(path: Path) -> dict[str, dict[int, bytes]]:
+    if path.is_file() and not path.is_symlink():
+        with contextlib.suppress(StoreError, apsw.Error, OSError):
+            return {name: {row.seq: row.body for row in rows} for name, rows in rescued(path, {}).events.items()}
+    return {}
+
+
+def look(
+    verdict: Verdict, day: Day, survivors: Mapping[str, Mapping[int, bytes]], known: Collection[str], where: str
+) -> None:
+    """Compare a day with what survived before it, of the conversations that are known."""
     for crash in day.crashes:
         verdict.find("crashed", f"{where}: {crash}")
     verdict.told += bool(day.said)
     for name, rows in survivors.items():
+        if name not in known:
+            continue  # a bit of an id was flipped: the event is whole, and of no conversation that there ever was
         if name not in day.listed:
             verdict.find("not listed", f"{where}: {name} ({len(rows)} events); said: {' | '.join(day.said)[:300]}")
             continue
@@ -104,6 +128,35 @@ def look(verdict: Verdict, day: Day, survivors: Mapping[str, Mapping[int, bytes]
         missing = [seq for seq, raw in rows.items() if seq not in told or (_is_hole(told[seq]) and _HOLE not in raw)]
         if missing:
             verdict.find("lost", f"{where}: {name}: events {missing[:5]} of {len(rows)}")
+
+
+def look_for_silence(
+    verdict: Verdict, day: Day, copies: Copies, truth: Truth, *, mutated: Sequence[str], where: str
+) -> None:
+    """What the database lost, what memory and the searches have not any more: somebody must have been told."""
+
+    def told(*words: str) -> bool:
+        return any(word in text for text in day.said for word in words)
+
+    def find(what: str) -> None:
+        verdict.find("not told", f"{where}: {what}; said: {' | '.join(day.said)[:300]}")
+
+    for name, rows in truth.events.items():
+        gone = rows.keys() - copies.database.get(name, {}).keys()
+        if "letta.db-wal" in mutated:  # what only the log had and no copy has, nobody can know of
+            gone &= copies.all.get(name, {}).keys()
+        if gone and not told("letta.db", name):
+            find(f"the database lost {len(gone)} events of {name}")
+    by_hand = any("/memory/" in name and "/.git/" not in name for name in mutated)  # an edit as a person makes it
+    differing = [label for label, text in truth.day.memory.items() if day.memory.get(label) != text]
+    if differing and not by_hand and not told("memory", "/.git"):
+        find(f"blocks are other ones: {', '.join(differing)}")
+    for where_found, number in truth.day.found.items():
+        kept_twice = {"talk": "conversations/", "archive": "passages.jsonl"}[where_found]
+        if sum(name.startswith("letta.db") or kept_twice in name for name in mutated) > 1:
+            continue  # both copies
+        if day.found.get(where_found, 0) < number and not told("search", "index", "letta.db", kept_twice):
+            find(f"a search of {where_found} finds {day.found.get(where_found, 0)} of {number}")
 
 
 def _is_hole(event: Durable) -> bool:
