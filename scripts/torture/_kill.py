@@ -1,7 +1,7 @@
 """Kill real letta-code processes with SIGKILL at random moments of a scripted run, again and again; then look.
 
-Runs in the foreground, in the background (their starters and workers, the processes of their commands), asking a person,
-moving from one to the other, summarising; several conversations at a time in one home, some with two followers.
+Runs in the foreground, in the background (their starters and workers, the processes of their commands), asking a
+person, moving from one to the other, summarising; several conversations at a time in one home, some with two followers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))  # the checkout: letta_code as it is here, and the tests' model server
 
-from _kill_background import Background  # noqa: E402 - after the path is set
+from _kill_background import Background, Pace  # noqa: E402 - after the path is set
 from _kill_processes import Remains  # noqa: E402
 from _kill_watch import Watch  # noqa: E402
 from _life import PLANT, Life, Setup, live, random_moment  # noqa: E402
@@ -33,7 +33,6 @@ from tests.fakes.model_server import ModelServer  # noqa: E402
 
 LIVES = 5  # a conversation is killed at most so often before it is let to its end
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-STARTER_SECONDS = 0.8  # of `run --background`, about
 
 # Each conversation is of one kind, in turn.
 KINDS = ("foreground", "background", "foreground http", "background http", "asking", "followed", "moving", "compacting")
@@ -46,8 +45,13 @@ class Way:
         self.name = name
         self.model = model
         self._server = server
-        self.seconds = 0.0  # of a life that is not killed
+        self.seconds = 0.0  # of a life that is not killed, as of late
         self.lines = 0
+
+    def lived(self, life: Life) -> None:
+        """A life came to its end by itself: the machine may be busier or idler than it was."""
+        if life.lines > self.lines / 2:
+            self.seconds = 0.7 * self.seconds + 0.3 * life.seconds
 
     def take_requests(self) -> list[list[dict[str, Any]]]:
         """The messages of every request since the last call; none where they cannot be seen."""
@@ -64,6 +68,7 @@ class Torture:
     def __init__(self, scratch: Path, seed: int, plant: str, kinds: tuple[str, ...]) -> None:
         self.verdict = Verdict()
         self.remains = Remains(self.verdict.find)
+        self.pace = Pace()
         self.kills = 0
         self.conversations = 0
         self._home = scratch / "home"
@@ -72,6 +77,7 @@ class Torture:
         self._plant = plant
         self._kinds = kinds
         self._lock = threading.Lock()
+        self.until = float("inf")  # no conversation is begun after that
 
     def setup(self, way: Way, name: str) -> Setup:
         """A folder of its own and what runs in it."""
@@ -92,7 +98,7 @@ class Torture:
         watch = Watch(self._home)
         while True:
             with self._lock:
-                if self.kills >= kills:
+                if self.kills >= kills or time.monotonic() > self.until:
                     return
                 number, left = self.conversations, kills - self.kills
                 self.conversations += 1
@@ -121,6 +127,7 @@ class Conversation:
         """Do it and look after every kill; at most so many `kills`."""
         kind, _, http = self._kind.partition(" ")
         way = self._ways[http or {"asking": "asked", "compacting": "long"}.get(kind, "scripted")]
+        pace = self._torture.pace
         setup = self._torture.setup(way, name)._replace(limit=LIMIT if kind == "compacting" else 0)
         if kind == "foreground":
             return self._foreground(way, setup, kills)
@@ -128,7 +135,7 @@ class Conversation:
         if kind == "moving":
             begun = background.begin_moved(seconds=way.seconds)
         else:
-            begun = background.begin(seconds=STARTER_SECONDS, asked=kind == "asking")
+            begun = background.begin(pace, asked=kind == "asking")
         if begun:
             background.torment(
                 kills,
@@ -146,10 +153,13 @@ class Conversation:
             life = live(setup, name, random_moment(self._rng, way.seconds, way.lines))
             name = self._after(life, name, told)
             if not life.killed:
+                way.lived(life)
                 break
             made += 1
         if name:
-            self._after(live(setup, name, None), name, told)
+            last = live(setup, name, None)
+            way.lived(last)
+            self._after(last, name, told)
             check_mirror(self._verdict, setup.home, name)
         check_requests(self._verdict, name or setup.folder.name, way.take_requests())
         check_effects(self._verdict, setup.folder, self._watch.events(name) if name else ())
@@ -178,6 +188,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="how many processes to kill (200)")
     parser.add_argument("--seed", type=int, default=20261121, help="of the random moments")
     parser.add_argument("--processes", type=int, default=2, help="how many conversations at a time (2)")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no conversation after so long")
     parser.add_argument("--kind", action="append", choices=KINDS, help="only conversations of this kind")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="run letta-code with a fault, to see that it is found")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep the home and the folders here, to look at them")
@@ -198,6 +209,7 @@ def _torture(scratch: Path, options: argparse.Namespace) -> int:
     servers = [ModelServer(as_replies(), by_history=True) for _ in range(options.processes)]
     plant_everywhere(scratch / "planted", PLANT)
     torture = Torture(scratch, options.seed, options.plant or "", tuple(options.kind or KINDS))
+    torture.until = began + options.minutes * 60
     for server in servers:
         server.__enter__()
     try:
@@ -232,7 +244,8 @@ def _ways(scratch: Path, servers: list[ModelServer]) -> list[dict[str, Way]]:
     home = scratch / "home"
     home.mkdir(mode=0o700)
     lines = [
-        f"  lane{number}:\n    base_url: {server.url}/v1\n    dialect: openai\n" for number, server in enumerate(servers)
+        f"  lane{number}:\n    base_url: {server.url}/v1\n    dialect: openai\n"
+        for number, server in enumerate(servers)
     ]
     (home / "config.yaml").write_text("endpoints:\n" + "".join(lines))
     return [

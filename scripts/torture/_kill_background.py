@@ -6,7 +6,6 @@ import json
 import random
 import threading
 import time
-from pathlib import Path
 
 from _kill_processes import Remains, kill, launcher_of, wait_gone
 from _kill_watch import Follower, Watch
@@ -18,6 +17,16 @@ from letta_code.store.runs import Run
 
 LIVES = 5  # an owner is killed at most so often: the fourth death is one too many for the run
 WEDGED_SECONDS = 60.0  # so long a run may stand still
+
+
+class Pace:
+    """How long `run --background` takes here, as of late."""
+
+    seconds = 0.8
+
+    def took(self, seconds: float) -> None:
+        """It was not killed and took so long."""
+        self.seconds = 0.7 * self.seconds + 0.3 * seconds
 
 
 class Background:
@@ -38,15 +47,18 @@ class Background:
 
     # ------------------------------------------------------------ beginnings
 
-    def begin(self, *, seconds: float, asked: bool = False) -> bool:
+    def begin(self, pace: Pace, *, asked: bool = False) -> bool:
         """`run --background`, whose starter may be killed; False when nothing was begun."""
         arguments = ["run", "--background", "--json", "Go on with the task.", "--model", self._setup.model]
         arguments += [] if asked else ["--allow", "Bash", "--allow", "Write", "--allow", "Edit"]
         arguments += ["--mode", "ask" if asked else "auto"]
+        began = time.monotonic()
         starter = self._setup.start(arguments)
         timer: threading.Timer | None = None
-        if self._rng.random() < 0.4:
-            timer = threading.Timer(self._rng.uniform(0.0, seconds), lambda: self._killed_starter(starter.pid))
+        if self._rng.random() < 0.3:
+            timer = threading.Timer(
+                self._rng.uniform(0.3, 1.1) * pace.seconds, lambda: self._killed_starter(starter.pid)
+            )
             timer.start()
         out, errors = starter.communicate()
         if timer:
@@ -56,6 +68,8 @@ class Background:
             self.kills += 1
         elif starter.returncode:
             self._verdict.find("not finished", f"{self._folder.name}: not begun: {errors.decode()[-300:]}")
+        else:
+            pace.took(time.monotonic() - began)
         told = json.loads(out) if out.endswith(b"\n") else {}
         return self._begun(told)
 
@@ -164,9 +178,7 @@ class Background:
             time.sleep(self._rng.uniform(0.0, seconds))
         else:
             seq = self._watch.store.last_seq(self.conversation) + self._rng.randint(1, 12)
-            self._watch.until(
-                lambda: self._watch.store.last_seq(self.conversation) >= seq or not self._open, seconds
-            )
+            self._watch.until(lambda: self._watch.store.last_seq(self.conversation) >= seq or not self._open, seconds)
             time.sleep(self._rng.uniform(0.0, 0.004))
         pid = self._watch.owner(self.conversation)
         if not pid or not self._open:

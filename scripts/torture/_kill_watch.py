@@ -1,8 +1,9 @@
-"""What goes on in a home, seen from outside: whose a conversation is, what is stored of it, and faces that follow it."""
+"""What goes on in a home, seen from outside: whose a conversation is, what is stored of it, and who follows it."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -47,7 +48,9 @@ class Watch:
         """The living process that has a conversation, 0 for none.  The lock itself is not touched: it is not ours."""
         signed = FileLock(self.home / "run" / f"{conversation}.lock").owner()
         found = process(signed.pid) if signed else None
-        return signed.pid if signed and found and found.started == signed.started else 0
+        if not signed or not found or found.started != signed.started or signed.pid == os.getpid():
+            return 0  # a face of ours, too, signs it when it looks whether it is free
+        return signed.pid
 
     def events(self, conversation: str) -> list[Event]:
         """What is stored."""

@@ -37,15 +37,15 @@ def _remember(name: str) -> tuple[str, dict[str, Any]]:
 TURNS: Turns = (
     ("I write a file.", (("Write", {"path": "notes.txt", "content": "one\ntwo\n"}),)),
     ("I read it and look around.", (("Read", {"path": "notes.txt"}), ("Read", {"path": "notes.txt"}))),
-    ("I run a command.", (_effect("a", "; sleep 0.02"),)),
+    ("I run a command.", (_effect("a", "; sleep 0.15"),)),
     ("I change it.", (("Edit", {"path": "notes.txt", "old_string": "one", "new_string": "three"}),)),
     ("I remember.", (_remember("first"), _remember("second"))),
-    ("Two commands in order.", (_effect("b"), _effect("c", "; sleep 0.01"))),
+    ("Two commands in order.", (_effect("b"), _effect("c", "; sleep 0.1"))),
     ("Much output.", (_bash(f"echo d >> {EFFECTS}; seq 1 5000"),)),
     ("A mixture.", (("Read", {"path": "notes.txt"}), _effect("e"), ("Read", {"path": "notes.txt"}))),
     ("A list of tasks.", (("Todo", {"items": [{"text": "be killed", "status": "done"}]}),)),
-    ("A server.", (_bash("sleep 300", background=True),)),
-    ("A slow one.", (_effect("f", "; sleep 0.05; echo slept"),)),
+    ("A server.", (_bash(f"echo s >> {EFFECTS}; sleep 300", background=True),)),
+    ("A slow one.", (_effect("f", "; sleep 0.2; echo slept"),)),
     ("The last one.", (_effect("g"),)),
 )
 # Each is asked about: nobody has allowed anything.

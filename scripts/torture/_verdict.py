@@ -222,7 +222,9 @@ def check_ended(verdict: Verdict, conversation: str, events: Sequence[Event], *,
         return
     reason = ends[run_id].reason
     if reason != StopReason.DONE and not (reason == StopReason.ORPHANED and deaths > ATTEMPTS):
-        verdict.find("not finished", f"{conversation}: {run_id} ended as {reason} after {deaths} deaths: {ends[run_id].error}")
+        verdict.find(
+            "not finished", f"{conversation}: {run_id} ended as {reason} after {deaths} deaths: {ends[run_id].error}"
+        )
 
 
 def check_heard(verdict: Verdict, conversation: str, heard: Sequence[tuple[int, Event]], kept: Sequence[Event]) -> None:
