@@ -9,6 +9,7 @@ from letta_code.commands.base import CommandContext, Outcome, command
 async def leave(context: CommandContext, arguments: str) -> Outcome:
     """Leave letta-code.
 
-    The conversation is kept; `letta-code --continue` goes on with it.
+    The conversation is kept; `letta-code --continue` goes on with it.  While the agent works here you are asked whether
+    that goes on in the background, or stops; what another process runs goes on there.
     """
     return Outcome(quit=True)

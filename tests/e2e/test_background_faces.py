@@ -213,3 +213,43 @@ def test_stop_and_exit_stops_the_run(house: House, keys: str) -> None:
     assert owner.ended() == 0
     owner.until(f"letta-code --resume {house.conversation}")
     assert [end.reason for end in house.events(ev.RunFinished)] == ["interrupted"]  # type: ignore[attr-defined]
+
+
+def test_the_plain_face_watches_takes_over_and_leaves(house: House) -> None:
+    owner = house.owner()
+    plain = house.open("--plain", "--resume", house.conversation, "--mode", "full")
+    plain.until("You watch process")
+    plain.until("* ")
+    plain.send("\x03")
+    plain.until("1. Leave; it goes on there")
+    plain.send("1\r")
+    assert plain.ended() == 0
+    plain.until("Come back: letta-code follow run-")
+    house.finish(1)
+    house.begun(2, owner)
+    again = house.open("follow", "last", "--plain")
+    again.until("You watch process")
+    os.kill(owner.child.pid, signal.SIGKILL)
+    again.until("is yours now")
+    again.until("was cut off")
+    again.send("/continue\r")
+    again.until("All is done.")
+    again.send("/exit\r")
+    assert again.ended() == 0
+    assert [end.reason for end in house.events(ev.RunFinished)] == ["orphaned", "done"]  # type: ignore[attr-defined]
+
+
+def test_the_start_tells_of_a_run_in_the_background_and_its_question_is_answered_from_here(house: House) -> None:
+    begun = house.open("run", "--background", "--model", f"scripted:{house._script}", "--mode", "ask", "go")
+    assert begun.ended() == 0
+    screen = house.open("--model", f"scripted:{house._script}")
+    screen.until("1 run in the background")
+    screen.send("/runs\r")
+    screen.until("Follow which run?")
+    screen.until("waits for you")
+    screen.send("\r")
+    screen.until("watching: process")
+    screen.until("Yes, this once")
+    time.sleep(0.6)  # the card ignores keys that were meant for something else
+    screen.send("y")
+    house.begun(1, screen)

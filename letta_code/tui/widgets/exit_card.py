@@ -34,7 +34,7 @@ class ExitCard(Vertical):
         yield self._choices
         follow = f"letta-code follow {self._run_id}".rstrip()
         yield Static(
-            Content.styled(f"From the background you come back with: {follow}", "$foreground 75%"), classes="ask-reason"
+            Content.styled(f"Come back with: {follow}", "$foreground 75%"), classes="ask-reason"
         )
         yield Static("↑↓ or a number, Enter  ·  Esc stays  ·  Ctrl+C stops and exits", classes="ask-keys")
 

@@ -174,7 +174,7 @@ def doing(state: ViewState, now: float) -> tuple[str, str]:
     """What the run does at this moment, in a few words, and their style."""
     waiting = state.waiting
     if waiting is not None and waiting.phase == "storage":  # before all else: until then no step ends
-        return f"{clean_line(waiting.reason)}: try {waiting.attempt}, until there is room", "$text-error"
+        return f"waits until there is room (try {waiting.attempt}): {clean_line(waiting.reason)}", "$text-error"
     if state.ownership.moving:
         return MOVING.get(state.ownership.moving, MOVING["away"]), "$text-accent"
     if waiting is not None and waiting.phase == "retry":
