@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from _kill_processes import process
@@ -18,7 +18,7 @@ from letta_code.agent.port import SessionOptions
 from letta_code.config.paths import Paths
 from letta_code.config.settings import load
 from letta_code.core.errors import LettaError
-from letta_code.core.events import Durable, Event
+from letta_code.core.events import Durable, Event, LiveEvent
 from letta_code.core.requests import Answer
 from letta_code.host.locks import FileLock
 from letta_code.store.database import Store
@@ -127,7 +127,7 @@ class Follower(threading.Thread):
 
     def __init__(self, watch: Watch, conversation: str, folder: Path, *, late: float) -> None:
         super().__init__(name=f"follow {conversation}", daemon=True)
-        self.heard: list[tuple[int, Event]] = []
+        self.heard: list[tuple[int, Durable]] = []
         self.error = ""
         self._options = watch.options(conversation, folder)
         self._paths = watch.paths
@@ -162,7 +162,7 @@ class Follower(threading.Thread):
             await asyncio.wait([hearing])
             await attached.close()
 
-    async def _hear(self, events: object) -> None:
-        async for event in events:  # type: ignore[attr-defined]
+    async def _hear(self, events: AsyncIterator[Event | LiveEvent]) -> None:
+        async for event in events:
             if isinstance(event, Durable) and event.seq:
                 self.heard.append((event.seq, event))
