@@ -31,7 +31,7 @@ from _verdict import WRONGS, Verdict, check_effects, check_mirror, check_request
 
 from tests.fakes.model_server import ModelServer  # noqa: E402
 
-LIVES = 5  # a conversation is killed at most so often before it is let to its end
+LIVES = 7  # a conversation is killed at most so often before it is let to its end
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 # Each conversation is of one kind, in turn.
@@ -149,7 +149,7 @@ class Conversation:
     def _foreground(self, way: Way, setup: Setup, kills: int) -> int:
         """Begin one, kill it a few times, then let it end."""
         name, told, made = "", dict[int, bytes](), 0
-        for _ in range(min(kills, self._rng.randint(1, LIVES))):
+        for _ in range(min(kills, self._rng.randint(2, LIVES))):
             life = live(setup, name, random_moment(self._rng, way.seconds, way.lines))
             name = self._after(life, name, told)
             if not life.killed:

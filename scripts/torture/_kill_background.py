@@ -147,7 +147,7 @@ class Background:
         ]
         for one in following:
             one.start()
-        lives = min(kills, self._rng.randint(1, LIVES))
+        lives = min(kills, self._rng.randint(2, LIVES))
         for _ in range(lives):
             if not self._goes_on() or not self._one_death(seconds, asked=asked):
                 break

@@ -24,7 +24,7 @@ from letta_code.host.locks import FileLock
 from letta_code.store.database import Store
 from letta_code.store.runs import Run
 
-LOOK_SECONDS = 0.005
+LOOK_SECONDS = 0.015
 
 
 class Watch:
