@@ -24,6 +24,6 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("This is no command for people.", hint='Use: letta-code run --background "PROMPT"')
     try:
         job = msgspec.json.decode(sys.stdin.buffer.read(_MOST), type=Job)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The job was not understood: {error}.") from error
     return work(job)

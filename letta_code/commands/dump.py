@@ -77,7 +77,7 @@ def outlined(request: bytes, count: int) -> str:
     """A request as JSON to be read: long texts are cut in the middle, all but the last `count` messages left out."""
     try:
         body: object = msgspec.json.decode(request)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return request.decode("utf-8", "replace")
     if isinstance(body, dict):
         fields = cast("dict[str, Any]", body)

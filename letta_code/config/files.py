@@ -218,9 +218,11 @@ def keep_aside(path: Path, error: BadFile) -> Notice:
 
     aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1000:03d}")
     try:
+        if path.is_symlink():  # what it leads to is not ours to write over
+            raise BadFile("is a link")
         atomic_write(aside, read_regular(path), mode=0o600)
     except BadFile:
-        path.rename(aside)  # a folder, a device or something huge: moved, not read
+        path.rename(aside)  # a folder, a device, a link or something huge: moved, not read
     return Notice(
         level="warning",
         code="settings",

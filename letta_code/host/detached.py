@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from letta_code.core.messages import Value
-from letta_code.host.files import PRIVATE_FILE, ensure_private_dir
+from letta_code.host.files import PRIVATE_FILE, ensure_private_dir, open_regular
 
 READY = "_LETTA_READY"  # in the environment: the descriptor on which the process says that it is ready
 READY_SECONDS = 20.0
@@ -37,7 +37,8 @@ def start_detached(
     import subprocess
 
     ensure_private_dir(log.parent)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    # O_NONBLOCK: a FIFO that nobody reads would be waited for; for a file it means nothing.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
     output = os.open(log, flags, PRIVATE_FILE)
     told = os.fstat(output).st_size
     ready, says = os.pipe()
@@ -95,7 +96,7 @@ def _hear(descriptor: int, end: float) -> bytes:
 
 def _printed(log: Path, since: int) -> str:
     try:
-        with open(log, "rb") as file:
+        with open_regular(log) as file:
             file.seek(since)
             lines = file.read(64 * 1024).decode("utf-8", "replace").strip().splitlines()
     except OSError:

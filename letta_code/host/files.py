@@ -34,11 +34,12 @@ def ensure_private_dir(path: Path) -> None:
 def atomic_write(path: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
     """Replace a file's content; a reader or a crash sees the old or the new bytes, never a mixture.
 
-    A symbolic link is followed and stays one (people keep their dotfiles elsewhere).  `mode` None keeps the bits of the
+    A symbolic link to a file is followed and stays one (people keep their dotfiles elsewhere); a link to a device or
+    pipe is replaced itself.  `mode` None keeps the bits of the
     file that is there, 0600 for a new one.  `durable` waits for the disk, folder entry included.  Raises `OSError`
     with the old file untouched and nothing left beside it.
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, PRIVATE_FILE)
@@ -57,6 +58,16 @@ def atomic_write(path: Path, data: bytes, *, mode: int | None = None, durable: b
         raise
     if durable:
         sync_dir(target.parent)
+
+
+def _target(path: Path) -> Path:
+    """The file that is replaced: never a device of the system, wherever somebody let our file lead to."""
+    target = Path(os.path.realpath(path))
+    with contextlib.suppress(OSError):
+        kind = target.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            return path
+    return target
 
 
 def _mode_for(target: Path) -> int:
@@ -127,9 +138,12 @@ def append_line(path: Path, line: bytes) -> None:
     """
     if b"\n" in line:
         raise ValueError("a line must not hold a newline")
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    # O_NONBLOCK: opening a FIFO that nobody reads would wait for ever.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, PRIVATE_FILE)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         append_whole(descriptor, line + b"\n", os.fstat(descriptor).st_size)
     finally:

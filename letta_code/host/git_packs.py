@@ -105,7 +105,7 @@ class Pack:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     except ValueError as error:  # an empty file cannot be mapped

@@ -10,7 +10,7 @@ from contextlib import suppress
 import msgspec
 
 from letta_code.core.messages import Value
-from letta_code.host.files import atomic_write
+from letta_code.host.files import atomic_write, open_regular, read_bounded
 from letta_code.host.snapshot_cover import Covered, Remembered
 from letta_code.host.snapshot_restore import TEMPORARY
 from letta_code.host.snapshot_store import EMPTY_TREE, SnapshotStore
@@ -18,6 +18,7 @@ from letta_code.host.snapshot_store import EMPTY_TREE, SnapshotStore
 _MANY = 300  # files from which a pack is quicker than single objects (five times with 20,000)
 _TOLD = 1000  # files left out that are named one by one
 _NO_INDEX = (0, 0, 0)
+_LARGEST = 256 << 20  # bytes of what is remembered: about 100 for each file of the tree
 
 
 class LeftOut(Value):
@@ -123,8 +124,8 @@ class SnapshotIndex:
         """What the last take left, nothing when it was of another repository or cannot be read."""
         new = Remembered(top=os.fsencode(top), root=os.fsencode(self._store.root))
         try:
-            last = msgspec.msgpack.decode(self._memory.read_bytes(), type=Remembered)
-        except (OSError, msgspec.DecodeError):
+            last = msgspec.msgpack.decode(read_bounded(self._memory, _LARGEST), type=Remembered)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             last = Remembered()
         if (last.top, last.root) == (new.top, new.root) and self._identity() != _NO_INDEX:
             return last
@@ -133,7 +134,7 @@ class SnapshotIndex:
 
     def count(self) -> int:
         """Files in the index: its head says it."""
-        with suppress(OSError), self._file.open("rb") as file:
+        with suppress(OSError), open_regular(self._file) as file:
             return int.from_bytes(file.read(12)[8:], "big")
         return 0
 

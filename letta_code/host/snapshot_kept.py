@@ -8,9 +8,10 @@ from contextlib import suppress
 from urllib.parse import quote, unquote
 
 from letta_code.core.errors import WorkspaceError
-from letta_code.host.files import atomic_write, sync_dir
+from letta_code.host.files import atomic_write, read_bounded, sync_dir
 from letta_code.host.snapshot_store import NoRoom, SnapshotStore
 
+_LARGEST = 4096  # bytes of a file that names a tree
 _LONGEST = 60  # bytes of a name: each may become three
 _GRACE = "10.minutes.ago"
 
@@ -40,7 +41,7 @@ class Kept:
 
     def _tree(self, file: str) -> str:
         with suppress(OSError, UnicodeDecodeError):
-            text = (self._folder / file).read_text(encoding="ascii").strip()
+            text = read_bounded(self._folder / file, _LARGEST).decode("ascii").strip()
             return text if len(text) == 40 else ""
         return ""
 

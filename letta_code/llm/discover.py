@@ -161,7 +161,7 @@ def _names(body: bytes, url: str) -> list[str]:
     """Names in `{"data": [{"id": …}]}` (everybody) or `{"models": [{"name": …}]}` (some)."""
     try:
         data: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         data = None
     if isinstance(data, dict):
         fields = cast("dict[str, Any]", data)

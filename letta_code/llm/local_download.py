@@ -24,7 +24,7 @@ import msgspec
 from letta_code.core.errors import ConfigError, EndpointUnreachable, LettaError
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
-from letta_code.host.files import atomic_write
+from letta_code.host.files import atomic_write, read_bounded
 from letta_code.host.locks import FileLock
 from letta_code.llm.address import public_url
 from letta_code.llm.local_gguf import is_gguf
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _TRIES = 5  # connections in a row that bring nothing, before it is given up
 _SPARE = 64 << 20  # bytes of the disk that a download leaves free
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LARGEST_STATE = 64 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -248,8 +249,8 @@ class _Download:
 
     def _state(self) -> _State:
         """The state of the part file, an empty one when it belongs to another address or is not readable."""
-        with suppress(OSError, msgspec.DecodeError):
-            state = msgspec.json.decode(self._state_file().read_bytes(), type=_State)
+        with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            state = msgspec.json.decode(read_bounded(self._state_file(), _LARGEST_STATE), type=_State)
             if state.url == public_url(self._wanted.url):
                 return state
         return _State(url=public_url(self._wanted.url))

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from letta_code.core.errors import ConfigError
 from letta_code.core.messages import Value
+from letta_code.host.files import open_regular
 
 # Value types of the GGUF format (version 2 and 3): struct codes by number; 8 is a string, 9 an array.
 _CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -31,7 +32,7 @@ class _Torn(Exception):
 def read_facts(path: Path) -> GgufFacts:
     """The facts of a model file; raises `ConfigError` when it is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _facts(file, path)
     except OSError as error:
         said = f"The model {path} cannot be read: {error.strerror or error}."
@@ -44,7 +45,7 @@ def read_facts(path: Path) -> GgufFacts:
 
 def is_gguf(path: Path) -> bool:
     """Whether a file begins as a model does."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(4) == b"GGUF"
 
 

@@ -11,7 +11,9 @@ import msgspec
 from letta_code.config.paths import Paths
 from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.messages import Value
+from letta_code.host.files import read_bounded
 
+_LARGEST_RECORD = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SPLIT = re.compile(r"-\d{5}-of-\d{5}$")
 
@@ -107,6 +109,6 @@ def record_of(file: Path) -> Path:
 
 def _record(file: Path) -> Pulled | None:
     try:
-        return msgspec.json.decode(record_of(file).read_bytes(), type=Pulled)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_bounded(record_of(file), _LARGEST_RECORD), type=Pulled)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -43,7 +43,7 @@ def table() -> dict[str, Entry]:
         return {}
     try:
         entries = msgspec.json.decode((folder / _TABLE).read_bytes(), type=dict[str, Entry])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}  # prices are a convenience: without the table everything else works
     entries.pop("sample_spec", None)
     return entries

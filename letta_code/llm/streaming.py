@@ -121,7 +121,7 @@ class _Parts:
             return
         try:
             yield from self._reader.read(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             sent = data[:120].decode("utf-8", "replace")
             said = f"{self._asked.shown} sent what is no part of an answer ({error}): {sent}"
             raise StreamBroken(said, hint=_TRIED_AGAIN, url=self._asked.shown) from error

@@ -79,7 +79,7 @@ def read_pending(data: bytes) -> PendingEdit | None:
     """An entry from its file; None when it cannot be read."""
     try:
         return msgspec.json.decode(data, type=PendingEdit)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -61,7 +61,7 @@ class ProjectRules(Value):
         """From the file's bytes; raises `ConfigError` naming the file."""
         try:
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"Cannot read the remembered rules in {file}: {error}.", hint="Mend or remove it."
             ) from error

@@ -10,6 +10,7 @@ import msgspec
 
 from letta_code.core.errors import StoreDamaged, StoreError
 from letta_code.core.messages import Value
+from letta_code.host.files import open_regular
 from letta_code.host.locks import Owner, is_alive
 from letta_code.store.append import ConversationInDatabase
 from letta_code.store.dialect import Database, connect
@@ -133,7 +134,7 @@ def _copy(path: Path, name: str, wanted: int) -> CopyLook | None:
         return look("foreign", why="it is a link or no file")
     last, seen, wrong, torn = 0, set[int](), "", False
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, line in enumerate(file, start=1):
                 torn = not line.endswith(b"\n")
                 try:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import apsw
 
 from letta_code.core.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
+from letta_code.host.files import open_regular
 
 SqlValue: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = tuple[Any, ...]
@@ -22,6 +23,7 @@ BUSY_MILLISECONDS = 10_000
 # Older ones can lose a write when several connections reset the write-ahead log at the same time.
 OLDEST_SQLITE = (3, 51, 3)
 WAL_BYTES_KEPT = 16 << 20
+_HEAD = b"SQLite format 3\0"
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -173,6 +175,8 @@ def connect(path: Path, *, read_only: bool) -> Database:
     if not read_only:
         _make_private(path)
     _check_kind(path)
+    if not read_only:
+        _check_head(path)
     try:
         connection = _opened(path, read_only)
         connection.set_busy_timeout(BUSY_MILLISECONDS)
@@ -200,6 +204,14 @@ def _check_kind(path: Path) -> None:
             f"{path} is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a database file",
             hint=f"Move {path.name} away, or move letta-code's home elsewhere with LETTA_HOME.",
         )
+
+
+def _check_head(path: Path) -> None:
+    # With a whole log beside it SQLite would take any file for its own and write the log's pages over it.
+    with contextlib.suppress(OSError), open_regular(path) as file:
+        head = file.read(len(_HEAD))
+        if head and head != _HEAD:
+            raise explain(apsw.NotADBError("file is not a database"), path)
 
 
 def _opened(path: Path, read_only: bool) -> apsw.Connection:

@@ -42,6 +42,7 @@ class Journal:
         self._engine = engine
         self._mirror = mirror
         self._followers = _Followers()
+        self._mended: set[str] = set()  # conversations with events from their readable copies, as a person was told
 
     async def append(self, conversation_id: str, events: Sequence[KnownEvent]) -> tuple[KnownEvent, ...]:
         """Keep events, all or none, in one commit; returns them with `seq` and `at` set once they are durable.
@@ -89,6 +90,7 @@ class Journal:
         path = self._mirror.path(conversation_id) if self._mirror else None
         row = find_in_mirror(path, seq) if path else None
         if row is not None:
+            self._tell_mended(conversation_id)
             return StoredEvent(seq=seq, event=decode(row.body), raw=row.body)
         notice = Notice(
             seq=seq,
@@ -99,6 +101,14 @@ class Journal:
             hint=f"Its remains ({len(left)} bytes) stay in {self._engine.path}.",
         )
         return StoredEvent(seq=seq, event=notice, raw=left, damage=damage)
+
+    def _tell_mended(self, conversation_id: str) -> None:
+        if conversation_id not in self._mended:
+            self._mended.add(conversation_id)
+            self._engine.notices += (
+                f"{self._engine.path} has damaged events of {conversation_id}; they were read from its readable copy. "
+                "`letta-code doctor` says how the store is.",
+            )
 
     def last_seq(self, conversation_id: str) -> int:
         """The seq of the conversation's last event, 0 when it does not exist."""

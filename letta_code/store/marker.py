@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +28,29 @@ class Marker(Value, frozen=True):
     deleted_at: str = ""
 
 
-def write_marker(folder: Path, marker: Marker) -> None:
-    """Write or replace the marker of an agent's folder; raises `OSError`."""
-    atomic_write(folder / MARKER, msgspec.json.encode(marker) + b"\n", durable=False)
+def write_marker(folder: Path, marker: Marker) -> str:
+    """Write or replace the marker of an agent's folder; raises `OSError`.
+
+    What stood there and is no marker is kept beside it: returns where, "" when nothing was.
+    """
+    path = folder / MARKER
+    kept = ""
+    if os.path.lexists(path) and not _is_marker(path):
+        aside = path.with_name(f"{MARKER}.corrupt-{time.time_ns()}")
+        path.rename(aside)
+        kept = str(aside)
+    atomic_write(path, msgspec.json.encode(marker) + b"\n", durable=False)
+    return kept
+
+
+def _is_marker(path: Path) -> bool:
+    try:
+        data = read_bounded(path, _LARGEST)
+        if data.strip() != path.parent.name.encode():  # as the first versions wrote it
+            msgspec.json.decode(data, type=Marker)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def read_marker(folder: Path) -> Marker | None:

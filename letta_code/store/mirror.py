@@ -110,9 +110,12 @@ class _File:
         self.descriptor = os.open(path, flags, 0o600)
         self.size = 0
         self.last = 0
-        if not _PREFIX.startswith(os.pread(self.descriptor, len(_PREFIX), 0)):
+        try:
+            if not _PREFIX.startswith(os.pread(self.descriptor, len(_PREFIX), 0)):
+                raise OSError(errno.EEXIST, "another program's file has this name", str(path))
+        except OSError:  # a pipe cannot be read at a place
             self.close()
-            raise OSError(errno.EEXIST, "another program's file has this name", str(path))
+            raise
 
     def is_gone(self) -> bool:
         """Whether its path names another file by now, or none."""
@@ -210,9 +213,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def _end_of(descriptor: int, size: int) -> tuple[int, int]:
-    """The size without an unfinished last line, which is cut off, and the seq of the last whole line."""
+    """The size once an unfinished last line is dealt with, and the seq of the last whole line."""
     end, last = _last_line(descriptor, size)
-    return _cut(descriptor, end, size), last
+    return _ended(descriptor, end, size), last
 
 
 def _last_line(descriptor: int, size: int) -> tuple[int, int]:
@@ -233,8 +236,14 @@ def _last_line(descriptor: int, size: int) -> tuple[int, int]:
         span *= 8
 
 
-def _cut(descriptor: int, good: int, size: int) -> int:
-    # An unfinished line is part of an event that the database has: what remains of it helps nobody and breaks `jq`.
-    if good < size:
-        os.ftruncate(descriptor, good)
+def _ended(descriptor: int, good: int, size: int) -> int:
+    """Deal with an unfinished last line that begins at `good`; the size after that."""
+    if good == size:
+        return size
+    torn = os.pread(descriptor, len(_PREFIX), good)
+    if not _PREFIX.startswith(torn):  # nothing that we wrote: it stays, as a line that is no event
+        append_whole(descriptor, b"\n", size)
+        return size + 1
+    # It is part of an event that the database has: what remains of it helps nobody and breaks `jq`.
+    os.ftruncate(descriptor, good)
     return good

@@ -230,7 +230,7 @@ class TextIndex:
             return None
         try:
             return self._of(decode(body))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None  # damaged: reading the conversation says so
 
     def catch_up_passages(self) -> None:

@@ -67,6 +67,8 @@ class PromptHistory:
         if self._draft_file is None:
             return
         try:
+            if self._draft_file.is_symlink():
+                return  # what somebody keeps elsewhere is not written over with every key
             if text:
                 ensure_private_dir(self._draft_file.parent)
                 atomic_write(self._draft_file, text.encode("utf-8", "replace"), mode=0o600, durable=False)

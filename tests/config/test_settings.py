@@ -318,3 +318,14 @@ def test_other_programs_files_in_the_home_are_left_alone(letta_home: Path) -> No
 def test_home_is_moved_by_its_variable() -> None:
     assert Paths.find({"LETTA_HOME": "/x/y"}).database == Path("/x/y/letta.db")
     assert Paths.find({}).home == Path("~/.letta").expanduser()
+
+
+def test_a_link_to_what_is_no_settings_file_goes_aside_and_leaves_that_as_it_is(paths: Paths) -> None:
+    other = paths.home / "letter.txt"
+    other.write_text("[ a letter")
+    paths.config.symlink_to(other)
+    (notice,) = save_setting(paths, "model", "a/b")
+    assert other.read_text() == "[ a letter"
+    assert load(paths.home, env={}, paths=paths).settings.model == "a/b"
+    (aside,) = paths.home.glob("config.yaml.corrupt-*")
+    assert aside.name in notice.text

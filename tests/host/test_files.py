@@ -210,3 +210,21 @@ def test_a_new_file_that_did_not_fit_is_gone(tmp_path: Path, monkeypatch: pytest
         write_new(tmp_path / "new", b"x")
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_device_or_pipe_is_replaced_itself(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    atomic_write(link, b"ours")
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)  # nothing of the system is put out of the way
+    assert link.read_bytes() == b"ours" and not link.is_symlink()
+
+
+def test_a_line_for_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        with pytest.raises(OSError) as caught:
+            append_line(path, b"words")
+        assert caught.value.errno in (errno.EINVAL, errno.ENXIO)

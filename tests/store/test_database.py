@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from letta_code.core.errors import StoreError, StoreReadOnly
+from letta_code.core.errors import StoreDamaged, StoreError, StoreReadOnly
 from letta_code.store.database import Store
 from letta_code.store.engine import open_engine
 from letta_code.store.marker import MARKER
@@ -247,3 +247,16 @@ async def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store, c
 def test_migrations_are_numbered_without_a_gap() -> None:
     assert [migration.number for migration in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
     assert MIGRATIONS[0] is FIRST
+
+
+async def test_another_kind_of_file_is_not_written_over_from_the_log(home: Path) -> None:
+    with open_store(home) as store:
+        await store.agents.create("ada", "billing")
+        path = store.path
+        kept = {end: path.with_name(path.name + end).read_bytes() for end in ("-wal", "-shm")}
+    path.write_bytes(b"a letter to somebody")
+    for end, data in kept.items():
+        path.with_name(path.name + end).write_bytes(data)
+    with pytest.raises(StoreDamaged, match=r"letta\.db is damaged"):
+        open_store(home)
+    assert path.read_bytes() == b"a letter to somebody"

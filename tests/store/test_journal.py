@@ -234,3 +234,12 @@ async def test_a_closed_store_says_so(store: Store, conversation: str) -> None:
         await store.append(conversation, [note("a")])
     with pytest.raises(StoreError, match="closed"):
         store.read(conversation)
+
+
+async def test_events_that_the_readable_copy_mends_are_told_once(store: Store, conversation: str, home: Path) -> None:
+    await store.append(conversation, [note("precious"), note("next")])
+    raw_sql(home, "UPDATE events SET crc = crc + 1 WHERE seq > 1")
+    assert [stored.damage for stored in store.read(conversation)] == ["", "", ""]
+    store.read(conversation)
+    [told] = store.notices
+    assert str(home / "letta.db") in told and conversation in told

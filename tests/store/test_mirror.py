@@ -210,3 +210,30 @@ async def test_every_cut_of_a_copy_gives_the_exact_beginning(store: Store, conve
         torn = lines.pop() if whole[cut : cut + 1] != b"\n" else b""
         assert [row.body for row in rows] == bodies[: len(lines)]
         assert len(problems) == bool(torn)
+
+
+async def test_what_is_no_event_at_the_end_is_not_thrown_away(
+    store: Store, conversation: str, mirror: Path, home: Path
+) -> None:
+    await store.append(conversation, [note("before")])
+    with mirror.open("ab") as file:
+        file.write(b"the notes of somebody")
+    with open_store(home) as other:
+        await other.append(conversation, [note("after")])
+    assert b"the notes of somebody\n" in mirror.read_bytes()
+    rows, problems = read_mirror(mirror)
+    assert [row.seq for row in rows] == [1, 2, 3]
+    assert [problem.text for problem in problems] == ["not a line of a conversation's log"]
+
+
+async def test_a_pipe_in_its_place_costs_neither_events_nor_descriptors(
+    store: Store, conversation: str, mirror: Path
+) -> None:
+    mirror.unlink()
+    os.mkfifo(mirror)
+    await store.append(conversation, [note("first")])
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(5):
+        await store.append(conversation, [note(f"event {number}")])
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert str(mirror) in store.notices[-1]

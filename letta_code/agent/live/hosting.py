@@ -116,7 +116,7 @@ async def _hello(lines: Lines) -> wire.Hello | None:
         async with asyncio.timeout(HELLO_SECONDS):
             line = await lines.read()
         said = wire.from_follower(line) if line is not None else None
-    except (TimeoutError, LineTooLong, msgspec.DecodeError):
+    except (TimeoutError, LineTooLong, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return said if isinstance(said, wire.Hello) else None
 
@@ -183,7 +183,7 @@ class _Guest:
                 if line is None:
                     return
                 said = wire.from_follower(line)
-            except (LineTooLong, msgspec.DecodeError) as error:
+            except (LineTooLong, msgspec.DecodeError, UnicodeDecodeError) as error:
                 log.info("a follower was cut off: %s", error)
                 return
             match said:

@@ -65,7 +65,7 @@ class Link:
                 self.foreign = first.text
             if isinstance(first, wire.Welcome) and first.protocol == wire.PROTOCOL:
                 return self._welcomed(lines, first)
-        except (TimeoutError, LineTooLong, msgspec.DecodeError):
+        except (TimeoutError, LineTooLong, msgspec.DecodeError, UnicodeDecodeError):
             pass
         except asyncio.CancelledError:
             lines.cut()
@@ -102,7 +102,7 @@ class Link:
             self._heard_at = asyncio.get_running_loop().time()
             try:
                 said = wire.from_owner(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ConnectionError(f"the owner talks nonsense: {error}") from error
             match said:
                 case wire.Replied():

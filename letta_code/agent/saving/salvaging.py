@@ -85,7 +85,7 @@ def salvage(paths: Paths) -> Salvaged:
         ) from error
     if sources and found[0].problems:
         problems += [f"The old database: {found[0].problems[0]}"]
-    agents, passages = _rebuilt(paths, found)
+    agents, passages = _rebuilt(paths, found, problems)
     for path in paths.index.glob("text-*"):
         path.unlink(missing_ok=True)
     made = verified(paths.database, shared=True)
@@ -138,17 +138,25 @@ def _complete(paths: Paths, folder: Path, found: list[Rescued], there: Mapping[s
         old = os.path.lexists(path)
         if old:
             ensure_private_dir(folder / "conversations")
-            os.link(path, folder / "conversations" / path.name, follow_symlinks=False)
+            _keep(path, folder / "conversations" / path.name)
         if rows:
             ensure_private_dir(paths.conversations)
             atomic_write(path, b"".join(to_line(rows[seq]) for seq in sorted(rows)), mode=0o600)
-        elif old:
+        elif os.path.lexists(path):
             path.unlink()
     return len(names)
 
 
-def _rebuilt(paths: Paths, found: list[Rescued]) -> tuple[int, int]:
-    _make_agents_known(paths, found)
+def _keep(path: Path, aside: Path) -> None:
+    """Give a readable copy its name in the folder of what is kept; what is no file of ours moves there."""
+    if path.is_file() and not path.is_symlink():
+        os.link(path, aside)  # it stays in its place until the new one replaces it
+    else:
+        os.rename(path, aside)
+
+
+def _rebuilt(paths: Paths, found: list[Rescued], problems: list[str]) -> tuple[int, int]:
+    problems[:0] = _make_agents_known(paths, found)
     with Store.open(
         paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
     ) as store:
@@ -165,10 +173,14 @@ def _rebuilt(paths: Paths, found: list[Rescued]) -> tuple[int, int]:
     return agents, passages
 
 
-def _make_agents_known(paths: Paths, found: list[Rescued]) -> None:
-    """Names of agents whose marker was lost come from the database or the backup, before conversations name them."""
+def _make_agents_known(paths: Paths, found: list[Rescued]) -> list[str]:
+    """Names of agents whose marker was lost come from the database or the backup, before conversations name them.
+
+    Returns sentences on the markers that were no markers any more.
+    """
     from letta_code.store.marker import Marker, read_marker, write_marker
 
+    kept: list[str] = []
     for one in found:
         for agent in one.agents:
             folder = paths.agents / agent.id
@@ -182,4 +194,6 @@ def _make_agents_known(paths: Paths, found: list[Rescued]) -> None:
                 created_at=agent.created_at or utc_now(),
                 deleted_at=agent.deleted_at,
             )
-            write_marker(folder, marker)
+            if aside := write_marker(folder, marker):
+                kept.append(f"The mark of {agent.name or agent.id} could not be read; it is kept as {aside}.")
+    return kept

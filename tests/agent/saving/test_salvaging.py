@@ -138,3 +138,34 @@ async def test_a_copy_that_is_damaged_itself_is_not_used(tmp_path: Path) -> None
     bad.write_bytes(good.read_bytes())
     _noise(bad, 8000)
     assert copies(paths)[0] == bad and newest_good_copy(paths) == good
+
+
+@pytest.mark.parametrize("odd", ["link", "folder", "pipe"])
+async def test_what_is_no_copy_goes_aside_and_what_it_leads_to_stays(tmp_path: Path, odd: str) -> None:
+    paths = await _home(tmp_path / "home")
+    before = _events(paths.home)
+    copy, elsewhere = paths.conversations / "conv-1.jsonl", tmp_path / "elsewhere"
+    elsewhere.write_text("of somebody")
+    copy.unlink()
+    match odd:
+        case "link":
+            copy.symlink_to(elsewhere)
+        case "folder":
+            copy.mkdir()
+        case _:
+            os.mkfifo(copy)
+    done = salvage(paths)
+    assert _events(paths.home) == before
+    assert copy.is_file() and not copy.is_symlink()
+    assert os.path.lexists(Path(done.aside) / "conversations" / copy.name)
+    assert elsewhere.read_text() == "of somebody"
+
+
+async def test_a_mark_that_is_none_any_more_is_kept_and_named(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    [folder] = paths.agents.iterdir()
+    (folder / ".letta-code-agent").write_bytes(b"x" * 70_000)
+    done = salvage(paths)
+    [kept] = folder.glob(".letta-code-agent.corrupt-*")
+    assert kept.read_bytes() == b"x" * 70_000
+    assert any(str(kept) in problem for problem in done.problems)
