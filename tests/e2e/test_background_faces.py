@@ -253,3 +253,23 @@ def test_the_start_tells_of_a_run_in_the_background_and_its_question_is_answered
     time.sleep(0.6)  # the card ignores keys that were meant for something else
     screen.send("y")
     house.begun(1, screen)
+
+
+def test_a_worker_is_killed_and_one_of_two_watchers_goes_on_with_its_run(house: House) -> None:
+    begun = house.open("run", "--background", "--model", f"scripted:{house._script}", "--mode", "full", "go")
+    assert begun.ended() == 0
+    watchers = [house.watcher(), house.watcher()]
+    for watcher in watchers:
+        watcher.until("(worker)")
+    house.begun(1, watchers[0])
+    found = re.search(r"watching: process (\d+) \(worker\)", watchers[0].text)
+    assert found
+    os.kill(int(found[1]), signal.SIGKILL)
+    house.begun(2, *watchers)
+    house.finish(2)
+    for watcher in watchers:
+        watcher.until("All is done.")
+    told = [("is yours now" in watcher.text, "watching: process" in watcher.text) for watcher in watchers]
+    assert sorted(told) == [(False, True), (True, False)]
+    assert len(house.events(ev.RunFinished)) == 1
+    assert [one.reason for one in house.events(ev.RunResumed)] == ["moved", "died"]  # type: ignore[attr-defined]

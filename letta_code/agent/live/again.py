@@ -22,7 +22,23 @@ async def open_again(options: SessionOptions, *, patience: float, paths: Paths |
     end = time.monotonic() + patience
     while time.monotonic() < end:
         attached = await attach(options, paths)
-        if attached is not None:
+        if attached is not None and not await _over(attached):
             return attached
         await asyncio.sleep(LOOK_SECONDS)
-    return await open_session(options, paths=paths)
+    while True:
+        session = await open_session(options, paths=paths)
+        if not await _over(session):
+            return session
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _over(session: SessionPort) -> bool:
+    """Whether what was opened is the end of somebody: who only looks whether a lock is free holds it for a moment, and
+    whoever looks then takes the dead owner, whose name it still bears, for a living one.
+    """
+    from letta_code.agent.live.attached import AttachedSession
+
+    if not isinstance(session, AttachedSession) or session.status.owner:
+        return False
+    await session.close()
+    return True
