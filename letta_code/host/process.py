@@ -31,7 +31,7 @@ _SCRIPT = str(Path(__file__).with_name("launcher.py"))
 
 
 class LauncherLost(OSError):
-    """The launcher ended unexpectedly; what it had started may still run.  The next command starts a new one."""
+    """The launcher ended unexpectedly; what it had started was killed.  The next command starts a new one."""
 
 
 class Child:
@@ -71,6 +71,8 @@ class Launcher:
         self._waiting: dict[tuple[str, int], list[asyncio.Future[int]]] = {}
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._closed: asyncio.Future[int] | None = None
+        self._kept: set[int] = set()
+        self._said_bye = False
 
     def warm(self) -> None:
         """Start the launcher process if it is not there (15 ms of another core, so that the first command is quick)."""
@@ -97,6 +99,7 @@ class Launcher:
             theirs.close()
         ours.settimeout(10)
         self._loop, self._link, self._closed = loop, ours, loop.create_future()
+        self._said_bye = False
         loop.add_reader(ours.fileno(), self._readable)
 
     async def spawn(
@@ -109,6 +112,8 @@ class Launcher:
         """
         self.warm()
         key = next(self._keys)
+        if keep:
+            self._kept.add(key)
         loop = asyncio.get_running_loop()
         ended = self._ended[key] = loop.create_future()
         words = [_bytes(word) for word in argv]
@@ -129,6 +134,7 @@ class Launcher:
         if self._link is None or self._closed is None or self._loop is not asyncio.get_running_loop():
             self._drop(LauncherLost("closed"))
             return
+        self._said_bye = True
         self._send("bye")
         await asyncio.wait({self._closed}, timeout=GRACE + GONE_WITHIN)
         self._drop(LauncherLost("closed"))
@@ -153,7 +159,7 @@ class Launcher:
             else:
                 self._link.sendall(head + body)
         except OSError:
-            self._drop(LauncherLost("the launcher ended"))
+            self._lost()
 
     def _readable(self) -> None:
         try:
@@ -163,7 +169,7 @@ class Launcher:
         except OSError:
             data = b""
         if not data:
-            self._drop(LauncherLost("the launcher ended"))
+            self._lost()
             return
         self._buffer += data
         while len(self._buffer) >= 4:
@@ -203,6 +209,15 @@ class Launcher:
                 future.set_exception(error)
                 future.exception()  # nobody may be waiting: not worth a warning
         self._ended.clear()
+
+    def _lost(self) -> None:
+        """The launcher has ended; where nobody told it to, it left its commands without anybody to stop them."""
+        pid = self._pid
+        self._drop(LauncherLost("the launcher ended"))
+        if pid and not self._said_bye:
+            from letta_code.host.strays import end_strays
+
+            end_strays(pid, self._kept)
 
     def _drop(self, error: OSError) -> None:
         """Let go of a launcher that has ended, or that ends because its socket does."""

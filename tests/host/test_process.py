@@ -249,8 +249,14 @@ async def test_a_kept_command_survives_our_end(mark: str, tmp_path: Path) -> Non
 
 
 @linux
-async def test_a_lost_launcher_is_told_and_the_next_command_gets_a_new_one(launcher: Launcher) -> None:
+async def test_a_lost_launcher_is_told_and_the_next_command_gets_a_new_one(
+    launcher: Launcher, mark: str, tmp_path: Path
+) -> None:
     await bash(launcher, "true")
+    with open(tmp_path / "log", "wb") as log:
+        sleep, env = ["/bin/sleep"], dict(os.environ)
+        kept = await launcher.spawn([*sleep, f"{mark}1"], cwd="/", env=env, output=[log.fileno()], keep=True)
+        await launcher.spawn([*sleep, f"{mark}2"], cwd="/", env=env, output=[log.fileno()])
     (pid,) = [child for child, _ in children_of(os.getpid()) if b"launcher" in _cmdline(child)]
     task = asyncio.ensure_future(bash(launcher, "sleep 1"))
     await asyncio.sleep(0.2)
@@ -258,6 +264,8 @@ async def test_a_lost_launcher_is_told_and_the_next_command_gets_a_new_one(launc
     with pytest.raises(LauncherLost):
         await task
     assert (await bash(launcher, "echo back"))[1] == "back\n"
+    assert with_mark(mark) == [kept.pid], "what it had started is gone, but for what was to be kept"
+    os.kill(kept.pid, signal.SIGKILL)
 
 
 @linux
