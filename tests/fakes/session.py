@@ -35,7 +35,7 @@ class FakeSession:
         self,
         script: Script = echo,
         *,
-        stored: Iterable[ev.Durable] = (),
+        stored: Iterable[ev.Event] = (),
         model: str = "scripted/demo",
         cwd: str = "/work/project",
         pause: float = 0.0,

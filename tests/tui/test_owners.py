@@ -103,7 +103,7 @@ async def test_what_is_sent_while_the_owner_changes_reaches_the_next_one() -> No
         first.let_go()
         raise LettaError("process 4711 does not run this conversation any more.")
 
-    first.send = gone  # type: ignore[method-assign]
+    first.send = gone
     stage = Stage(first, following=[second])
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
@@ -119,7 +119,7 @@ async def test_takeover_waits_for_nobody() -> None:
         first.tell(ev.Waiting(phase="moving"))
         first.let_go()
 
-    first.take_over = give  # type: ignore[method-assign]
+    first.take_over = give
     stage = Stage(first, following=[second])
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
@@ -169,7 +169,7 @@ async def test_esc_keeps_a_run_that_was_about_to_move() -> None:
             raise
         return ""
 
-    session.to_background = slow  # type: ignore[method-assign]
+    session.to_background = slow
     stage = Stage(session)
     async with stage.app.run_test(size=SIZE) as pilot:
         await running(pilot, stage)
