@@ -126,7 +126,7 @@ def test_a_second_terminal_watches_and_the_owner_is_killed(house: House) -> None
     watcher.until("Step 1 begins.")
     watcher.send("a draft")
     watcher.until("❯ a draft")
-    os.kill(owner.child.pid, signal.SIGKILL)
+    owner.child.kill(signal.SIGKILL)
     watcher.until("was cut off")
     watcher.until("is yours now")
     watcher.until(lambda: "watching" not in watcher.text)
@@ -137,7 +137,7 @@ def test_a_second_terminal_watches_and_the_owner_is_killed(house: House) -> None
 
 def test_a_run_that_was_cut_off_is_gone_on_with_by_enter(house: House) -> None:
     owner = house.owner()
-    os.kill(owner.child.pid, signal.SIGKILL)
+    owner.child.kill(signal.SIGKILL)
     again = house.open("--resume", house.conversation, "--model", f"scripted:{house._script}", "--mode", "full")
     again.until("Enter goes on with it")
     again.send("\r")
@@ -229,7 +229,7 @@ def test_the_plain_face_watches_takes_over_and_leaves(house: House) -> None:
     house.begun(2, owner)
     again = house.open("follow", "last", "--plain")
     again.until("You watch process")
-    os.kill(owner.child.pid, signal.SIGKILL)
+    owner.child.kill(signal.SIGKILL)
     again.until("is yours now")
     again.until("was cut off")
     again.send("/continue\r")
