@@ -100,7 +100,8 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None, 
     Raises `UsageError` when there is no such conversation, `ConversationBusy` when another process writes it,
     `StoreError` when the store cannot be opened.
     """
-    few_arenas()
+    if options.interactive:
+        few_arenas()  # it may live for days; a run without a person starts quicker
     paths = (paths or Paths.find()).ensure()
     log_to(paths.logs)
     store = open_store(paths)
