@@ -75,7 +75,7 @@ class Torture:
         self._scratch = scratch
         self._seed = seed
         self._plant = plant
-        self._kinds = kinds
+        self.kinds = kinds
         self._lock = threading.Lock()
         self.until = float("inf")  # no conversation is begun after that
 
@@ -102,7 +102,7 @@ class Torture:
                     return
                 number, left = self.conversations, kills - self.kills
                 self.conversations += 1
-            kind = self._kinds[number % len(self._kinds)]
+            kind = self.kinds[number % len(self.kinds)]
             rng = random.Random(f"{self._seed}/{number}")
             made = Conversation(self, watch, rng, kind, ways).run(f"{number:04}-{kind.replace(' ', '-')}", left)
             self.remains.look()
@@ -125,8 +125,7 @@ class Conversation:
 
     def run(self, name: str, kills: int) -> int:
         """Do it and look after every kill; at most so many `kills`."""
-        kind, _, http = self._kind.partition(" ")
-        way = self._ways[http or {"asking": "asked", "compacting": "long"}.get(kind, "scripted")]
+        kind, way = self._kind.partition(" ")[0], self._ways[_way_of(self._kind)]
         pace = self._torture.pace
         setup = self._torture.setup(way, name)._replace(limit=LIMIT if kind == "compacting" else 0)
         if kind == "foreground":
@@ -182,6 +181,11 @@ class Conversation:
         return name
 
 
+def _way_of(kind: str) -> str:
+    """The name of the way that conversations of a kind reach their model."""
+    return {"asking": "asked", "compacting": "long"}.get(kind, "http" if kind.endswith("http") else "scripted")
+
+
 def main() -> int:
     """Run it and print the table; 1 when anything that must be 0 is not."""
     parser = argparse.ArgumentParser(prog="scripts/torture/kill", description=(__doc__ or "").splitlines()[0])
@@ -214,7 +218,7 @@ def _torture(scratch: Path, options: argparse.Namespace) -> int:
         server.__enter__()
     try:
         lanes = _ways(scratch, servers)
-        for way in lanes[0].values():
+        for way in [lanes[0][name] for name in dict.fromkeys(map(_way_of, torture.kinds))]:
             torture.measure(way)
             for lane in lanes[1:]:
                 lane[way.name].seconds, lane[way.name].lines = way.seconds, way.lines

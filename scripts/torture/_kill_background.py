@@ -187,7 +187,7 @@ class Background:
         if launcher is not None:  # the commands lose the process that owns them; the run must go on
             self.kills += 1
             self._verdict.killed("the launcher of its commands")
-            kill(launcher.pid)
+            self._remains.add(f"{self.conversation} without its launcher", kill(launcher.pid))
             return True
         self._kill_owner(pid)
         check_store(self._verdict, self._watch.home, self.conversation, {}, killed=True)

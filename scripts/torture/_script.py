@@ -38,7 +38,7 @@ TURNS: Turns = (
     ("I write a file.", (("Write", {"path": "notes.txt", "content": "one\ntwo\n"}),)),
     ("I read it and look around.", (("Read", {"path": "notes.txt"}), ("Read", {"path": "notes.txt"}))),
     ("I run a command.", (_effect("a", "; sleep 0.15"),)),
-    ("I change it.", (("Edit", {"path": "notes.txt", "old_string": "one", "new_string": "three"}),)),
+    ("I change it.", (("Edit", {"path": "notes.txt", "old": "one", "new": "three"}),)),
     ("I remember.", (_remember("first"), _remember("second"))),
     ("Two commands in order.", (_effect("b"), _effect("c", "; sleep 0.1"))),
     ("Much output.", (_bash(f"echo d >> {EFFECTS}; seq 1 5000"),)),
@@ -57,7 +57,10 @@ LONG: Turns = tuple(
 LIMIT = 9_000  # tokens
 ENDING = "Everything is done. " * 5
 _SUMMARY = (
-    "# Goals\nTo be killed.\n# Decisions and exact identifiers\nNone.\n# Current state\nHalf done.\n# Next step\nGo on."
+    "# Goals\nTo be killed at any moment and to go on all the same, with the task of the person as it was given.\n"
+    "# Decisions and exact identifiers\nCommands append one line each to effects.txt and are never run again.\n"
+    "# Current state\nSome of the commands were run, in the order of their letters; their output was numbers.\n"
+    "# Next step\nRun the next command, look at what it prints, and say when everything is done.\n"
 )
 
 

@@ -228,7 +228,9 @@ def check_ended(verdict: Verdict, conversation: str, events: Sequence[Event], *,
         )
 
 
-def check_heard(verdict: Verdict, conversation: str, heard: Sequence[tuple[int, Durable]], kept: Sequence[Event]) -> None:
+def check_heard(
+    verdict: Verdict, conversation: str, heard: Sequence[tuple[int, Durable]], kept: Sequence[Event]
+) -> None:
     """A follower heard the stored events one after the other, each once, from the first to the last it heard."""
     if [seq for seq, _ in heard] != list(range(1, len(heard) + 1)):
         verdict.find("missed", f"{conversation}: heard {[seq for seq, _ in heard]}")
