@@ -9,7 +9,9 @@ from letta_code.store.database import Store
 
 
 def open_store(paths: Paths) -> Store:
-    """The person's store; a damaged one is kept aside and built anew first.  Raises `StoreError`."""
+    """The person's store; a damaged or lost one is built anew first.  Raises `StoreError`."""
+    if _is_lost(paths) and (store := _built_anew(paths)):
+        return store
     try:
         return _opened(paths)
     except StoreDamaged as error:
@@ -31,6 +33,36 @@ def mended(paths: Paths, error: StoreDamaged) -> Store:
     store.note(
         f"{error} It is kept in {done.aside}; {many(done.conversations, 'conversation')} and "
         f"{many(done.events, 'event')} were put back from readable copies"
+        + (f" and {done.backup}." if done.backup else ".")
+        + "".join(f" {text}" for text in done.problems[:3])
+    )
+    return store
+
+
+def _is_lost(paths: Paths) -> bool:
+    """Whether the database is gone or empty, and a copy of it is there: readable copies alone may be bad too."""
+    try:
+        if paths.database.lstat().st_size or not paths.database.is_file():
+            return False
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return any(paths.backups.glob("letta-*.db"))
+
+
+def _built_anew(paths: Paths) -> Store | None:
+    """The store from the copies; None where that cannot be done now: opening it makes one from what can be read."""
+    from letta_code.agent.saving.salvaging import salvage
+
+    try:
+        done = salvage(paths)
+    except LettaError:
+        return None
+    store = _opened(paths)
+    store.note(
+        f"{paths.database} was missing. Restored: {many(done.conversations, 'conversation')} with "
+        f"{many(done.events, 'event')} from readable copies"
         + (f" and {done.backup}." if done.backup else ".")
         + "".join(f" {text}" for text in done.problems[:3])
     )

@@ -85,14 +85,17 @@ def _is_in_history(now: Path, old: bytes) -> bool:
 def _says_still(now: Path, old: bytes) -> bool:
     """Whether all that a file said is in it still, if in other words."""
     before, after = _mapping(old), _mapping(now.read_bytes() if now.is_file() else b"")
-    return bool(before) and all(after.get(key) == value for key, value in before.items() if key != "max_turns")
+    if before is None or after is None:
+        return False
+    return all(after.get(key) == value for key, value in before.items() if key != "max_turns")
 
 
-def _mapping(data: bytes) -> dict[Any, Any]:
+def _mapping(data: bytes) -> dict[Any, Any] | None:
+    """What a file of settings says, None for one that is no such file."""
     with contextlib.suppress(UnicodeDecodeError, yaml.YAMLError):
-        value = yaml.safe_load(data.decode("utf-8-sig"))
-        return cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
-    return {}
+        value = yaml.safe_load(data.decode("utf-8-sig")) or {}  # one that holds comments alone says nothing
+        return cast("dict[Any, Any]", value) if isinstance(value, dict) else None
+    return None
 
 
 def _is_object(path: Path) -> bool:

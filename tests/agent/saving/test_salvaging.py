@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.agent import mending
 from letta_code.agent.saving import daily
 from letta_code.agent.saving.daily import copy_of_the_day
 from letta_code.agent.saving.salvaging import copies, newest_good_copy, salvage
@@ -169,3 +170,19 @@ async def test_a_mark_that_is_none_any_more_is_kept_and_named(tmp_path: Path) ->
     [kept] = folder.glob(".letta-code-agent.corrupt-*")
     assert kept.read_bytes() == b"x" * 70_000
     assert any(str(kept) in problem for problem in done.problems)
+
+
+@pytest.mark.parametrize("how", ["deleted", "empty"])
+async def test_a_lost_database_comes_back_with_what_only_its_copy_has(tmp_path: Path, how: str) -> None:
+    paths = await _home(tmp_path / "home")
+    _today(paths)
+    before = _events(paths.home)
+    paths.database.unlink()
+    if how == "empty":
+        paths.database.touch()
+    _noise(paths.conversations / "conv-1.jsonl")
+    (paths.conversations / "conv-2.jsonl").unlink()
+    with mending.open_store(paths) as store:
+        [told] = [text for text in store.notices if "was missing" in text]
+    assert _events(paths.home) == before
+    assert str(paths.backups) in told and "4 conversations" in told
