@@ -248,7 +248,7 @@ class Following:
         match act:
             case wire.TakeOver():
                 return ""
-            case wire.ToBackground():
+            case wire.ToBackground() if self.history.run is None or self.history.run_moved is not None:
                 return wire.Moved(run_id=self.history.run.run_id) if self.history.run else wire.Moved()
             case wire.Send() if act.client_id in self.history.client_ids:
                 return act.client_id
