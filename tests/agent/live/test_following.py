@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.agent.background import Job, Workers
 from letta_code.agent.live.attached import AttachedSession
 from letta_code.agent.live.door import socket_path
 from letta_code.agent.live.opening import open_session
@@ -241,6 +242,46 @@ async def test_a_follower_sends_the_run_to_the_background_where_it_goes_on_in_th
     heard.check(0, owner.conversation)
     assert not any(isinstance(event, ev.RequestMade) for event in heard.events), "it asks no more than before"
     await again.close()
+
+
+class _Begun(Workers):
+    """Keeps in mind which conversations a worker was wished for."""
+
+    def __init__(self) -> None:
+        super().__init__(Paths.find())
+        self.conversations: list[str] = []
+
+    async def begin(self, job: Job) -> None:
+        self.conversations.append(job.conversation)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_a_run_is_in_the_background_only_where_its_owner_gave_it_away_before_it_died(
+    tmp_path: Path, moved: bool
+) -> None:
+    write_script(tmp_path, long_answer(3000))
+    owner = await owner_process(tmp_path)
+    attached = await follower(tmp_path, owner.conversation)
+    attached._workers = begun = _Begun()
+    await Heard(attached).of(ev.TextDelta)
+    run_id = attached.status.run_id
+    owner.signal(signal.SIGSTOP)  # it hears the wish, and does not come to answer it
+    asking = asyncio.create_task(attached.to_background("test"))
+    async with asyncio.timeout(30):
+        while not attached._link._asked:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+    if moved:  # what it stores as its last word
+        await attached.store.append(owner.conversation, [ev.RunMoved(run_id=run_id, by="test", background=True)])
+    owner.signal(signal.SIGKILL)
+    await owner.process.wait()
+    if moved:
+        assert await asking == run_id
+    else:
+        with pytest.raises(LettaError, match="does not run this conversation any more"):
+            await asking
+    assert begun.conversations == ([owner.conversation] if moved else [])
+    await attached.close()
+    await owner.gone()
 
 
 async def test_a_stopped_owner_is_named_and_what_is_stored_still_comes(tmp_path: Path) -> None:
