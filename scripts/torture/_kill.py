@@ -110,6 +110,8 @@ class Torture:
                 self.kills += made
                 if sys.stderr.isatty():
                     print(f"\r{self.kills} of {kills} kills", end="", file=sys.stderr)
+                elif made and self.kills // 100 != (self.kills - made) // 100:
+                    print(f"{time.strftime('%H:%M:%S')} {self.kills} of {kills} kills", file=sys.stderr)
 
 
 class Conversation:

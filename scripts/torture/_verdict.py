@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -70,6 +71,7 @@ class Verdict:
             self.wrongs[kind] += 1
             if self.wrongs[kind] <= 5:
                 self.findings.append(f"{kind}: {where}")
+                print(f"{time.strftime('%H:%M:%S')} {kind}: {where}", file=sys.stderr)
 
     def heard(self, acknowledged: int) -> None:
         """So many more events and runs were told of."""
