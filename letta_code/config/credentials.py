@@ -95,7 +95,10 @@ class Credentials:
 
     def _make_private(self) -> None:
         path = self._paths.credentials
-        found = path.stat()
+        try:
+            found = path.stat()
+        except OSError:
+            return  # a link that leads nowhere: reading it says so
         if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_mode & 0o077:
             path.chmod(0o600)
             self._tell(f"{path} could be read by others; it is yours alone now.", "Think of changing the keys in it.")

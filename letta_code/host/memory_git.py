@@ -106,9 +106,11 @@ class Repository:
         """The commit that a branch (the current one for "") stands on; "" when it has none yet."""
         name = ref or self.branch()
         try:
-            text = read_bounded(self.git_dir / name, _LONGEST).decode("ascii").strip()
+            text = read_bounded(self.git_dir / name, _LONGEST).decode("ascii").strip() or "?"
         except (FileNotFoundError, NotADirectoryError):
             text = self._packed_refs().get(name, "")
+            if not text and name == BRANCH and (self.own_dir / "checkout.json").exists():
+                text = "?"  # it had commits: an empty memory would be a lie
         except (UnicodeDecodeError, IsADirectoryError):
             text = "?"
         if text and (len(text) != 40 or not set(text) <= set("0123456789abcdef")):

@@ -28,7 +28,7 @@ from _mutate_kept import Bad, look_for_bad, remember  # noqa: E402
 from _mutate_plants import PLANTS  # noqa: E402
 from _mutate_verdict import WRONGS, Truth, Verdict, look, look_for_silence, surviving  # noqa: E402
 
-LIMIT = 20.0  # seconds for a day, which takes a fraction of one
+LIMIT = 20.0  # seconds for a day, which takes a fraction of one; three times as long where nothing else ends it
 
 
 class Job(NamedTuple):
@@ -39,6 +39,8 @@ class Job(NamedTuple):
     truth: Truth
     plant: str = ""
     keep: Path | None = None
+    only: str = "*"
+    limit: float = LIMIT
 
 
 def one_round(verdict: Verdict, job: Job, seed: int) -> None:
@@ -50,7 +52,7 @@ def one_round(verdict: Verdict, job: Job, seed: int) -> None:
     make_outside(root)
     done: list[str] = []
     bad: list[Bad] = []
-    for path in choose(home, rng):
+    for path in choose(home, rng, job.only):
         if not path.is_file() or path.is_symlink():
             continue
         name = mutate(path, rng, home)
@@ -64,7 +66,7 @@ def one_round(verdict: Verdict, job: Job, seed: int) -> None:
     where = f"seed {seed} ({'; '.join(done)})"
     found = verdict.wrongs.total()
     began = time.monotonic()
-    told = _day(verdict, home, project, where)
+    told = _day(verdict, home, project, where, job.limit)
     verdict.slowest = max(verdict.slowest, time.monotonic() - began)
     verdict.rounds += 1
     if told is not None:
@@ -90,10 +92,10 @@ def _keep(root: Path, place: Path, project: Path) -> None:
     make_outside(place)
 
 
-def _day(verdict: Verdict, home: Path, project: Path, where: str) -> Day | None:
-    faulthandler.dump_traceback_later(LIMIT * 3, exit=True)  # what even cancelling does not end
+def _day(verdict: Verdict, home: Path, project: Path, where: str, limit: float) -> Day | None:
+    faulthandler.dump_traceback_later(limit * 3, exit=True)  # what even cancelling does not end
     try:
-        return asyncio.run(asyncio.wait_for(day(home, project), LIMIT))
+        return asyncio.run(asyncio.wait_for(day(home, project), limit))
     except TimeoutError:
         verdict.find("hung", where)
         return None
@@ -175,6 +177,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first round; a round is its seed alone")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break letta-code, to see that it is found")
+    parser.add_argument("--files", default="*", metavar="PATTERN", help="only these, such as 'letta.db*'")
+    parser.add_argument("--limit", type=float, default=LIMIT, help=f"seconds of a day ({LIMIT:g})")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the home of each finding, as FOLDER/seed-N")
     parser.add_argument("--again", type=Path, metavar="FOLDER/seed-N", help="live a day with a home that was kept")
     options = parser.parse_args()
@@ -188,7 +192,7 @@ def main() -> int:
         make(scratch / HOME, scratch / "project")
         truth = _truth(scratch / HOME, scratch)
         keep = options.keep.absolute() if options.keep else None
-        job = Job(scratch / HOME, scratch, truth, options.plant or "", keep)
+        job = Job(scratch / HOME, scratch, truth, options.plant or "", keep, options.files, options.limit)
         seeds = range(options.seed, options.seed + options.rounds)
         parts = [seeds[at : at + 25] for at in range(0, len(seeds), 25)]
         with ThreadPoolExecutor(options.processes) as pool:

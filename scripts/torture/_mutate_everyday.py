@@ -101,7 +101,7 @@ async def _opened(
 ) -> dict[int, ev.Durable]:
     options = SessionOptions(
         cwd=str(project),
-        settings=settings(paths.home),
+        settings=settings(),
         conversation=name,
         mode="full",
         interactive=False,

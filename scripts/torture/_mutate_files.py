@@ -8,6 +8,7 @@ import random
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 PAGE = 4096
@@ -175,13 +176,16 @@ def copy_home(source: Path, target: Path) -> None:
 
 
 def files_of(home: Path) -> list[Path]:
-    """The files that may be mutated; the script of the model is not letta-code's."""
-    return sorted(p for p in home.rglob("*") if p.is_file() and not p.is_symlink() and p.name != "script.json")
+    """The files that may be mutated."""
+    return sorted(p for p in home.rglob("*") if p.is_file() and not p.is_symlink())
 
 
-def choose(home: Path, rng: random.Random) -> list[Path]:
-    """One to three files; the database's, the mirrors and the small named ones come up often, git's objects seldom."""
-    files = files_of(home)
+def choose(home: Path, rng: random.Random, only: str = "*") -> list[Path]:
+    """One to three files; the database's, the mirrors and the small named ones come up often, git's objects seldom.
+
+    `only` is a pattern of names in the home.
+    """
+    files = [path for path in files_of(home) if fnmatch(str(path.relative_to(home)), only)]
     weights = [_weight(path.relative_to(home)) for path in files]
     chosen: list[Path] = []
     for _ in range(rng.choice([1, 1, 1, 2, 3])):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -17,22 +16,18 @@ from letta_code.config.settings import Settings, save_setting
 from letta_code.memory.provenance import Provenance
 from letta_code.store.database import Store
 
-ANSWER = "Understood; the harvest of word number {{turn}} is in."
-SCRIPT = {
-    "turns": [],
-    "answers": [{"text": ANSWER}],
-    "asides": [{"match": "", "text": "Nothing."}],
-}
+# Of the model that answers.  Conversations remember its path, so it lies in no home that is copied.
+SCRIPT = Path(__file__).with_name("_mutate_script.json")
 
 
-def settings(home: Path) -> Settings:
+def settings() -> Settings:
     """The settings that every session here has."""
-    return Settings(model=f"scripted:{home / 'script.json'}", mode="full")
+    return Settings(model=f"scripted:{SCRIPT}", mode="full")
 
 
 async def _talk(paths: Paths, project: Path, words: list[str], agent: str = "", *, furnish: bool = False) -> None:
     options = SessionOptions(
-        cwd=str(project), settings=settings(paths.home), agent=agent, mode="full", interactive=False, face="headless"
+        cwd=str(project), settings=settings(), agent=agent, mode="full", interactive=False, face="headless"
     )
     session = await start_session(options, paths=paths)
     for text in words:
@@ -53,7 +48,6 @@ def make(home: Path, project: Path) -> None:
     """Make it; the last conversation's process ends by SIGKILL, so that -wal and -shm stay."""
     project.mkdir(parents=True)
     home.mkdir(parents=True, mode=0o700)
-    (home / "script.json").write_text(json.dumps(SCRIPT))
     paths = Paths(home=home)
     asyncio.run(_filled(paths, project))
     child = subprocess.Popen(
@@ -93,7 +87,7 @@ async def _filled(paths: Paths, project: Path) -> None:
 
 async def _dies(home: Path, project: Path) -> None:
     paths = Paths(home=home)
-    options = SessionOptions(cwd=str(project), settings=settings(home), mode="full", interactive=False, face="headless")
+    options = SessionOptions(cwd=str(project), settings=settings(), mode="full", interactive=False, face="headless")
     session = await start_session(options, paths=paths)
     for text in ("The last words before the end.", "Are they kept?"):
         await session.send(text)

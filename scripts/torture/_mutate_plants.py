@@ -42,4 +42,50 @@ def _overwritten() -> None:
     files.keep_aside = forgot
 
 
-PLANTS: dict[str, Callable[[], None]] = {"no-mending": _no_mending, "blank": _blank, "overwritten": _overwritten}
+def _through_links() -> None:
+    """Settings that cannot be read are kept, and written anew where a link leads."""
+    from letta_code.config import files
+    from letta_code.config.yamlfile import BadFile
+    from letta_code.core.events import Notice
+
+    keep_aside = files.keep_aside
+
+    def kept(path: Path, error: BadFile) -> Notice:
+        if not (path.is_symlink() and path.is_file()):
+            return keep_aside(path, error)
+        aside = path.with_name(f"{path.name}.corrupt")
+        aside.write_bytes(path.read_bytes())
+        return Notice(level="warning", code="settings", text=f"{path} is kept as {aside}.")
+
+    files.keep_aside = kept
+
+
+def _unsaid() -> None:
+    """What was lost comes back from its copies, and nobody hears of it."""
+    from letta_code.store.database import Store
+
+    def note(self: Store, text: str) -> None:
+        del self, text
+
+    Store.note = note
+
+
+def _waits() -> None:
+    """A pipe in the place of a file that is appended to is waited for."""
+    from letta_code.tui import history
+
+    def append(path: Path, line: bytes) -> None:
+        with path.open("ab") as file:
+            file.write(line)
+
+    history.append_line = append
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    "no-mending": _no_mending,
+    "blank": _blank,
+    "overwritten": _overwritten,
+    "through-links": _through_links,
+    "unsaid": _unsaid,
+    "waits": _waits,
+}
