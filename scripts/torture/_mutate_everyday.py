@@ -127,7 +127,9 @@ async def _opened(
         if memory:
             view = await asyncio.to_thread(session.memory.blocks.view)
             result.said.extend(view.problems)
-            result.memory.update({block.label: block.value for block in view.blocks})
+            result.memory.update(
+                {block.label: block.value for block in view.blocks if block.label not in ("task", "todo")}
+            )
             result.found.update(await asyncio.to_thread(_searched, session.memory))
     finally:
         await session.close()

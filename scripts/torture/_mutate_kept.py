@@ -55,7 +55,7 @@ def look_for_bad(verdict: Verdict, home: Path, bad: list[Bad], day: Day, where: 
 
 
 def _is_derived(name: str) -> bool:
-    return name.startswith(DERIVED) or name.endswith(".lock") or any(part in name for part in _GIT_CACHES)
+    return name.startswith(DERIVED) or name.endswith((".lock", "/lock")) or any(part in name for part in _GIT_CACHES)
 
 
 def _is_in_use(now: Path, one: Bad, day: Day) -> bool:
