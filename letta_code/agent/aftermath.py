@@ -92,7 +92,7 @@ def last_run(store: Store, root: str, conversation_id: str) -> Left | None:
     finished = next((e for e in reversed(events) if isinstance(e, ev.RunFinished) and e.run_id == run.id), None)
     if finished is None:  # nobody has opened it since its process died
         finished = ev.RunFinished(run_id=run.id, reason=ev.StopReason.ORPHANED, at=run.started_at)
-    own = tuple(event for event in events if getattr(event, "run_id", "") == run.id)
+    own = _own(events, run.id, finished)
     broken = finished.reason == ev.StopReason.DONE and _ends_broken(own)
     if finished.reason == ev.StopReason.DONE and not broken:
         return None
@@ -110,6 +110,12 @@ def last_run(store: Store, root: str, conversation_id: str) -> Left | None:
 def _events_of(store: Store, run: Run) -> list[ev.Event]:
     last = store.last_seq(run.conversation_id)
     return [stored.event for stored in store.read(run.conversation_id, max(last - _TAIL, 0))]
+
+
+def _own(events: Sequence[ev.Event], run_id: str, finished: ev.RunFinished) -> tuple[ev.Event, ...]:
+    """From the run's beginning, or the oldest event that was read, to its end."""
+    began = next((e.seq for e in events if isinstance(e, ev.RunStarted) and e.run_id == run_id), 0)
+    return tuple(event for event in events if began <= event.seq and (not finished.seq or event.seq <= finished.seq))
 
 
 def _ends_broken(events: Iterable[ev.Event]) -> bool:
@@ -218,8 +224,9 @@ def _state_of(root: str) -> list[str]:
 
 
 def note_of(left: Left) -> str:
-    """The line for the block `project`; "" for an end that says nothing of the task."""
-    if left.finished.reason not in _FAILED or not left.asked:
+    """The line for the block `project`; "" for an end that says nothing of the task (a stop, a death, a provider)."""
+    failed = left.broken or left.finished.reason in _FAILED
+    if not failed or not left.asked:
         return ""
     return f"- {_NOTED} {left.at[:10]}: {_quoted(left.asked, 100)}: {left.how} ({left.conversation_id})."
 

@@ -112,6 +112,11 @@ async def test_a_run_whose_last_command_failed_left_it_broken(tmp_path: Path) ->
     text = digest(await said(await opened(tmp_path, {"text": "ok"}), "hello"))
     assert "the last command or edit that it made failed" in text
     assert "3 tests fail" in text
+    after = await opened(tmp_path)
+    value = after.memory.blocks.view().find("project").value
+    assert "“fix it”: the last command or edit that it made failed" in value
+    assert "3 tests" not in value
+    await after.close()
 
 
 async def test_other_folders_and_runs_that_ended_well_say_nothing(tmp_path: Path) -> None:
