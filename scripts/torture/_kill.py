@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent.parent))  # the checkout: letta_code as it is
 from _kill_background import Background, Pace  # noqa: E402 - after the path is set
 from _kill_processes import Remains  # noqa: E402
 from _kill_watch import Watch  # noqa: E402
-from _life import PLANT, Life, Setup, live, random_moment  # noqa: E402
+from _life import PLANT, Life, Moment, Setup, live, random_moment  # noqa: E402
 from _planted import PLANTS, plant_everywhere  # noqa: E402
 from _script import ASKED, LIMIT, LONG, as_file, as_replies  # noqa: E402
 from _verdict import WRONGS, Verdict, check_effects, check_mirror, check_requests, check_store  # noqa: E402
@@ -45,7 +45,7 @@ class Way:
         self.name = name
         self.model = model
         self._server = server
-        self.seconds = 0.0  # of a life that is not killed, as of late
+        self.seconds = 1.0  # of a life that is not killed, as of late
         self.lines = 0
 
     def lived(self, life: Life) -> None:
@@ -83,11 +83,15 @@ class Torture:
         """A folder of its own and what runs in it."""
         folder = self._scratch / "work" / name
         folder.mkdir(parents=True)
-        return Setup(self._home, folder, way.model, self._plant, str(self._scratch / "planted"))
+        setup = Setup(self._home, folder, way.model)
+        if not self._plant:
+            return setup
+        plant, planted = PLANTS[self._plant], str(self._scratch / "planted")
+        return setup._replace(plant=self._plant, planted=planted, aims=plant.aims, patience=plant.patience)
 
     def measure(self, way: Way) -> None:
         """One life that ends by itself: how long a life is, and that the script works at all."""
-        life = live(self.setup(way, f"{way.name}-measured")._replace(plant=""), "", None)
+        life = live(self.setup(way, f"{way.name}-measured"), "", None)
         if life.code != 0:
             raise SystemExit(f"the scripted run itself fails ({life.code}):\n{life.errors}")
         way.seconds, way.lines = life.seconds, life.lines
@@ -150,8 +154,9 @@ class Conversation:
     def _foreground(self, way: Way, setup: Setup, kills: int) -> int:
         """Begin one, kill it a few times, then let it end."""
         name, told, made = "", dict[int, bytes](), 0
-        for _ in range(min(kills, self._rng.randint(2, LIVES))):
-            life = live(setup, name, random_moment(self._rng, way.seconds, way.lines))
+        for number in range(min(kills, len(setup.aims) or self._rng.randint(2, LIVES))):
+            aimed = Moment(0.0, effect=setup.aims[number]) if setup.aims else None
+            life = live(setup, name, aimed or random_moment(self._rng, way.seconds, way.lines))
             name = self._after(life, name, told)
             if not life.killed:
                 way.lived(life)
@@ -196,7 +201,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2, help="how many conversations at a time (2)")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no conversation after so long")
     parser.add_argument("--kind", action="append", choices=KINDS, help="only conversations of this kind")
-    parser.add_argument("--plant", choices=sorted(PLANTS), help="run letta-code with a fault, to see that it is found")
+    parser.add_argument("--plant", choices=sorted(PLANTS), help="run letta-code with a fault and see that it is found")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep the home and the folders here, to look at them")
     options = parser.parse_args()
     # The model server writes to sockets of killed processes; that it says so is no news.
@@ -214,13 +219,14 @@ def _torture(scratch: Path, options: argparse.Namespace) -> int:
     began = time.monotonic()
     servers = [ModelServer(as_replies(), by_history=True) for _ in range(options.processes)]
     plant_everywhere(scratch / "planted", PLANT)
-    torture = Torture(scratch, options.seed, options.plant or "", tuple(options.kind or KINDS))
+    torture = Torture(scratch, options.seed, options.plant or "", _kinds(options))
     torture.until = began + options.minutes * 60
     for server in servers:
         server.__enter__()
     try:
         lanes = _ways(scratch, servers)
-        for way in [lanes[0][name] for name in dict.fromkeys(map(_way_of, torture.kinds))]:
+        ways = [lanes[0][name] for name in dict.fromkeys(map(_way_of, torture.kinds))]
+        for way in ways if not options.plant else ():  # kills that are aimed need no measure
             torture.measure(way)
             for lane in lanes[1:]:
                 lane[way.name].seconds, lane[way.name].lines = way.seconds, way.lines
@@ -238,6 +244,11 @@ def _torture(scratch: Path, options: argparse.Namespace) -> int:
         print("\r\033[K", end="", file=sys.stderr)
     _print_table(torture, options, time.monotonic() - began)
     return 0 if torture.verdict.clean else 1
+
+
+def _kinds(options: argparse.Namespace) -> tuple[str, ...]:
+    """The kinds of conversations: those asked for, those that show the fault, or all."""
+    return tuple(options.kind or ((PLANTS[options.plant].kind,) if options.plant else KINDS))
 
 
 def _ways(scratch: Path, servers: list[ModelServer]) -> list[dict[str, Way]]:

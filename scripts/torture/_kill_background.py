@@ -9,14 +9,13 @@ import time
 
 from _kill_processes import Remains, kill, launcher_of, wait_gone
 from _kill_watch import Follower, Watch
-from _life import Life, Setup, live
+from _life import Life, Setup, left_line, live
 from _verdict import Verdict, check_asked, check_effects, check_ended, check_heard, check_mirror, check_store
 
 from letta_code.core.requests import Answer, Approve, Deny
 from letta_code.store.runs import Run
 
 LIVES = 5  # an owner is killed at most so often: the fourth death is one too many for the run
-WEDGED_SECONDS = 60.0  # so long a run may stand still
 
 
 class Pace:
@@ -43,7 +42,7 @@ class Background:
         self._rng = rng
         self._setup = setup
         self._folder = setup.folder
-        self._answered = set[str]()
+        self._aims = [*setup.aims]
 
     # ------------------------------------------------------------ beginnings
 
@@ -55,7 +54,7 @@ class Background:
         began = time.monotonic()
         starter = self._setup.start(arguments)
         timer: threading.Timer | None = None
-        if self._rng.random() < 0.3:
+        if not self._setup.plant and self._rng.random() < 0.3:
             timer = threading.Timer(
                 self._rng.uniform(0.3, 1.1) * pace.seconds, lambda: self._killed_starter(starter.pid)
             )
@@ -147,7 +146,7 @@ class Background:
         ]
         for one in following:
             one.start()
-        lives = min(kills, self._rng.randint(2, LIVES))
+        lives = min(kills, len(self._aims) or self._rng.randint(2, LIVES))
         for _ in range(lives):
             if not self._goes_on() or not self._one_death(seconds, asked=asked):
                 break
@@ -174,16 +173,11 @@ class Background:
         """Wait for a random moment, then kill; False when the run had ended."""
         if asked:
             self._answer_a_few()
-        if self._rng.random() < 0.5:
-            time.sleep(self._rng.uniform(0.0, seconds))
-        else:
-            seq = self._watch.store.last_seq(self.conversation) + self._rng.randint(1, 12)
-            self._watch.until(lambda: self._watch.store.last_seq(self.conversation) >= seq or not self._open, seconds)
-            time.sleep(self._rng.uniform(0.0, 0.004))
+        self._wait(seconds)
         pid = self._watch.owner(self.conversation)
         if not pid or not self._open:
             return False
-        launcher = launcher_of(pid) if self._rng.random() < 0.1 else None
+        launcher = launcher_of(pid) if not self._setup.plant and self._rng.random() < 0.1 else None
         if launcher is not None:  # the commands lose the process that owns them; the run must go on
             self.kills += 1
             self._verdict.killed("the launcher of its commands")
@@ -192,6 +186,18 @@ class Background:
         self._kill_owner(pid)
         check_store(self._verdict, self._watch.home, self.conversation, {}, killed=True)
         return True
+
+    def _wait(self, seconds: float) -> None:
+        """For the next moment to kill."""
+        if self._aims:
+            aim = self._aims.pop(0)
+            self._watch.until(lambda: left_line(self._folder, aim) or not self._open, self._setup.patience)
+        elif self._rng.random() < 0.5:
+            time.sleep(self._rng.uniform(0.0, seconds))
+        else:
+            seq = self._watch.store.last_seq(self.conversation) + self._rng.randint(1, 12)
+            self._watch.until(lambda: self._watch.store.last_seq(self.conversation) >= seq or not self._open, seconds)
+            time.sleep(self._rng.uniform(0.0, 0.004))
 
     def _kill_owner(self, pid: int) -> None:
         left = kill(pid)
@@ -208,8 +214,8 @@ class Background:
 
     def _answer(self) -> bool:
         """Answer what is asked, once it is; False when nothing is asked any more."""
-        history = self._watch.history
-        self._watch.until(lambda: not self._open or bool(history(self.conversation).open_requests), WEDGED_SECONDS)
+        history, patience = self._watch.history, self._setup.patience
+        self._watch.until(lambda: not self._open or bool(history(self.conversation).open_requests), patience)
         open_requests = [*history(self.conversation).open_requests]
         if not open_requests or not self._open:
             return False
@@ -228,7 +234,7 @@ class Background:
         seq = self._watch.store.last_seq(self.conversation)
         self._revive()
         moved = self._watch.until(
-            lambda: not self._open or self._watch.store.last_seq(self.conversation) > seq, WEDGED_SECONDS / 4
+            lambda: not self._open or self._watch.store.last_seq(self.conversation) > seq, self._setup.patience / 4
         )
         if moved:
             self._verdict.resumed.append((time.monotonic() - began) * 1000)
@@ -249,7 +255,7 @@ class Background:
             now = self._watch.store.last_seq(self.conversation)
             if now != seq:
                 seq, since = now, time.monotonic()
-            if time.monotonic() - since > WEDGED_SECONDS:
+            if time.monotonic() - since > self._setup.patience:
                 self._verdict.find("wedged", f"{self.conversation}: {self._run()} stands still at event {now}")
                 if pid := self._watch.owner(self.conversation):
                     kill(pid)
@@ -258,7 +264,7 @@ class Background:
 
     def _ended(self, *, check_run: bool) -> None:
         # Its process still gives back what it holds, and the mirror is written by then.
-        if not self._watch.until(lambda: not self._watch.owner(self.conversation), WEDGED_SECONDS / 2):
+        if not self._watch.until(lambda: not self._watch.owner(self.conversation), self._setup.patience / 2):
             self._verdict.find("wedged", f"{self.conversation}: its owner does not end")
         check_store(self._verdict, self._watch.home, self.conversation, {}, killed=False)
         check_mirror(self._verdict, self._watch.home, self.conversation)

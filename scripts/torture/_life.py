@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _kill_processes import Process, kill
+from _script import EFFECTS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+LOOK_SECONDS = 0.005
 PLANT = "TORTURE_PLANT"  # in the environment: the fault that `sitecustomize` plants in every process
 
 
 class Moment(NamedTuple):
-    """When to kill: so many seconds after the start, or, with `line`, after that line of output was read."""
+    """When to kill: so many seconds after the start, or after a `line` of output, or when a command left `effect`."""
 
     seconds: float
     line: int = 0
+    effect: str = ""
 
 
 class Life(NamedTuple):
@@ -52,6 +55,12 @@ def random_moment(rng: random.Random, seconds: float, lines: int) -> Moment:
     return Moment(rng.uniform(0.0, 0.004), rng.randint(1, max(2, lines)))
 
 
+def left_line(folder: Path, effect: str) -> bool:
+    """Whether a command has left its line in a folder."""
+    path = folder / EFFECTS
+    return path.exists() and effect in path.read_text().split()
+
+
 class Setup(NamedTuple):
     """What to run: letta-code in a folder, with its own home, with a model, and (in tests of the torture) a fault."""
 
@@ -61,6 +70,8 @@ class Setup(NamedTuple):
     plant: str = ""
     planted: str = ""  # the folder with the `sitecustomize` that plants it
     limit: int = 0  # of the context, in tokens
+    aims: tuple[str, ...] = ()  # the effects that the kills wait for, one each; none: any moment
+    patience: float = 60.0  # seconds that a run may stand still
 
     def start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start letta-code with arguments, its output in pipes."""
@@ -76,6 +87,37 @@ class Setup(NamedTuple):
         )
 
 
+class _End:
+    """Kills a process at its moment, from another thread; `started` is what it had below it then."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, moment: Moment | None) -> None:
+        self.started: list[Process] = []
+        self._process = process
+        self._folder = folder
+        self._moment = moment or Moment(0.0, line=-1)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._wait)
+        self.read(0)
+
+    def read(self, lines: int) -> None:
+        """So many lines of output were read."""
+        if lines == self._moment.line:
+            self._thread.start()
+
+    def over(self) -> None:
+        """The process has ended."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _wait(self) -> None:
+        while self._moment.effect and not left_line(self._folder, self._moment.effect):
+            if self._over.wait(LOOK_SECONDS):
+                return
+        if not self._over.wait(self._moment.seconds):
+            self.started.extend(kill(self._process.pid))
+
+
 def live(
     setup: Setup, resume: str, moment: Moment | None, begun: Callable[[subprocess.Popen[bytes]], None] | None = None
 ) -> Life:
@@ -87,14 +129,7 @@ def live(
     arguments += ["--output-format", "stream-json", "--quiet", *(["--resume", resume] if resume else [])]
     began = time.monotonic()
     process = setup.start(arguments)
-    started: list[Process] = []
-
-    def end() -> None:
-        started.extend(kill(process.pid))
-
-    timer = threading.Timer(moment.seconds, end) if moment and not moment.line else None
-    if timer:
-        timer.start()
+    end = _End(process, setup.folder, moment)
     conversation, events, lines = "", dict[int, bytes](), 0
     for line in _whole_lines(process):
         lines += 1
@@ -104,16 +139,12 @@ def live(
         conversation = conversation or str(said.get("conversation_id", ""))
         if "seq" in said:  # only durable events have one
             events[int(said["seq"])] = line
-        if moment and moment.line == lines:
-            timer = threading.Timer(moment.seconds, end)
-            timer.start()
+        end.read(lines)
     errors = process.stderr.read().decode(errors="replace") if process.stderr else ""
     code = process.wait()
-    if timer:
-        timer.cancel()
-        timer.join()
+    end.over()
     seconds = time.monotonic() - began
-    return Life(conversation or resume, events, code == -9, code, seconds, lines, errors, tuple(started))
+    return Life(conversation or resume, events, code == -9, code, seconds, lines, errors, tuple(end.started))
 
 
 def _whole_lines(process: subprocess.Popen[Any]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from letta_code.core.events import KnownEvent, ToolResult
 
@@ -41,13 +41,13 @@ def _told_first() -> None:
 
 
 def _no_recovery() -> None:
-    """What a dead process left open is not closed on resume."""
-    from letta_code.agent import start
+    """The run of a dead process is ended, and its calls stay open: they get no result."""
+    from letta_code.agent import recovery
 
-    async def nothing(session: Session) -> bool:
-        return False
+    async def none(session: Session) -> recovery.Left:
+        return recovery.Left()
 
-    start.recover = nothing
+    recovery._left = none
 
 
 def _kept_twice() -> None:
@@ -124,22 +124,35 @@ def _left_over() -> None:
     process.Launcher.spawn = kept
 
 
-PLANTS: dict[str, Callable[[], None]] = {
-    "told-first": _told_first,
-    "no-recovery": _no_recovery,
-    "kept-twice": _kept_twice,
-    "bit-rot": _bit_rot,
-    "run-again": _run_again,
-    "never-resumed": _never_resumed,
-    "unasked": _unasked,
-    "left-over": _left_over,
+class Plant(NamedTuple):
+    """A fault, and where a kill meets it: in a conversation of such a `kind`, when a command left a line of `aims`.
+
+    The nth kill waits for the nth line (their commands still run then); without aims any moment will do.  A run may
+    stand still for `patience` seconds.
+    """
+
+    fault: Callable[[], None]
+    kind: str = "foreground"
+    aims: tuple[str, ...] = ("a", "c", "f")
+    patience: float = 60.0
+
+
+PLANTS = {
+    "told-first": Plant(_told_first),
+    "no-recovery": Plant(_no_recovery),
+    "kept-twice": Plant(_kept_twice),
+    "bit-rot": Plant(_bit_rot),
+    "run-again": Plant(_run_again, "background"),
+    "never-resumed": Plant(_never_resumed, "background", patience=8.0),
+    "unasked": Plant(_unasked, "asking", aims=()),
+    "left-over": Plant(_left_over, aims=("s",)),
 }
 
 SITE = """import os, sys
 if (plant := os.environ.get({name!r})) and sys.argv[:1] == ["-m"]:
     sys.path.append({folder!r})
     from _planted import PLANTS
-    PLANTS[plant]()
+    PLANTS[plant].fault()
     sys.path.remove({folder!r})
 """
 
