@@ -25,8 +25,8 @@ _STANDARD = ("--exclude-standard",)  # with our own info/exclude, which holds th
 class Remembered(msgspec.Struct, frozen=True):
     """What the last take left beside the index; paths are relative to the root, as bytes.
 
-    `top` is the work tree that the index belongs to, `forced` what is covered against the rules (tracked, or of a
-    nested repository), `nested` where those are, `index` which file of the index `tree` was written from.
+    `top` is the work tree that the index belongs to, `forced` what the index holds against the rules (tracked, or of
+    a nested repository), `nested` where those are, `index` which file of the index `tree` was written from.
     """
 
     top: bytes = b""

@@ -154,8 +154,9 @@ class SnapshotIndex:
             tree, added = last.tree, 0
         else:
             tree, added = self._change(top, adding, removing)
+        held = covered.forced.difference(removing)  # what is not in the index is looked for again each time
         now = msgspec.structs.replace(
-            last, forced=tuple(sorted(covered.forced)), nested=covered.nested, tree=tree, index=self._identity()
+            last, forced=tuple(sorted(held)), nested=covered.nested, tree=tree, index=self._identity()
         )
         if now != last:
             atomic_write(self._memory, msgspec.msgpack.encode(now), durable=False)

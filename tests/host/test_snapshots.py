@@ -400,6 +400,34 @@ def test_nested_repositories_and_submodules_are_covered(tree: Path, tmp_path: Pa
     assert theirs(tree) == state
 
 
+@pytest.mark.parametrize("kind", ["tracked although ignored", "in a nested repository", "too large for a while"])
+def test_what_goes_and_comes_again_is_held_again(tmp_path: Path, kind: str) -> None:
+    """Files that the rules would not show were lost for good once they had been gone during one snapshot."""
+    root = repository(tmp_path / "tree")
+    home = repository(root / "inner") if kind == "in a nested repository" else root
+    (home / ".gitignore").write_text("" if home != root else "*.log\n")
+    file = home / "precious.log"
+    file.write_text("v1")
+    git(home, "add", "-f", "precious.log")
+    git(home, "commit", "-qm", "kept")
+    small = Snapshots(tmp_path / "store", root, max_file_bytes=1000)
+    small.take()
+    if kind == "too large for a while":
+        file.write_text("x" * 2000)
+        told = [small.take().left_out, small.take().left_out]
+        assert [[left.why for left in each] for each in told] == [["too large"], ["too large"]]
+    else:
+        file.unlink()
+        small.take()
+    file.write_text("v2")
+    second = small.take()
+    file.write_text("v3")
+    third = small.take()
+    assert not third.left_out
+    assert not small.restore(second.tree, now=third.tree).failed
+    assert file.read_text() == "v2"
+
+
 def test_our_own_home_is_never_covered(tree: Path) -> None:
     home = tree / "ho[m]e *"
     home.mkdir()
