@@ -23,12 +23,13 @@ class Asking:
 
     async def ask(self, request: Request) -> Answer:
         """Ask the person and wait for the first answer."""
-        await self._ledger.commit(ev.RequestMade(request=request))
-        if not self._interactive:
-            stands = await self.answer(request.request_id, Unanswered(reason=reason_for(request)), by=self._face)
-            return stands.answer
-        waiter = self._waiters.setdefault(request.request_id, asyncio.get_running_loop().create_future())
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[request.request_id] = waiter  # first: who is told of the request may answer at once
         try:
+            await self._ledger.commit(ev.RequestMade(request=request))
+            if not self._interactive:
+                stands = await self.answer(request.request_id, Unanswered(reason=reason_for(request)), by=self._face)
+                return stands.answer
             return await waiter
         finally:
             self._waiters.pop(request.request_id, None)
