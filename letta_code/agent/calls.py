@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NOT_BEGUN = "Not run: the run was stopped before this call began."
 LIVE_OUTPUT_LIMIT = 200_000  # characters of a running call's output that a face is told of
 
 
@@ -160,6 +161,7 @@ class Calls:
         self.raises_concerns = raises_concerns  # whether somebody is there to be asked, and wants to be
         self.printed = printed or Printed()  # what running calls have printed, for an interrupt
         self._ready: dict[str, _Ready] = {}
+        self._begun: dict[str, str] = {}  # titles of the calls that ran or run: a result may be lost with an interrupt
 
     def reads_only(self, call: ToolCall) -> bool:
         """Whether the call changes nothing."""
@@ -258,6 +260,7 @@ class Calls:
         """Run an allowed call; every fault but cancellation becomes a result that the model can act on."""
         call = judged.call
         ready = self._ready.pop(call.id)
+        self._begun[call.id] = ready.title
         self.emit(ToolStarted(call_id=call.id, name=call.name, title=ready.title))
         began = monotonic()
         try:
@@ -299,9 +302,11 @@ class Calls:
         return Done(result=event, also=tuple(also))
 
     def interrupted(self, call: ToolCall, words: str, status: str) -> ToolResult:
-        """The result of a call that was stopped while it ran, with what it had printed."""
+        """The result of a call that was stopped: while it ran, with what it had printed, or before it began."""
         printed = self.printed.take(call.id)
-        self._ready.pop(call.id, None)
+        ready = self._ready.pop(call.id, None)
+        if call.id not in self._begun:
+            return not_run(call, NOT_BEGUN, status=status, title=ready.title if ready else "")
         text = f"{words}\nIts output until then:\n{printed}" if printed else words
         return ToolResult(
             message_id=new_id("msg"),
@@ -309,6 +314,7 @@ class Calls:
             name=call.name,
             status=status,
             content=(TextPart(text=text),),
+            title=self._begun[call.id],
         )
 
     def _unknown(self, name: str) -> str:

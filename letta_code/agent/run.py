@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec.structs import replace
 
 from letta_code import __version__
-from letta_code.agent.calls import Calls, Judge
+from letta_code.agent.calls import NOT_BEGUN, Calls, Judge
 from letta_code.agent.compacting.limits import PRESSURE_SHARE
 from letta_code.agent.draft import Draft
 from letta_code.agent.facts import Fact
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY
-from letta_code.agent.loop import Done, Judged, LeavesNow, Steps, run_loop
+from letta_code.agent.loop import Done, Judged, LeavesNow, Steps, not_run, run_loop
 from letta_code.agent.waiting import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, ContextOverflow, LettaError
@@ -172,7 +172,7 @@ class Run:
         return (self._run_started(model), ev.RunMoved(run_id=self.run_id, background=True, by=by))
 
     def _run_started(self, model: str) -> ev.RunStarted:
-        background = self.session.options.background
+        background = self.session.faceless
         return ev.RunStarted(run_id=self.run_id, model=model, mode=self.session.mode, background=background)
 
     def _make_calls(self, model: ChatModel) -> Calls:
@@ -323,9 +323,7 @@ class Run:
     def _cut(self, call: ToolCall, words: str, status: str) -> ev.ToolResult:
         if self._calls is not None:
             return self._calls.interrupted(call, words, status)
-        from letta_code.agent.loop import not_run  # the model was never opened: nothing ran here
-
-        return not_run(call, words, status=status)
+        return not_run(call, NOT_BEGUN, status=status)  # the model was never opened: nothing ran here
 
     # ------------------------------------------------------------ the loop's services
 

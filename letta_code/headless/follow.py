@@ -30,6 +30,7 @@ from letta_code.headless.result import Denial, exit_code_of, result_of
 
 _FACE = "headless"
 _CATCH_UP_SECONDS = 5.0
+_ENDED_BY = ("run", "recovery")  # whose answers mean that the run ended before one came: nobody denied anything
 
 
 class Followed(Protocol):
@@ -165,7 +166,10 @@ class Follower:
         request = self._open.pop(event.request_id, None)
         if isinstance(request, ApprovalRequest) and not isinstance(event.answer, Approve):
             self._refused.add(request.call_id)
-            self._deny(Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request)))
+            if event.by not in _ENDED_BY:
+                self._deny(
+                    Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request))
+                )
 
     def _deny(self, denial: Denial) -> None:
         self._denials.append(denial)

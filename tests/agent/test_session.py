@@ -243,7 +243,20 @@ async def test_an_interrupt_while_a_call_runs_keeps_its_output_and_balances() ->
     assert balanced(journal)
     first, second = results(journal)
     assert first[0] == second[0] == "interrupted"
-    assert "half a line" in first[1]
+    assert "half a line" in first[1] and "may be partial" in first[1]
+    assert "Not run" in second[1], "a call behind it had not begun"
+
+
+async def test_an_interrupt_while_a_call_waits_for_a_yes_says_that_it_never_ran() -> None:
+    journal, around = MemoryJournal(), FakeSurroundings()
+    around.policy.verdicts["Act"] = "ask"
+    one = session(PlayedModel(call(("Act", '{"text":"a"}'))), journal, around)
+    await one.send("go")
+    await until(lambda: one.history.open_requests)
+    await one.interrupt()
+    assert balanced(journal)
+    ((status, text),) = results(journal)
+    assert status == "interrupted" and "Not run" in text and "partial" not in text
 
 
 async def test_an_interrupt_while_the_model_speaks_keeps_what_it_said() -> None:
@@ -309,6 +322,25 @@ async def test_the_first_answer_wins_and_the_later_one_is_told() -> None:
     await one.idle()
     assert around.tools["Act"].ran == ["a"]  # type: ignore[attr-defined]
     assert [a.pattern for a in around.remembered] == ["Act(a)"]
+
+
+async def test_an_answer_that_comes_the_moment_the_request_is_told_is_not_lost() -> None:
+    journal, around = MemoryJournal(), FakeSurroundings()
+    around.policy.verdicts["Act"] = "ask"
+    one = session(PlayedModel(call(("Act", '{"text":"a"}')), say("ok")), journal, around)
+    kept = one._ledger.publish
+
+    def answers_at_once(event: Any) -> None:
+        kept(event)
+        if isinstance(event, ev.RequestMade):
+            answering.append(asyncio.ensure_future(one._asking.answer(event.request.request_id, Approve(), "test")))
+
+    answering: list[asyncio.Future[Any]] = []
+    one._ledger.publish = answers_at_once  # type: ignore[method-assign]
+    await one.send("go")
+    async with asyncio.timeout(10):
+        await one.idle()
+    assert around.tools["Act"].ran == ["a"]  # type: ignore[attr-defined]
 
 
 async def test_nobody_to_ask_is_a_denial_with_a_reason_and_never_hangs() -> None:

@@ -385,3 +385,17 @@ def test_a_headless_run_that_was_killed_is_closed_by_the_next_and_told(project: 
     went_on = letta(project, "-p", "go on", "--continue", *script)
     assert went_on.stdout == "Done.\n"
     assert (project / "ran.txt").read_text() == "x\n"
+
+
+# ---------------------------------------------------------------- said to the person
+
+
+def test_stopped_while_it_waited_for_a_yes_the_call_never_ran_and_nobody_denied_it(project: Path) -> None:
+    run = Begun(project, "go", *model(project, bash("touch a.txt"), {"text": "-"}))
+    until(run.asks)
+    assert letta(project, "runs", "stop", run.id).returncode == 0
+    until(run.free)
+    ((status, text),) = run.results()
+    assert status == "interrupted" and "Not run" in text and "partial" not in text
+    (told,) = lines(run.follow("--output-format", "json"))
+    assert (told["exit_code"], told["denials"]) == (130, [])
