@@ -165,7 +165,7 @@ class History:
                 self.client_ids.add(event.client_id)
             case ev.MessageUnqueued():
                 self.queued.pop(event.client_id, None)
-            case ev.RunStarted() | ev.RunMoved() | ev.RunResumed():
+            case ev.RunStarted() | ev.RunDetached() | ev.RunMoved() | ev.RunResumed():
                 self._run_lives(event)
             case ev.RunFinished():
                 self.run, self.run_moved, self.last_run, self.run_said = None, None, event, 0
@@ -206,7 +206,7 @@ class History:
             case ev.Notice():
                 self.rewinding = None
 
-    def _run_lives(self, event: ev.RunStarted | ev.RunMoved | ev.RunResumed) -> None:
+    def _run_lives(self, event: ev.RunStarted | ev.RunDetached | ev.RunMoved | ev.RunResumed) -> None:
         self.run_background = event.background
         match event:
             case ev.RunStarted():
@@ -216,6 +216,8 @@ class History:
                 self.run_moved = event
             case ev.RunResumed():
                 self.run_moved, self.run_attempts = None, event.attempt
+            case ev.RunDetached():
+                pass
 
     def _add(self, message: Message, seq: int) -> None:
         self.messages.append(message)

@@ -115,6 +115,13 @@ class SessionPort(Protocol):
         """
         ...
 
+    async def detach(self, by: str) -> None:
+        """Have the runs of this process go on without a face: should it die, another takes them up.
+
+        For a face whose terminal has gone away.  Nothing happens where another process runs the conversation.
+        """
+        ...
+
     async def take_over(self, by: str) -> None:
         """Make the owner give this conversation away at its next step boundary; `events` ends then: open it again.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from letta_code import __version__
 from letta_code.agent.asking import Asking
-from letta_code.agent.checkpoints import Checkpoints
+from letta_code.agent.checkpoints import END_SECONDS, Checkpoints
 from letta_code.agent.compacting.limits import Limits
 from letta_code.agent.compacting.wish import Wishes
 from letta_code.agent.context import Context, Counter, Section
@@ -102,6 +102,7 @@ class Session:
         self._closing: asyncio.Task[None] | None = None
         self.door: Door | None = None
         self._leaving = False  # another process goes on
+        self.faceless = options.background  # runs are to go on without a face, whatever becomes of the one here
         self._looked_back = False
         self.reflection = Reflection(self, self.read, open_model)
         self._ledger = Ledger(journal, history, run_id=lambda: self._working.run_id, heard=self.reflection.heard)
@@ -256,6 +257,7 @@ class Session:
 
     def _following(self, run: Run | IdleCompaction) -> Run | IdleCompaction | None:
         """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
+        self.checkpoints.after_run()
         if run.stopped or self._closing or self._leaving:
             return None
         if self.wishes:
@@ -317,18 +319,35 @@ class Session:
         Returns the id of the run that is still open then, "" where none is.
         """
         self._leaving = True
-        if background and self.workers is not None:
-            self.workers.keep(self.job())
         try:
+            if background:  # before the step's end, which may be far: the wish outlives the terminal and this process
+                await self.detach(by)
             await self._working.give_away(background=background, by=by)
         except asyncio.CancelledError:  # whoever wanted it to leave wants it no more
             if self._working.stay():
                 self._leaving = False
+                await self._attach(by)
             else:  # too late: the conversation is free for anybody
                 self._closing = self._closing or asyncio.create_task(self._close(), name="close")
             raise
         await self.close()
         return self.history.run.run_id if self.history.run else ""
+
+    async def detach(self, by: str) -> None:
+        """Have the run go on without a face from here on, in this process; see `SessionPort.detach`."""
+        if self.workers is not None:
+            self.workers.keep(self.job())
+        self.faceless = True
+        await self._say_detached(by)
+
+    async def _attach(self, by: str) -> None:
+        self.faceless = self.options.background
+        await self._say_detached(by)
+
+    async def _say_detached(self, by: str) -> None:
+        run = self.history.run  # one that is not stored yet begins so
+        if run is not None and self.history.run_background != self.faceless:
+            await self.commit(ev.RunDetached(run_id=run.run_id, background=self.faceless, by=by))
 
     async def to_background(self, by: str) -> str:
         """Let a process without a face go on with the run; see `SessionPort.to_background`."""
@@ -365,7 +384,7 @@ class Session:
                 run_id=history.run.run_id,
                 reason="died" if died else "moved",
                 attempt=history.run_attempts + int(died),
-                background=self.options.background,
+                background=self.faceless,
                 mode=self._mode,
             )
             self._working.start(Run(self, None, run_id=history.run.run_id, resumed=resumed))
@@ -482,6 +501,7 @@ class Session:
         if self.history.started is not None and not self._leaving:  # else the next owner does it
             self.settle()
         await self._settling.end()
+        await self.checkpoints.settled(END_SECONDS)
         stopped = await self.surroundings.close()
         if stopped and self.history.started is not None:
             words = "; ".join(visible(command)[:200] for command in stopped)

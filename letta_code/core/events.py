@@ -76,6 +76,13 @@ class RunStarted(Durable, tag="run_started"):
     background: bool = False
 
 
+class RunDetached(Durable, tag="run_detached"):
+    """Whether the run is to go on without a face from here on; its owner stays for now.  `by` names who wants it so."""
+
+    background: bool = True
+    by: str = ""
+
+
 class RunMoved(Durable, tag="run_moved"):
     """The run was given away at a step boundary; it is still open and waits for its next owner.
 
@@ -174,7 +181,8 @@ class FileSeen(Value):
 class ToolResult(Durable, tag="tool_result"):
     """What came of one call.
 
-    `status` is ok, error, denied, interrupted (stopped, effect unknown) or unknown (the process died, effect unknown).
+    `status` is ok, error, denied, interrupted (stopped; `content` says whether it had begun: then its
+    effect is unknown) or unknown (the process died, effect unknown).
     `content` is for the model, `blocks` for the person; `files` are the versions that the model has now seen; `state`
     is what the tool wants to find again on resume (the shell's cwd), by tool name.
     """
@@ -347,6 +355,7 @@ KnownEvent: TypeAlias = (
     | ConversationRenamed
     | ContextPinned
     | RunStarted
+    | RunDetached
     | RunMoved
     | RunResumed
     | RunFinished

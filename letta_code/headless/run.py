@@ -58,7 +58,7 @@ async def _main(options: SessionOptions, printing: Printing, open_session: OpenS
     stop = asyncio.Event()
     stays = options.settings.on_hangup == "background"
     # (The lambda is not spared: what it calls is made below.)
-    signals = Signals(stop.set, lambda: print_run.cut_off(), _terminal_gone if stays else None)  # noqa: PLW0108
+    signals = Signals(stop.set, lambda: print_run.cut_off(), (lambda: print_run.terminal_gone()) if stays else None)  # noqa: PLW0108
     out = Writer(1, on_broken=lambda: None if stays and out.hung_up else _from_thread(loop, stop.set))
     err = Writer(2)
     progress = Progress(lambda line: err.write(line.encode("utf-8", "replace") + b"\n"), quiet=printing.quiet)
@@ -79,14 +79,6 @@ async def _main(options: SessionOptions, printing: Printing, open_session: OpenS
     if out.broken and stop.is_set() and not signals.number:
         return EXIT_READER_GONE
     return signals.exit_code or code
-
-
-def _terminal_gone() -> None:
-    """SIGHUP where the setting `on_hangup` is background: the run comes to its end, told to nobody."""
-    from letta_code.host.hangup import let_go
-
-    let_go()
-    log.warning("the terminal is gone; the run goes on as process %d", os.getpid())
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
@@ -111,6 +103,16 @@ class _PrintRun:
         self._stop = stop
         self._stop_code = stop_code
         self._session: SessionPort | None = None
+        self._detaching: asyncio.Future[None] | None = None
+
+    def terminal_gone(self) -> None:
+        """SIGHUP where the setting `on_hangup` is background: the run comes to its end, told to nobody."""
+        from letta_code.host.hangup import let_go
+
+        let_go()
+        log.warning("the terminal is gone; the run goes on as process %d", os.getpid())
+        if self._session is not None:
+            self._detaching = asyncio.ensure_future(self._session.detach("headless"))
 
     def cut_off(self) -> None:
         """The process ends now, in the middle: a program that reads JSON still gets its result."""

@@ -103,6 +103,7 @@ class PlainFace:
         self._seen = 0  # seq of the last event that was said
         self._said: set[str] = set()  # client ids of what was typed here
         self._moved = asyncio.Event()
+        self._moving = False  # the run is on its way to the background
         self._left = False  # the person went away from what another process runs
 
     async def main(self) -> int:
@@ -126,9 +127,12 @@ class PlainFace:
         return 128 + self._ended if self._ended else 0
 
     def _end(self, number: int) -> None:
-        self._ended = number
         if number == signal.SIGHUP:
             let_go()
+            if self._moving:  # the person has said what is to become of it; what is read next is the end of input
+                log.warning("the terminal is gone; the run moves to the background out of process %d", os.getpid())
+                return
+        self._ended = number
         if self._main is not None:
             self._main.cancel()
 
@@ -171,6 +175,7 @@ class PlainFace:
         """Wait until no run goes on and none is queued; a signal that ends the program still does."""
         log.warning("the terminal is gone; the run goes on in the background as process %d", os.getpid())
         self._ended = 0
+        await session.detach(_FACE)
         await session.idle()
 
     def _greet(self, session: SessionPort, *, resumed: bool) -> None:
@@ -374,11 +379,14 @@ class PlainFace:
             say(f"There is no command /{name}." + (f" Did you mean /{close[0]}?" if close else " /help lists them."))
             return Outcome()
         context = Context(session=session, settings=self._options.settings)
+        self._moving = found.name == "background"
         try:
             outcome = await self._stoppable(session, found.run(context, arguments.strip()))
         except LettaError as error:
             self._tell(error)
             outcome = Outcome()
+        finally:
+            self._moving = False
         for line in strip_controls(outcome.say).split("\n") if outcome.say else ():
             if not line.startswith("```"):
                 say(line)

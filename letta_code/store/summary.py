@@ -13,6 +13,7 @@ from letta_code.core.events import (
     MessageQueued,
     RequestAnswered,
     RequestMade,
+    RunDetached,
     RunFinished,
     RunMoved,
     RunResumed,
@@ -75,6 +76,9 @@ class Summary:
         match event:
             case RunStarted():
                 self._run_started(event, at, owner)
+            case RunDetached():
+                sql = "UPDATE runs SET background = ? WHERE id = ? AND conversation_id = ? AND ended_at = ''"
+                self._database.query(sql, [int(event.background), event.run_id, self._id])
             case RunMoved():
                 self._run_to(event.run_id, status=RunStatus.QUEUED, owner="", background=event.background)
             case RunResumed():

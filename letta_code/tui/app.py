@@ -99,7 +99,9 @@ class LettaApp(App[int]):
 
     def _goes_on(self, number: int) -> bool:
         """Whether the run goes on without a terminal (called on any thread)."""
-        return number == signal.SIGHUP and self._options.settings.on_hangup == "background" and self._core.running
+        if number != signal.SIGHUP or not self._core.running:
+            return False
+        return self._core.moves or self._options.settings.on_hangup == "background"  # the person's own word first
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:

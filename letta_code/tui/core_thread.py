@@ -91,7 +91,8 @@ class CoreThread:
         self._last_seq = 0  # of what was told
         self._moved = False  # whether the last run was given away, and nobody has gone on with it yet
         self._notices: set[str] = set()  # those that no journal has: told once
-        self._move: asyncio.Future[bool] | None = None  # whether the run went to the background, and we with it
+        self._move: asyncio.Task[str] | None = None  # to the background: the run that went there, and we with it
+        self._detached = False  # the screen is gone
         self._taking = False  # the person here takes the conversation over
         self._opened = asyncio.Event()  # belongs to the core's loop
         self._pump: asyncio.Task[None] | None = None
@@ -156,17 +157,19 @@ class CoreThread:
     async def to_background(self) -> str:
         """Let a process without a face go on with the run; its id, "" when it was done before.
 
-        The conversation is given away then: all that is left is to stop.  Being cancelled keeps it here.
+        The conversation is given away then: all that is left is to stop.  Being cancelled keeps it here, but for a
+        core that is detached.
         """
 
         async def move(session: SessionPort) -> str:
-            move = self._move = self._loop.create_future()
-            moved = ""
+            move = self._move = self._loop.create_task(session.to_background("tui"))
             try:
-                moved = await session.to_background("tui")
-            finally:
-                move.set_result(bool(moved))
-            return moved
+                return await asyncio.shield(move)
+            except asyncio.CancelledError:
+                if not self._detached:  # the person wants it no more; else only their screen is gone
+                    move.cancel()
+                    await asyncio.wait([move])
+                raise
 
         return await self.call(move)
 
@@ -196,6 +199,25 @@ class CoreThread:
         session = self._session
         return session is not None and session.status.running
 
+    @property
+    def moves(self) -> bool:
+        """Whether a run of this process is on its way to the background; may be asked on any thread."""
+        move = self._move
+        return move is not None and not move.done() and not self._owner
+
+    async def last(self) -> None:
+        """Without a screen: go on until no run does, or until another process has it; raises what the run raised."""
+
+        async def wait(session: SessionPort) -> None:
+            move = self._move
+            if move is None:
+                await session.detach("tui")
+            elif await move:
+                return
+            await session.idle()
+
+        await self.call(wait)
+
     def close(self) -> None:
         """Begin to close the session, whatever becomes of the screen; may be called on any thread."""
         if self.started:
@@ -204,6 +226,7 @@ class CoreThread:
     async def detach(self) -> None:
         """Tell the screen nothing more: it is gone, the session is not."""
         self._wake = lambda: None
+        self._detached = True
         await self.run(self._unfollow())
 
     async def stop(self) -> None:
@@ -318,8 +341,10 @@ class CoreThread:
         if not self._follows(session) or self._open_again is None or self._options is None:
             return None
         move, self._move = self._move, None
-        if move is not None and await move:
-            return None
+        if move is not None:
+            await asyncio.wait([move])
+            if not move.cancelled() and move.exception() is None and move.result():
+                return None
         patience = 0.0
         if not self._taking and move is None:
             patience = MOVED_SECONDS if self._moved else LOST_SECONDS if self._owner else GIVEN_SECONDS

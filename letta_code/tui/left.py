@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 async def stay(core: CoreThread) -> int:
-    """Wait until no run goes on and none is queued, then close; 0, or 128 + N when signal N ended it before."""
+    """Wait until no run goes on here and none is queued, then close; 0, or 128 + N when signal N ended it before."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
 
@@ -24,7 +24,7 @@ async def stay(core: CoreThread) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
     log.warning("the terminal is gone; the run goes on in the background as process %d", os.getpid())
-    waiting = asyncio.ensure_future(core.call(lambda session: session.idle()))
+    waiting = asyncio.ensure_future(core.last())
     await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
     if waiting.done() and waiting.exception() is not None:
         log.error("the run in the background failed", exc_info=waiting.exception())

@@ -70,6 +70,7 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
         **_DURABLE, key="0.1/claude/9", system="Be useful.", tools='[{"name":"Read"}]', memory="c0ffee", reason="new"
     ),
     events.RunStarted(**_DURABLE, model="anthropic/claude", mode="ask", background=True),
+    events.RunDetached(**_DURABLE, background=False, by="tui"),
     events.RunMoved(**_DURABLE, background=True, by="tui"),
     events.RunResumed(**_DURABLE, reason="died", attempt=1, background=True, mode="auto"),
     events.RunFinished(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from letta_code.agent.history import History
+from letta_code.core import events as ev
 from letta_code.store.database import Store
 from tests.e2e.terminal import ROOT, Terminal
 
@@ -66,14 +68,51 @@ class Hangup:
         assert self.terminal.child.signalstatus is None
         return self.terminal.child.exitstatus or 0
 
+    def until(self, wanted: Callable[[], object], seconds: float = 30.0) -> None:
+        """Wait for something that no terminal shows."""
+        end = time.monotonic() + seconds
+        while not wanted():
+            assert time.monotonic() < end, "waited in vain"
+            if self.terminal is not None and not self.terminal.child.ptyproc.fileobj.closed:
+                self.terminal.read()
+            time.sleep(0.05)
+
+    def revive(self) -> None:
+        """What the next letta-code does by itself."""
+        run = [sys.executable, "-m", "letta_code", "runs"]
+        subprocess.run(run, cwd=self.work, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+
+    @property
+    def store(self) -> Store:
+        """The store of the home."""
+        home = self._home
+        return Store.open(home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run")
+
+    @property
+    def background(self) -> bool:
+        """Whether an open run counts as one in the background."""
+        with self.store as store:
+            return any(run.background for run in store.runs.open())
+
+    @property
+    def events(self) -> list[ev.Event]:
+        """The whole journal."""
+        with self.store as store:
+            found = store.conversations.latest_for(str(self.work))
+            assert found is not None
+            return [stored.event for stored in store.read(found.id)]
+
+    @property
+    def runs(self) -> list[ev.Event]:
+        """What became of the run."""
+        kinds = ev.RunStarted | ev.RunDetached | ev.RunMoved | ev.RunResumed | ev.RunFinished
+        return [event for event in self.events if isinstance(event, kinds)]
+
     @property
     def history(self) -> History:
         """The conversation as the store has it."""
-        home, history = self._home, History()
-        with Store.open(home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run") as store:
-            found = store.conversations.latest_for(str(self.work))
-            assert found is not None
-            history.extend(stored.event for stored in store.read(found.id))
+        history = History()
+        history.extend(self.events)
         return history
 
     @property
@@ -101,6 +140,8 @@ def hangup(tmp_path: Path, letta_home: Path) -> Iterator[Hangup]:
     yield made
     if made.terminal is not None:
         made.terminal.close()
+    for pid in made.children:
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("face", ["screen", "plain", "print"])
@@ -168,3 +209,62 @@ def test_without_a_run_it_ends_whatever_the_setting_says(hangup: Hangup, face: s
     hangup.terminal.until(READY[face])
     hangup.hang_up()
     assert hangup.ended(3) == 128 + signal.SIGHUP
+
+
+def test_a_run_that_the_terminal_left_is_a_background_run_at_once(hangup: Hangup) -> None:
+    terminal = hangup.begin("screen", "background")
+    assert not hangup.background
+    hangup.hang_up()
+    hangup.until(lambda: hangup.background)
+    os.kill(terminal.child.pid, signal.SIGKILL)
+    hangup.until(lambda: not terminal.child.isalive())
+    hangup.revive()
+    hangup.until(lambda: (run := hangup.history.last_run) is not None and run.reason == "done")
+
+
+@pytest.mark.parametrize("face", ["plain", "print"])
+def test_in_every_face_it_is_a_background_run(hangup: Hangup, face: str) -> None:
+    hangup.begin(face, "background")
+    hangup.hang_up()
+    hangup.until(lambda: hangup.background)
+    assert hangup.ended(20) == 0
+
+
+@pytest.mark.parametrize("on_hangup", ["stop", "background"])
+def test_the_word_background_stands_whatever_becomes_of_the_terminal(hangup: Hangup, on_hangup: str) -> None:
+    terminal = hangup.begin("screen", on_hangup)
+    terminal.send("/exit\r")
+    terminal.until("Leave it how?")
+    terminal.send("1")
+    terminal.until("moves to the background")
+    hangup.hang_up()
+    assert hangup.ended(20) == 0
+    assert (hangup.work / "written").read_text() == "done\n"
+    hangup.until(lambda: (run := hangup.history.last_run) is not None and run.reason == "done")
+    assert [type(event).__name__ for event in hangup.runs] == [
+        "RunStarted", "RunDetached", "RunMoved", "RunResumed", "RunFinished"
+    ]  # fmt: skip
+
+
+def test_the_word_background_outlives_the_process(hangup: Hangup) -> None:
+    terminal = hangup.begin("screen", "stop")
+    terminal.send("/background\r")
+    terminal.until("moves to the background")
+    hangup.until(lambda: hangup.background)
+    terminal.child.kill(signal.SIGKILL)
+    hangup.until(lambda: not terminal.child.isalive())
+    hangup.revive()
+    hangup.until(lambda: (run := hangup.history.last_run) is not None and run.reason == "done")
+    assert [event.reason for event in hangup.runs if isinstance(event, ev.RunResumed)] == ["died"]
+
+
+def test_who_stays_after_all_has_no_background_run(hangup: Hangup) -> None:
+    terminal = hangup.begin("screen", "stop")
+    terminal.send("/background\r")
+    hangup.until(lambda: hangup.background)
+    terminal.send("\x1b")
+    hangup.until(lambda: not hangup.background)
+    hangup.hang_up()
+    assert hangup.ended(3) == 128 + signal.SIGHUP
+    assert hangup.history.last_run is not None
+    assert hangup.history.last_run.reason == "interrupted"

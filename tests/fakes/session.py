@@ -53,6 +53,7 @@ class FakeSession:
         self.closed = False
         self.interrupts = 0
         self.moved_by = ""
+        self.detached_by = ""
         self._state = Status(conversation_id="conv-1", agent_id="agent-1", cwd=cwd, model=model, window=window)
         self._followers: list[asyncio.Queue[ev.Event | ev.LiveEvent | None]] = []
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
@@ -126,6 +127,9 @@ class FakeSession:
     async def to_background(self, by: str) -> str:
         self.moved_by = by if self._run is not None else ""
         return "run-1" if self._run is not None else ""
+
+    async def detach(self, by: str) -> None:
+        self.detached_by = by
 
     async def take_over(self, by: str) -> None:
         raise UsageError("This conversation runs here already.")

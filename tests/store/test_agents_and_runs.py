@@ -14,6 +14,7 @@ from letta_code.core.events import (
     KnownEvent,
     RequestAnswered,
     RequestMade,
+    RunDetached,
     RunFinished,
     RunMoved,
     RunResumed,
@@ -99,6 +100,7 @@ async def test_a_run_follows_the_journal(
 
 
 _MOVED = RunMoved(run_id="run-1", background=True, by="tui")
+_DETACHED = RunDetached(run_id="run-1", by="tui")
 _RESUMED = RunResumed(run_id="run-1", reason="died", attempt=2, background=True)
 _ENDED = RunFinished(run_id="run-1", reason=StopReason.DONE)
 
@@ -107,6 +109,9 @@ _ENDED = RunFinished(run_id="run-1", reason=StopReason.DONE)
     ("events", "told"),
     [
         ([_MOVED], ("queued", False, True, 0)),
+        ([_DETACHED], ("running", True, True, 0)),
+        ([_DETACHED, RunDetached(run_id="run-1", background=False)], ("running", True, False, 0)),
+        ([_ENDED, _DETACHED], ("finished", True, False, 0)),
         ([_MOVED, _RESUMED], ("running", True, True, 2)),
         ([_MOVED, _RESUMED, _MOVED], ("queued", False, True, 2)),
         ([_RESUMED, RunResumed(run_id="run-1", attempt=2)], ("running", True, False, 2)),

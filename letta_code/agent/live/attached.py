@@ -185,6 +185,9 @@ class AttachedSession(Following):
                 await self._workers.begin_kept(self.conversation_id, status.cwd)
         return moved.run_id
 
+    async def detach(self, by: str) -> None:
+        """Its runs are not ours: nothing."""
+
     async def _free(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(FREE_SECONDS):
