@@ -288,8 +288,7 @@ class Blocks:
     def _detached(self, labels: Sequence[str], by: Provenance) -> Written:
         from letta_code.memory.outcome import Written
 
-        left = [name for name in self.view().attached if name not in labels]
-        self._writer.set_attached(left, by, f"detach {', '.join(labels)}")
+        self._writer.set_attached(_without(labels), by, f"detach {', '.join(labels)}")
         said = (
             f"`{label}` is shared: it was taken from this agent's memory, and stays for the others." for label in labels
         )
@@ -312,21 +311,22 @@ class Blocks:
         present = {block.path for block in self.view().blocks if not block.is_new}
         missing = [b for b in standard_blocks(self.place) if b.path not in present and b.label != TODO]
         if missing:
-            self._writer.keep(missing, "the standard blocks")
-        if (view := self.view()).follows:
-            self._writer.set_attached(view.attached, Provenance(source=PROGRAM), "follow renamed shared blocks")
+            self._writer.make(missing, "the standard blocks")
+        if self.view().follows:
+            by = Provenance(source=PROGRAM)
+            self._writer.set_attached(lambda attached: attached, by, "follow renamed shared blocks")
 
     def set_task(self, text: str, seq: int = 0) -> Written:
         """Keep what a headless run was asked to do, at an event, as its read-only block `task`."""
-        return self._writer.keep([task_block(text, self.place, seq=seq)], "the task")
+        return self._writer.keep(task_block(text, self.place, seq=seq), "the task")
 
     def attach(self, label: str, by: Provenance) -> None:
         """Show a block of the shared memory to this agent; raises `BlockError` when there is none of that label."""
-        label, view = given_label(label), self.view()
+        label = given_label(label)
         if label not in (names := self.shared_labels()):
             listed = ", ".join(f"`{name}`" for name in names) or "none yet"
             raise BlockError(f"There is no shared block `{label}`. Shared blocks: {listed}.")
-        self._writer.set_attached([*view.attached, label], by, f"attach {label}")
+        self._writer.set_attached(lambda attached: [*attached, label], by, f"attach {label}")
 
     def shared_labels(self) -> list[str]:
         """The labels of all shared blocks, attached or not."""
@@ -340,7 +340,7 @@ class Blocks:
         if label not in attached:
             listed = ", ".join(f"`{name}`" for name in attached) or "none"
             raise BlockError(f"`{label}` is not attached. Attached: {listed}.")
-        self._writer.set_attached([name for name in attached if name != label], by, f"detach {label}")
+        self._writer.set_attached(_without([label]), by, f"detach {label}")
 
     def pack(self) -> bool:
         """Let git pack the history when it has many loose objects; takes seconds, for a quiet moment."""
@@ -350,6 +350,10 @@ class Blocks:
                 with folder.writing(()):
                     packed = folder.repository.pack() or packed
         return packed
+
+
+def _without(labels: Sequence[str]) -> Callable[[tuple[str, ...]], Sequence[str]]:
+    return lambda attached: [name for name in attached if name not in labels]
 
 
 def _seen_by(by: Provenance, conversation: str) -> bool:

@@ -128,9 +128,18 @@ class Waiting:
 
     def put_back(self, path: str, by: Provenance) -> str:
         """Make the file again what memory says; the hand edit stays in history, as a change that was taken back."""
-        now = self._writer.own.content(self._writer.own.head(), path)
-        self.adopt(path, by)
-        return self._writer.put(self._writer.own, {path: now}, by, f"put back {path}")
+        own = self._writer.own
+        commit = self.adopt(path, by)
+        if not commit:  # memory says that already
+            return ""
+        taken = own.repository.commit(commit)
+        hand, before = own.content(commit, path), own.content(taken.parents[0] if taken.parents else "", path)
+
+        def changes() -> dict[str, bytes | None]:
+            now = own.content(own.head(), path)  # what somebody wrote since stays
+            return {path: before if now == hand else now}
+
+        return self._writer.put(own, changes, by, f"put back {path}")
 
     def _check_held(self, path: str) -> None:
         paths = [edit.path for edit in self.held()]

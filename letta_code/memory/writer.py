@@ -87,7 +87,7 @@ class Writer:
             written = self.write(folder, planned, by, _summary(edits), pin, more=more, also=files)
         created = [edit.label for edit in edits if isinstance(edit, Create) and edit.scope == "shared"]
         if created:  # a shared block that nobody sees would be lost to the one who made it
-            self.set_attached([*self.reader.view().attached, *created], by, f"attach {created[0]}")
+            self.set_attached(lambda attached: [*attached, *created], by, f"attach {created[0]}")
         return msgspec.structs.replace(written, pin=str(self.reader.pin()), risks=why, notices=folder.tell())
 
     def preview(self, edits: Sequence[Edit], by: Provenance, base: str | None) -> NeedsApproval:
@@ -211,38 +211,61 @@ class Writer:
 
     # ------------------------------------------------------------ what the program writes
 
-    def keep(self, blocks: Sequence[Block], summary: str) -> Written:
-        """Blocks that the program itself keeps, as they are to be; one that has no place on disk waits until it has."""
+    def make(self, blocks: Sequence[Block], summary: str) -> Written:
+        """Give blocks their files where there are none yet; what stands there is left as it is.
+
+        Whether there is one is looked at under the lock: somebody may have written it a moment ago.  One that has no
+        place on disk waits until it has.
+        """
+        return self._keep(blocks, summary, only_missing=True)
+
+    def keep(self, block: Block, summary: str) -> Written:
+        """A block that the program alone writes, made what it is to be, whatever it said before."""
+        return self._keep([block], summary, only_missing=False)
+
+    def _keep(self, blocks: Sequence[Block], summary: str, *, only_missing: bool) -> Written:
         by = Provenance(source=PROGRAM, conversation=self.place.conversation_id)
 
         def attempt() -> Written:
             with self.own.writing(self.place.folders):
                 pin = self.reader.pin()
-                view = self.reader.view(pin)
-                fitting = (block for block in blocks if not self.own.work.blocked(block.path))
-                found = ((view.get(block.path), msgspec.structs.replace(block, is_new=False)) for block in fitting)
-                return self.write(self.own, [Planned(before=old, after=new) for old, new in found], by, summary, pin)
+                there = {block.path: block for block in self.reader.view(pin).blocks if not block.is_new}
+                planned = [
+                    Planned(before=there.get(block.path), after=msgspec.structs.replace(block, is_new=False))
+                    for block in blocks
+                    if not (only_missing and block.path in there) and not self.own.work.blocked(block.path)
+                ]
+                return self.write(self.own, planned, by, summary, pin)
 
         return self.again(attempt)
 
-    def set_attached(self, labels: Sequence[str], by: Provenance, summary: str) -> None:
-        """Set which shared blocks the agent sees."""
-        self.put(self.own, {ATTACHED: "".join(f"{label}\n" for label in dict.fromkeys(labels)).encode()}, by, summary)
+    def set_attached(self, labels: Callable[[tuple[str, ...]], Sequence[str]], by: Provenance, summary: str) -> None:
+        """Set which shared blocks the agent sees; `labels` gives them from those of now, and may be asked again."""
+
+        def changes() -> dict[str, bytes | None]:
+            wanted = dict.fromkeys(labels(self.reader.view().attached))
+            return {ATTACHED: "".join(f"{label}\n" for label in wanted).encode()}
+
+        self.put(self.own, changes, by, summary)
 
     def put(
         self,
         folder: Folder,
-        changes: Mapping[str, bytes | None],
+        changes: Mapping[str, bytes | None] | Callable[[], Mapping[str, bytes | None]],
         by: Provenance,
         summary: str,
         more: Mapping[str, str] | None = None,
     ) -> str:
-        """Commit files as they are; the commit, or "" when they stood there already."""
+        """Commit files as they are; the commit, or "" when they stood there already.
+
+        What depends on what stands there is a function: it is called under the lock.
+        """
 
         def attempt() -> str:
             with self.writing(folder):
                 head = folder.head()
-                new = {path: data for path, data in changes.items() if folder.content(head, path) != data}
+                wanted = changes() if callable(changes) else changes
+                new = {path: data for path, data in wanted.items() if folder.content(head, path) != data}
                 return folder.commit(new, message(summary, by, more), self.author(by), head) if new else ""
 
         return self.again(attempt)
