@@ -220,6 +220,8 @@ def _torture(scratch: Path, options: argparse.Namespace) -> int:
     servers = [ModelServer(as_replies(), by_history=True) for _ in range(options.processes)]
     plant_everywhere(scratch / "planted", PLANT)
     torture = Torture(scratch, options.seed, options.plant or "", _kinds(options))
+    if options.plant and PLANTS[options.plant].here:
+        PLANTS[options.plant].fault()
     torture.until = began + options.minutes * 60
     for server in servers:
         server.__enter__()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from letta_code.core.events import KnownEvent, ToolResult
+from letta_code.core.events import Event, KnownEvent, LiveEvent, ToolResult
 
 if TYPE_CHECKING:
     from letta_code.agent.session import Session
     from letta_code.core.requests import Answer, Request
+    from letta_code.llm.model import ChatRequest
 
 
 def _told_first() -> None:
@@ -124,17 +126,46 @@ def _left_over() -> None:
     process.Launcher.spawn = kept
 
 
+def _dated() -> None:
+    """Each process writes the time of its start into what the model is told first."""
+    from msgspec.structs import replace
+
+    from letta_code.agent.context import Context
+
+    request, began = Context.request, time.time_ns()
+
+    def dated(self: Context, **more: Any) -> ChatRequest:
+        made = request(self, **more)
+        return replace(made, system=f"{made.system}\nIt is {began}.")
+
+    Context.request = dated
+
+
+def _deaf() -> None:
+    """A follower does not hear every tenth event."""
+    from letta_code.agent.live.following import Following
+
+    publish = Following._publish
+
+    def some(self: Following, event: Event | LiveEvent) -> None:
+        if getattr(event, "seq", 0) % 10 != 9:
+            publish(self, event)
+
+    Following._publish = some
+
+
 class Plant(NamedTuple):
     """A fault, and where a kill meets it: in a conversation of such a `kind`, when a command left a line of `aims`.
 
     The nth kill waits for the nth line (their commands still run then); without aims any moment will do.  A run may
-    stand still for `patience` seconds.
+    stand still for `patience` seconds.  A fault of followers is planted `here`: the torture itself follows.
     """
 
     fault: Callable[[], None]
     kind: str = "foreground"
     aims: tuple[str, ...] = ("a", "c", "f")
     patience: float = 60.0
+    here: bool = False
 
 
 PLANTS = {
@@ -143,9 +174,11 @@ PLANTS = {
     "kept-twice": Plant(_kept_twice),
     "bit-rot": Plant(_bit_rot),
     "run-again": Plant(_run_again, "background"),
-    "never-resumed": Plant(_never_resumed, "background", patience=8.0),
+    "never-resumed": Plant(_never_resumed, "background", patience=5.0),
     "unasked": Plant(_unasked, "asking", aims=()),
     "left-over": Plant(_left_over, aims=("s",)),
+    "dated": Plant(_dated, "foreground http"),
+    "deaf": Plant(_deaf, "followed", here=True),
 }
 
 SITE = """import os, sys

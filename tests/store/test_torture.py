@@ -23,6 +23,8 @@ FAULTS = {
     "unasked": (1, "unasked"),
     "left-over": (1, "left over"),
     "never-resumed": (1, "wedged"),
+    "dated": (1, "rewritten"),
+    "deaf": (1, "missed"),
 }
 
 
