@@ -131,7 +131,29 @@ class Follower:
         for request in list(self._open.values()):
             await self._refuse(request)
 
+    def know(self, event: Event | LiveEvent) -> None:
+        """Take in an event that was told before: it counts for the result."""
+        if isinstance(event, RequestMade):
+            self._open[event.request.request_id] = event.request
+            self._known.add(event.request.request_id)
+        self._gather(event)
+
     async def _note(self, event: Event | LiveEvent) -> None:
+        denial = self._gather(event)
+        if denial is not None:
+            self._output.progress.denied(denial)
+        match event:
+            case RequestMade(request=request):
+                if not self._answering:
+                    await self._refuse(request)
+            case RunFinished() if event.reason != StopReason.ORPHANED:
+                self.conclude(event)
+            case _:
+                pass
+
+    def _gather(self, event: Event | LiveEvent) -> Denial | None:
+        """What the result is made of; a call that was not made is given back."""
+        denial: Denial | None = None
         match event:
             case RunStarted():
                 self._answer, self._denials, self._cut = "", [], False
@@ -140,17 +162,15 @@ class Follower:
                 if event.text or not event.tool_calls:
                     self._answer = self._answer + event.text if self._cut else event.text
                 self._cut = event.finish == "length" and not event.tool_calls  # the next one goes on from there
-            case RequestMade(request=request):
-                if not self._answering:
-                    await self._refuse(request)
             case RequestAnswered():
-                self._note_answer(event)
+                denial = self._denied(event)
             case ToolResult(status="denied") if event.call_id not in self._refused:
-                self._deny(Denial(tool=event.name, title=event.title or event.name, reason=text_of(event.content)))
-            case RunFinished() if event.reason != StopReason.ORPHANED:
-                self._finished(event)
+                denial = Denial(tool=event.name, title=event.title or event.name, reason=text_of(event.content))
             case _:
                 pass
+        if denial is not None:
+            self._denials.append(denial)
+        return denial
 
     async def _answer_from_stdin(self, request_id: str, answer: Answer) -> None:
         if request_id not in self._known:
@@ -162,20 +182,17 @@ class Follower:
     async def _refuse(self, request: Request) -> None:
         await self._session.answer(request.request_id, Unanswered(reason=reason_for(request)), _FACE)
 
-    def _note_answer(self, event: RequestAnswered) -> None:
+    def _denied(self, event: RequestAnswered) -> Denial | None:
         request = self._open.pop(event.request_id, None)
-        if isinstance(request, ApprovalRequest) and not isinstance(event.answer, Approve):
-            self._refused.add(request.call_id)
-            if event.by not in _ENDED_BY:
-                self._deny(
-                    Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request))
-                )
+        if not isinstance(request, ApprovalRequest) or isinstance(event.answer, Approve):
+            return None
+        self._refused.add(request.call_id)
+        if event.by in _ENDED_BY:
+            return None
+        return Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request))
 
-    def _deny(self, denial: Denial) -> None:
-        self._denials.append(denial)
-        self._output.progress.denied(denial)
-
-    def _finished(self, event: RunFinished) -> None:
+    def conclude(self, event: RunFinished) -> None:
+        """Print the result of a run that ended so, and take its exit code."""
         stopped = self._stop_code() if event.reason == StopReason.INTERRUPTED else 0
         self.code = stopped or exit_code_of(event)
         result = result_of(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 from letta_code import __version__
-from letta_code.agent.background import revive
+from letta_code.agent.background import revive_one
 from letta_code.agent.live.attached import AttachedSession
 from letta_code.agent.live.opening import attach
 from letta_code.agent.mending import open_store
@@ -17,15 +17,15 @@ from letta_code.agent.run_acts import options_for
 from letta_code.agent.start import start_session
 from letta_code.config.paths import Paths
 from letta_code.core import events as ev
-from letta_code.core.errors import ConversationBusy, LettaError, UsageError
+from letta_code.core.errors import ConversationBusy, LettaError, StoreError, UsageError
 from letta_code.core.messages import Value
 from letta_code.core.requests import Answer
-from letta_code.headless.follow import Follower
+from letta_code.headless.follow import Followed, Follower
 from letta_code.headless.lines import read_lines
 from letta_code.headless.output import Output
 from letta_code.headless.progress import Progress
 from letta_code.headless.protocol import InitLine, InputErrorLine, read_input
-from letta_code.headless.result import EXIT_ERROR, EXIT_READER_GONE, exit_code_of, result_of
+from letta_code.headless.result import EXIT_READER_GONE, result_of_error
 from letta_code.headless.writer import Writer
 from letta_code.store.conversations import Conversation
 from letta_code.store.database import Store
@@ -118,7 +118,9 @@ class _Follow:
         self._store = store
         self._output = output
         self._options = options_for(run, conversation.cwd, "follow")
+        self._first = 0  # the last event before the run's own
         self._seen = 0
+        self._begun: ev.RunStarted | None = None
         self._code: int | None = None
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -135,17 +137,17 @@ class _Follow:
         return following.result()
 
     async def _follow(self) -> int:
-        self._seen = self._beginning() if self._how.after is None else self._how.after
+        self._first = self._beginning()
+        self._seen = self._first if self._how.after is None else self._how.after
         self._output.line(self._init())
         reading = asyncio.create_task(self._read()) if self._how.two_way else None
-        follower: Follower | None = None
         try:
             while self._code is None:
                 session = await self._attached()
                 if session is None:
-                    return await self._stored(follower)
+                    return await self._stored()
                 try:
-                    follower = await self._with(session)
+                    await self._with(session)
                 finally:
                     await session.close()
             return self._code
@@ -158,7 +160,8 @@ class _Follow:
         before = 0
         for stored in self._store.read(self._conversation.id):
             match stored.event:
-                case ev.RunStarted(run_id=run_id) if run_id == self._run.id:
+                case ev.RunStarted() as begun if begun.run_id == self._run.id:
+                    self._begun = begun
                     return before
                 case ev.RunFinished():
                     before = stored.seq
@@ -171,8 +174,8 @@ class _Follow:
         return InitLine(
             conversation_id=one.id,
             agent_id=one.agent_id,
-            model="",
-            mode="",
+            model=self._begun.model if self._begun else "",
+            mode=self._begun.mode if self._begun else "",
             cwd=one.cwd,
             version=__version__,
             resumed=True,
@@ -194,7 +197,7 @@ class _Follow:
                 await self._closed()
             elif not revived:
                 revived = True
-                await asyncio.to_thread(revive, self._store, self._paths)
+                await asyncio.to_thread(revive_one, self._store, self._paths, self._conversation.id)
             if asyncio.get_running_loop().time() > deadline:
                 raise LettaError(
                     f"{self._run.id} has no process, and none could be started.",
@@ -207,9 +210,22 @@ class _Follow:
         with suppress(ConversationBusy):
             await (await start_session(self._options, paths=self._paths, goes_on=False)).close()
 
-    async def _with(self, session: AttachedSession) -> Follower:
-        """Tell what the owner does until the run or the owner ends."""
+    def _follower(self, session: Followed) -> Follower:
+        """One that knows what of the run was told already, or is not to be told."""
         follower = Follower(session, self._output, answering=True, stop_code=lambda: 0)
+        for event in self._told():
+            follower.know(event)
+        return follower
+
+    def _told(self) -> Iterator[ev.Event]:
+        for stored in self._store.read(self._conversation.id, self._first):
+            if stored.seq > self._seen:
+                return
+            yield stored.event
+
+    async def _with(self, session: AttachedSession) -> None:
+        """Tell what the owner does until the run or the owner ends."""
+        follower = self._follower(session)
         follower.begin(self._seen, session.history.open_requests.values())  # a line may answer before they are told
         taking = asyncio.create_task(self._take(follower)) if self._how.two_way else None
         try:
@@ -220,24 +236,29 @@ class _Follow:
         finally:
             if taking is not None:
                 taking.cancel()
-        return follower
 
     async def _hear(self, follower: Follower, event: ev.Event | ev.LiveEvent) -> None:
         await follower.hear(event)
         self._seen = max(self._seen, follower.seen)
         if isinstance(event, ev.RunFinished) and event.run_id == self._run.id:
-            self._code = follower.code
             if event.reason == ev.StopReason.ORPHANED:  # which a follower passes by: it is that of an earlier process
-                self._code = exit_code_of(event)
-                self._output.result(result_of(event, conversation_id=self._conversation.id))
+                follower.conclude(event)
+            self._code = follower.code
 
-    async def _stored(self, follower: Follower | None) -> int:
-        """What is left of a run that has ended, from the store."""
-        teller = follower or Follower(_Ended(self._conversation.id), self._output, answering=True, stop_code=lambda: 0)
+    async def _stored(self) -> int:
+        """What is left of a run that has ended, from the store; its result even where all of it was told before."""
+        teller = self._follower(_Ended(self._conversation.id))
+        for event in self._told():
+            if isinstance(event, ev.RunFinished) and event.run_id == self._run.id:
+                teller.conclude(event)
+                return teller.code
         for stored in self._store.read(self._conversation.id, self._seen):
-            if self._code is None:
-                await self._hear(teller, stored.event)
-        return EXIT_ERROR if self._code is None else self._code
+            await self._hear(teller, stored.event)
+            if self._code is not None:
+                return self._code
+        error = StoreError(f"The end of {self._run.id} is not kept.", hint="letta-code doctor looks into it.")
+        self._output.result(result_of_error(error, conversation_id=self._conversation.id, run_id=self._run.id))
+        return error.exit_code
 
     # ------------------------------------------------------------ lines of stdin
 

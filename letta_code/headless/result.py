@@ -32,15 +32,15 @@ _SUBTYPES = {
     143: "interrupted",
 }
 _WORDS = {
-    StopReason.INTERRUPTED: ("The run was interrupted.", "Go on with: letta-code --continue"),
+    StopReason.INTERRUPTED: ("The run was interrupted.", "Go on with: {again}"),
     StopReason.DENIED: ("The run was stopped: what it needs was not allowed.", "Allow it with --allow RULE or --mode."),
-    StopReason.MAX_TURNS: ("The limit of model calls was reached.", "Raise --max-turns, and go on with --continue."),
-    StopReason.TIME_LIMIT: ("The time limit was reached.", "Raise --time-limit, and go on with --continue."),
+    StopReason.MAX_TURNS: ("The limit of model calls was reached.", "Raise --max-turns, and go on with: {again}"),
+    StopReason.TIME_LIMIT: ("The time limit was reached.", "Raise --time-limit, and go on with: {again}"),
     StopReason.REPEATED_CALL: ("The model made the same call again and again.", "Say more in the prompt."),
     StopReason.REPEATED_ERROR: ("The model ran into the same error again and again.", "Say more in the prompt."),
-    StopReason.LENGTH: ("The answer was cut: the model's output limit was reached.", "Go on with --continue."),
+    StopReason.LENGTH: ("The answer was cut: the model's output limit was reached.", "Go on with: {again}"),
     StopReason.REFUSAL: ("The model refused to answer.", "Ask in other words, or use another model."),
-    StopReason.ORPHANED: ("The process of this run died.", "Go on with --continue."),
+    StopReason.ORPHANED: ("The process of this run died. What it had done is kept.", "Go on with: {again}"),
 }
 
 
@@ -117,7 +117,7 @@ def result_of(finished: RunFinished, **more: Any) -> Result:
         seconds=round(finished.seconds, 3),
         stop_reason=finished.reason,
         exit_code=code,
-        error=failure_of(finished),
+        error=failure_of(finished, more.get("conversation_id", "")),
         **more,
     )
 
@@ -135,13 +135,14 @@ def result_of_error(error: LettaError, **more: Any) -> Result:
     )
 
 
-def failure_of(finished: RunFinished) -> Failure | None:
+def failure_of(finished: RunFinished, conversation_id: str = "") -> Failure | None:
     """What went wrong, None for a run that was done."""
     if finished.reason == StopReason.DONE:
         return None
     words, hint = _WORDS.get(finished.reason, ("The run ended without an answer.", ""))
     kind = finished.error_kind or finished.reason
-    return Failure(kind=kind, message=finished.error or words, hint=finished.hint or hint)
+    again = f"letta-code --resume {conversation_id}" if conversation_id else "letta-code --continue"
+    return Failure(kind=kind, message=finished.error or words, hint=finished.hint or hint.format(again=again))
 
 
 def usage_fields(usage: Usage) -> dict[str, int]:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from letta_code.agent.background import keep, kept_job
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.seeing_runs import open_request
 from letta_code.agent.start import start_session
@@ -130,6 +132,14 @@ def test_a_run_in_the_background_is_done_and_told_to_whoever_follows(project: Pa
     after = seqs[len(seqs) // 2]
     part = run.follow("--after", str(after), "--output-format", "stream-json")
     assert [line["seq"] for line in lines(part) if "seq" in line] == [seq for seq in seqs if seq > after]
+    for known in (seqs[-1] - 1, seqs[-1], seqs[-1] + 50):  # its result, however much of it is known
+        for form in ("json", "stream-json"):
+            rest = run.follow("--after", str(known), "--output-format", form)
+            assert rest.returncode == 0
+            assert (lines(rest)[-1]["result"], lines(rest)[-1]["model"]) == ("Made.", lines(told)[-1]["model"])
+        assert run.follow("--after", str(known)).stdout == "Made.\n"
+    init = lines(told)[0]
+    assert (init["type"], init["mode"]) == ("init", "full") and init["model"].startswith("scripted:")
     (listed,) = json.loads(letta(project, "runs", "--json").stdout)
     assert (listed["id"], listed["status"], listed["background"], listed["owner"]) == (run.id, "finished", True, "")
 
@@ -205,7 +215,8 @@ def test_who_stops_following_stops_nothing_and_stop_does(project: Path) -> None:
     until(run.free)
     assert run.status() == "interrupted"
     assert run.results()[0][0] == "interrupted"
-    assert run.follow().returncode == 130
+    ended = run.follow()
+    assert ended.returncode == 130 and f"letta-code --resume {run.conversation}" in ended.stderr
     assert "has ended already" in letta(project, "runs", "stop", run.id).stdout
 
 
@@ -233,8 +244,8 @@ def test_a_run_of_this_process_moves_to_the_background_with_its_id(project: Path
         return session.conversation_id, await session.to_background("test")
 
     conversation, run_id = asyncio.run(move())
-    job = json.loads((Paths.find().run / f"{conversation}.job").read_bytes())
-    assert (job["deny"], "mode" in job) == (["Bash(rm)"], False)
+    job = kept_job(conversation, Paths.find())
+    assert (job.deny, job.mode) == (("Bash(rm)",), "")
     followed = letta(project, "follow", run_id)
     assert (followed.returncode, followed.stdout) == (0, "Done.\n")
     assert (project / "a.txt").read_text() == "one\ntwo\n", "mode full went along, and nothing was done twice"
@@ -337,15 +348,48 @@ def test_a_run_whose_worker_never_began_is_taken_up(project: Path) -> None:
     assert (followed.returncode, followed.stdout) == (0, "Done.\n")
 
 
+@pytest.mark.parametrize("spoil", ["cut", "letter", "missing"])
+def test_a_run_whose_rules_are_lost_is_not_begun_again_but_told(project: Path, spoil: str) -> None:
+    write = {"tools": [{"name": "Write", "args": {"path": "secret.txt", "content": "x"}}]}
+    script = model(project, bash("sleep 60"), write, {"text": "Done."})
+    run = Begun(project, "go", "--mode", "auto", "--allow", "Bash(sleep *)", "--deny", "Write(secret.txt)", *script)
+    until(lambda: [event for event in run.of(ev.AssistantMessage) if event.tool_calls])
+    run.kill()
+    kept = Paths.find().run / f"{run.conversation}.job"
+    whole = kept.read_bytes()
+    kept.unlink()
+    if spoil != "missing":
+        kept.write_bytes(whole[:30] if spoil == "cut" else whole.replace(b"secret.txt", b"secrft.txt"))
+    goes_on = f"letta-code --resume {run.conversation}"
+    assert goes_on in letta(project, "runs").stdout
+    followed, answered = run.follow(), letta(project, "runs", "answer", run.id, "yes")
+    for told in (followed, answered):
+        assert told.returncode and goes_on in told.stderr
+    assert run.free() and not (project / "secret.txt").exists()
+    kept.write_bytes(whole)
+    assert run.follow().returncode == 0
+    assert not (project / "secret.txt").exists(), "what was denied stays denied"
+
+
+def test_answering_takes_up_the_run_that_was_asked_for_and_no_other(project: Path) -> None:
+    script = model(project, bash("touch yes.txt"), {"text": "Done."})
+    first, second = Begun(project, "one", *script), Begun(project, "two", *script)
+    for run in (first, second):
+        until(run.asks)
+        run.kill()
+    assert letta(project, "runs", "answer", second.id, "yes").returncode == 0
+    until(lambda: second.status() == "finished")
+    assert first.free() and first.status() == "waiting"
+
+
 def test_a_run_that_dies_again_and_again_is_given_up(project: Path) -> None:
     run = Begun(project, "go", "--mode", "full", *model(project, {**bash("sleep 60"), "repeat": "forever"}))
-    kept = Paths.find().run / f"{run.conversation}.job"
-    assert json.loads(kept.read_bytes()).get("mode", "") == "", "mode full is not kept"
-    job = json.loads(kept.read_bytes())
+    job = kept_job(run.conversation, Paths.find())
+    assert job.mode == "", "mode full is not kept"
     for attempt in range(1, 4):
         until(lambda: [c for c in run.of(ev.AssistantMessage) if c.tool_calls])
         run.kill()
-        kept.write_text(json.dumps({**job, "allow": ["Bash"]}))  # or it would wait for an answer
+        keep(replace(job, allow=("Bash",)), Paths.find())  # or it would wait for an answer
         take_up(run)
         until(lambda: len([e for e in run.of(ev.RunResumed) if e.reason == "died"]) == attempt)  # noqa: B023 - at once
         with opened() as store:
