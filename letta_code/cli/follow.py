@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 
-from letta_code.agent.background import revive
+from letta_code.agent.background import revive_one
 from letta_code.agent.seeing_runs import find_run
 from letta_code.cli import _start
 from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
 from letta_code.cli._store import open_store
 from letta_code.config.paths import Paths
 from letta_code.core.errors import UsageError
+from letta_code.safety.terminal import visible
 from letta_code.store.conversations import Conversation
 from letta_code.store.runs import Run
 
@@ -47,10 +50,17 @@ def run(argv: Sequence[str]) -> int:
         found = find_run(store, parsed.words[0], str(here()))
         conversation = store.conversations.get(found.conversation_id)
         if found.is_open and found.background:
-            revive(store, Paths.find())  # a face would take a run up itself, and end with it
+            revive_one(store, Paths.find(), found.conversation_id)  # a face would take a run up itself, and end with it
     if conversation is None:
         raise UsageError(f"The conversation of {found.id} is gone.", hint="letta-code runs --all lists the runs.")
     if not parsed.on("plain") and (any(map(parsed.on, _PRINTED)) or not _start.has_screen()):
+        return _printed(parsed, found, conversation)
+    if not os.path.isdir(conversation.cwd):
+        print(
+            visible(f"Its folder {conversation.cwd} is gone, so no face can open it; this is how it ended."),
+            file=sys.stderr,
+        )
+        print(f"  All that was said: letta-code export {conversation.id} --format markdown", file=sys.stderr)
         return _printed(parsed, found, conversation)
     if any(map(parsed.on, _PRINTED)):
         raise UsageError("--plain does not go together with what is printed.", hint="Leave one of them out.")

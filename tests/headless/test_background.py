@@ -443,3 +443,25 @@ def test_stopped_while_it_waited_for_a_yes_the_call_never_ran_and_nobody_denied_
     assert status == "interrupted" and "Not run" in text and "partial" not in text
     (told,) = lines(run.follow("--output-format", "json"))
     assert (told["exit_code"], told["denials"]) == (130, [])
+
+
+def test_a_run_whose_folder_is_gone_is_read_all_the_same(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, {"text": "Done."}))
+    until(run.free)
+    project.rename(project.parent / "elsewhere")
+    followed = letta(project.parent, "follow", run.id)
+    assert (followed.returncode, followed.stdout) == (0, "Done.\n")
+    plain = letta(project.parent, "follow", run.id, "--plain")
+    assert (plain.returncode, plain.stdout) == (0, "Done.\n")
+    assert "is gone" in plain.stderr and f"letta-code export {run.conversation}" in plain.stderr
+
+
+def test_a_run_that_died_and_whose_folder_is_gone_says_so_at_once(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, bash("echo x; sleep 60")))
+    until(lambda: run.of(ev.AssistantMessage))
+    run.kill()
+    project.rename(project.parent / "elsewhere")
+    followed = letta(project.parent, "follow", run.id)
+    assert followed.returncode == 1 and "is gone" in followed.stderr and "runs stop" in followed.stderr
+    assert letta(project.parent, "runs", "stop", run.id).returncode == 0
+    assert letta(project.parent, "follow", run.id, "--plain").returncode == 130
