@@ -6,6 +6,9 @@ import asyncio
 import logging
 import os
 import sys
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +29,9 @@ log = logging.getLogger(__name__)
 
 LOG = "workers.log"
 MOST_REVIVED = 8  # workers that one start brings back
+REVIVED_SECONDS = 8.0  # that all of them together are waited for
 _VERB = "worker"
+_MOST_BYTES = 1 << 24
 
 
 class Job(Value):
@@ -46,6 +51,20 @@ class Job(Value):
     unattended: bool = False
 
 
+class Kept(Value):
+    """A job as its file holds it; `crc` is that of the job's JSON: a rule that lost a letter would deny nothing."""
+
+    job: Job
+    crc: int
+
+
+class Revived(Value):
+    """Conversations whose runs go on again, and sentences about those whose runs were not begun."""
+
+    begun: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
 def job_of(options: SessionOptions, conversation_id: str, *, mode: str, model: str) -> Job:
     """What a worker is told that goes on with a conversation which was opened so."""
     return Job(
@@ -61,14 +80,14 @@ def job_of(options: SessionOptions, conversation_id: str, *, mode: str, model: s
     )
 
 
-def start_worker(job: Job, paths: Paths, *, waits: bool = True) -> int:
+def start_worker(job: Job, paths: Paths, *, seconds: float = READY_SECONDS) -> int:
     """Start a worker and wait until it has the conversation; its process id.  Blocks for about half a second.
 
-    Without `waits` only the start itself is waited for.
+    With `seconds` 0 only the start itself is waited for.
 
     Raises `LettaError` when it could not begin; the run is kept then, and the next start of letta-code takes it up.
     """
-    _keep(job, paths)
+    Workers(paths).keep(job)
     path = paths.logs / LOG
     try:
         started = start_detached(
@@ -76,11 +95,11 @@ def start_worker(job: Job, paths: Paths, *, waits: bool = True) -> int:
             said=msgspec.json.encode(job),
             cwd=job.cwd if os.path.isdir(job.cwd) else "/",
             log=path,
-            seconds=READY_SECONDS if waits else 0.0,
+            seconds=seconds,
         )
     except OSError as error:
         raise LettaError(f"The run could not be begun in the background: {error}.", hint=_kept(job)) from error
-    if started.error and waits:
+    if started.error and seconds:
         raise LettaError(
             f"The run could not be begun in the background: {started.error} (more in {path}).", hint=_kept(job)
         )
@@ -94,16 +113,19 @@ class Workers:
         self._paths = paths
 
     def keep(self, job: Job) -> None:
-        """Keep what the next worker of a conversation is to be told."""
-        _keep(job, self._paths)
+        """Keep what the next worker of a conversation is to be told; where it cannot be, there is no next one."""
+        try:
+            keep(job, self._paths)
+        except LettaError as error:
+            log.warning("%s %s", error, error.hint)
 
     async def begin(self, job: Job) -> None:
         """Start one; see `start_worker`."""
         await asyncio.to_thread(start_worker, job, self._paths)
 
     async def begin_kept(self, conversation_id: str, cwd: str) -> None:
-        """Start one that is told what the conversation's last owner kept for it."""
-        await self.begin(kept_job(conversation_id, cwd, self._paths))
+        """Start one that is told what the conversation's last owner kept for it; raises as `kept_job` does, too."""
+        await self.begin(replace(kept_job(conversation_id, self._paths), cwd=cwd))
 
 
 def _kept(job: Job) -> str:
@@ -114,15 +136,33 @@ def _file(paths: Paths, conversation_id: str) -> Path:
     return paths.run / f"{conversation_id}.job"
 
 
-def _keep(job: Job, paths: Paths) -> None:
-    """For whoever goes on after the worker died: what was denied stays denied.  Mode full was for its starter alone."""
+def keep(job: Job, paths: Paths) -> None:
+    """For whoever goes on after the worker died: what was denied stays denied.  Mode full was for its starter alone.
+
+    Durable when it returns.  Raises `LettaError`: then nothing is kept, an older job neither.
+    """
     kept = replace(job, mode="" if job.mode == "full" else job.mode)
+    data = msgspec.json.encode(Kept(job=kept, crc=_crc(kept)))
+    path = _file(paths, job.conversation)
     try:
-        path = _file(paths, job.conversation)
+        if read_bounded(path, _MOST_BYTES) == data:
+            return
+    except OSError:
+        pass
+    try:
         paths.folder(paths.run)
-        atomic_write(path, msgspec.json.encode(kept), mode=0o600, durable=False)
-    except (OSError, LettaError) as error:
-        log.warning("%s cannot be kept: %s", job.conversation, error)
+        atomic_write(path, data, mode=0o600)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise LettaError(
+            f"What the run in the background may do cannot be kept in {path}: {error.strerror or error}.",
+            hint="Free some space there, or look at the rights of that folder; the run was not begun there.",
+        ) from error
+
+
+def _crc(job: Job) -> int:
+    return zlib.crc32(msgspec.json.encode(job))
 
 
 def forget(conversation_id: str, paths: Paths) -> None:
@@ -130,13 +170,31 @@ def forget(conversation_id: str, paths: Paths) -> None:
     _file(paths, conversation_id).unlink(missing_ok=True)
 
 
-def kept_job(conversation_id: str, cwd: str, paths: Paths) -> Job:
-    """What the last worker of a conversation was told, the least where that is not known any more."""
+def kept_job(conversation_id: str, paths: Paths) -> Job:
+    """What the last worker of a conversation was told.
+
+    Raises `LettaError` where that is not known any more: nobody may go on without a face then, since what was denied
+    would be allowed.
+    """
+    path = _file(paths, conversation_id)
     try:
-        job = msgspec.json.decode(read_bounded(_file(paths, conversation_id), 1 << 24), type=Job)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return Job(conversation=conversation_id, cwd=cwd)
-    return job if job.conversation == conversation_id else Job(conversation=conversation_id, cwd=cwd)
+        kept = msgspec.json.decode(read_bounded(path, _MOST_BYTES), type=Kept)
+    except FileNotFoundError as error:
+        raise _unknown_rules(conversation_id, f"{path} is missing") from error
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unknown_rules(conversation_id, f"{path} is damaged") from error
+    if kept.job.conversation != conversation_id or kept.crc != _crc(kept.job):
+        raise _unknown_rules(conversation_id, f"{path} is damaged")
+    return kept.job
+
+
+def _unknown_rules(conversation_id: str, why: str) -> LettaError:
+    return LettaError(
+        f"The run of {conversation_id} in the background was not begun again: {why}, so what it was allowed and denied "
+        "is not known.",
+        hint=f"Go on with it yourself, with its --allow and --deny rules: letta-code --resume {conversation_id}; "
+        f"or end it: letta-code runs stop {conversation_id}",
+    )
 
 
 def left_alone(store: Store) -> list[str]:
@@ -145,27 +203,84 @@ def left_alone(store: Store) -> list[str]:
     return [conversation_id for conversation_id in waiting if store.runs.writer(conversation_id) is None]
 
 
-def revive(store: Store, paths: Paths, *, waits: bool = True) -> list[str]:
-    """Start a worker for each run that was left alone; their conversations.  Blocks; what goes wrong is logged."""
-    revived: list[str] = []
+def revive_one(store: Store, paths: Paths, conversation_id: str) -> None:
+    """Start a worker for the run of a conversation, if it was left alone.  Blocks until it has it.
+
+    Raises `LettaError` where none can be started: its folder or its rules are gone, or the worker does not begin.
+    """
+    if store.read_only or conversation_id not in left_alone(store):
+        return
+    job = kept_job(conversation_id, paths)
+    if not os.path.isdir(job.cwd):
+        raise LettaError(
+            f"The run was not begun again: its folder {job.cwd} is gone.",
+            hint=f"Make it again, or end the run: letta-code runs stop {conversation_id}",
+        )
+    _start_again(job, paths, READY_SECONDS)
+
+
+def revive(store: Store, paths: Paths, *, seconds: float = REVIVED_SECONDS) -> Revived:
+    """Start a worker for each run that was left alone, side by side; those that were tried last come last.
+
+    Blocks up to `seconds`.  A run whose folder is gone is left as it is.
+    """
     if store.read_only:
-        return revived
-    for conversation_id in left_alone(store)[:MOST_REVIVED]:
+        return Revived()
+    jobs, refused = list[Job](), list[str]()
+    for conversation_id in left_alone(store):
         conversation = store.conversations.get(conversation_id)
         if conversation is None or not os.path.isdir(conversation.cwd):
             continue
         try:
-            start_worker(kept_job(conversation_id, conversation.cwd, paths), paths, waits=waits)
-            revived.append(conversation_id)
+            jobs.append(kept_job(conversation_id, paths))
         except LettaError as error:
-            log.warning("%s: %s", conversation_id, error)
-    return revived
+            refused.append(f"{error} {error.hint}")
+    jobs.sort(key=lambda job: _tried(paths, job))
+    begun: list[str] = []
+    for job, failed in _side_by_side(lambda job: _start_again(job, paths, seconds), jobs[:MOST_REVIVED]):
+        if failed is None:
+            begun.append(job.conversation)
+        else:
+            refused.append(f"{job.conversation}: {failed} {failed.hint}")
+    for sentence in refused:
+        log.warning("%s", sentence)
+    return Revived(begun=tuple(begun), refused=tuple(refused))
+
+
+def _start_again(job: Job, paths: Paths, seconds: float) -> None:
+    with suppress(OSError):
+        os.utime(_file(paths, job.conversation))  # see `_tried`
+    start_worker(job, paths, seconds=seconds)
+
+
+def _tried(paths: Paths, job: Job) -> float:
+    """When a worker was last begun for it: one that never begins must not keep the others waiting for good."""
+    try:
+        return _file(paths, job.conversation).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _side_by_side(start: Callable[[Job], None], jobs: list[Job]) -> list[tuple[Job, LettaError | None]]:
+    if not jobs:
+        return []
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(job: Job) -> tuple[Job, LettaError | None]:
+        try:
+            start(job)
+        except LettaError as error:
+            return job, error
+        return job, None
+
+    with ThreadPoolExecutor(len(jobs), thread_name_prefix="revive") as threads:
+        return list(threads.map(one, jobs))
 
 
 async def revive_later(store: Store, paths: Paths, seconds: float) -> None:
     """Do it in a quiet moment; being cancelled before that is no loss."""
     await asyncio.sleep(seconds)
     try:
-        await asyncio.to_thread(revive, store, paths, waits=False)  # the end of this process waits for its threads
+        await asyncio.to_thread(revive, store, paths, seconds=0.0)  # the end of this process waits for its threads
     except LettaError as error:
         log.warning("runs in the background were not looked for: %s", error)

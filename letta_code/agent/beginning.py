@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from letta_code.agent.background import start_worker
+from letta_code.agent.background import keep, start_worker
 from letta_code.agent.live.opening import attach
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.start import start_session
@@ -33,8 +33,9 @@ async def begin(options: SessionOptions, text: str, paths: Paths) -> Begun:
     except ConversationBusy:
         return await _sent(options, text, paths)
     try:
-        run_id = await session.hand_in(text, by=options.face)
         job = session.job()
+        await asyncio.to_thread(keep, job, paths)  # before the run: whoever goes on with it must know what was denied
+        run_id = await session.hand_in(text, by=options.face)
     except BaseException:
         await session.close()
         raise

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from letta_code.agent.background import revive_one
 from letta_code.agent.live.attached import AttachedSession
 from letta_code.agent.live.opening import attach
+from letta_code.agent.mending import open_store
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.recovery import end_run
 from letta_code.agent.start import start_session
@@ -46,13 +50,23 @@ async def stop(run: Run, cwd: str, paths: Paths) -> str:
 
 async def answer(run: Run, cwd: str, paths: Paths, *, yes: bool, words: str) -> str:
     """Answer the oldest request of a run; a sentence for the person.  Raises `UsageError` where nothing is asked."""
-    attached = await attach(options_for(run, cwd, "runs"), paths)
+    options = options_for(run, cwd, "runs")
+    attached = await attach(options, paths)
+    if attached is None and run.is_open and run.background:
+        await asyncio.to_thread(_taken_up, run, paths)
+        attached = await attach(options, paths)
     if attached is None:
         raise UsageError(f"No process has {run.id} now.", hint=f"letta-code follow {run.id} takes it up.")
     try:
         return await _answered(attached, run, yes=yes, words=words)
     finally:
         await attached.close()
+
+
+def _taken_up(run: Run, paths: Paths) -> None:
+    """A worker goes on with the run; raises `LettaError`."""
+    with open_store(paths) as store:
+        revive_one(store, paths, run.conversation_id)
 
 
 async def _answered(attached: AttachedSession, run: Run, *, yes: bool, words: str) -> str:

@@ -60,8 +60,10 @@ def _list(parsed: Parsed) -> int:
     if parsed.on("all"):
         rows = [(*row, visible(one.folder)) for row, one in zip(rows, found, strict=True)]
     print(*columns(rows), sep="\n")
-    for conversation_id in revived:
+    for conversation_id in revived.begun:
         print(f"The process of a run in {conversation_id} had died; another goes on with it.")
+    for sentence in revived.refused:
+        print(visible(sentence))
     print("\nFollow one: letta-code follow RUN")
     return 0
 
