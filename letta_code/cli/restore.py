@@ -109,17 +109,32 @@ def _agreed(parsed: Parsed) -> bool:
         return False
 
 
+def _needless(held: Contents, paths: Paths, parsed: Parsed) -> int:
+    """A sound database is not built anew: what only it knows, such as which runs were done, would be lost."""
+    if parsed.on("json"):
+        print(msgspec.json.encode({"sound": held, "aside": ""}).decode())
+    else:
+        print(f"{paths.database} is sound ({_counted(held)}): there is nothing to salvage. Nothing was changed.")
+    return 0
+
+
 def _salvage(parsed: Parsed) -> int:
-    from letta_code.agent.saving.salvaging import newest_good_copy, salvage
+    from letta_code.agent.saving.restoring import alone
+    from letta_code.agent.saving.salvaging import newest_good_copy, salvage, whole
     from letta_code.core.errors import LettaError
     from letta_code.store.backing import verified
 
     paths = Paths.find()
+    if paths.home.is_dir() and not parsed.on("dry_run"):
+        with alone(paths):
+            pass  # what another process writes now would look like damage
+    if held := whole(paths):
+        return _needless(held, paths, parsed)
     backup = newest_good_copy(paths)
     if not parsed.on("json"):
         try:
             held = verified(paths.database, shared=True)
-            print(f"{paths.database} is sound ({_counted(held)}): there is no need to salvage it.")
+            print(f"{paths.database} can be read ({_counted(held)}); not all that belongs to it is there.")
         except LettaError as error:
             print(str(error))
         print(f"The newest good copy of the database is {backup or 'none'}. The old file is moved aside and kept.")

@@ -130,15 +130,16 @@ def nobody_else(path: Path) -> Generator[None]:
 # ---------------------------------------------------------------- a damaged database
 
 
-def rescued(path: Path, known: Mapping[str, set[int]]) -> Rescued:
+def rescued(path: Path, known: Mapping[str, set[int]], *, shared: bool = False) -> Rescued:
     """Everything sound that a database, damaged or not, still gives but the events that are `known` by conversation.
 
-    Changes nothing.  Never raises for damage: what could not be read is told in `problems`.
+    Changes nothing; `shared` is for the store's own file, which may have a log beside it: a copy is read alone.  Never
+    raises for damage: what could not be read is told in `problems`.
     """
     problems: list[str] = []
     events: dict[str, list[StoredRow]] = {}
     try:
-        database = connect(path, read_only=True)
+        database = connect(path, read_only=True) if shared else _alone(path)
     except StoreError as error:
         return Rescued(events={}, agents=(), passages=(), problems=(str(error),))
     try:

@@ -225,3 +225,42 @@ def test_a_lock_that_is_held_and_a_restore_that_was_cut_off_stay(tmp_path: Path)
         assert json.loads(letta(home, "clean", "--json").stdout) == []
     os.utime(home / "run" / "conv-x.lock", (month, month))
     assert [one["kind"] for one in json.loads(letta(home, "clean", "--json").stdout)] == ["lock"]
+
+
+# ---------------------------------------------------------------- salvage
+
+
+def test_a_sound_database_is_not_built_anew(tmp_path: Path) -> None:
+    home = lived_in(tmp_path / "home")
+    before, told = sorted(path.name for path in home.iterdir()), events(home)
+    runs = raw_sql(home, "SELECT * FROM runs")
+    done = letta(home, "restore", "--salvage", "--yes")
+    assert done.returncode == 0 and "is sound" in done.stdout and "Nothing was changed." in done.stdout
+    assert "moved aside" not in done.stdout and "Built anew" not in done.stdout
+    assert sorted(path.name for path in home.iterdir() if "letta.db-" not in path.name) == [
+        name for name in before if "letta.db-" not in name
+    ]
+    assert events(home) == told and raw_sql(home, "SELECT * FROM runs") == runs
+
+
+def test_a_copy_that_the_database_does_not_know_is_salvaged(tmp_path: Path) -> None:
+    home = lived_in(tmp_path / "home")
+    told = events(home)
+    raw_sql(home, "PRAGMA foreign_keys = OFF")
+    for table, column in (("events", "conversation_id"), ("runs", "conversation_id"), ("conversations", "id")):
+        raw_sql(home, f"DELETE FROM {table} WHERE {column} = (SELECT MIN(conversation_id) FROM event_keys)")  # noqa: S608
+    assert events(home) != told
+    done = letta(home, "restore", "--salvage", "--yes")
+    assert done.returncode == 0 and "Built anew" in done.stdout, done.stdout + done.stderr
+    assert events(home) == told
+
+
+def test_a_salvage_leaves_nothing_beside_the_copies_that_it_read(tmp_path: Path) -> None:
+    home = lived_in(tmp_path / "home")
+    raw_sql(home, "PRAGMA wal_checkpoint(TRUNCATE)")
+    copy = home / "letta.db.version-3.20261121T000000Z"
+    copy.write_bytes((home / "letta.db").read_bytes())
+    (home / "letta.db").write_bytes(os.urandom(20_000))
+    done = letta(home, "restore", "--salvage", "--yes")
+    assert "Built anew: 2 conversations" in done.stdout, done.stdout + done.stderr
+    assert [path.name for path in home.glob("letta.db.version-*")] == [copy.name]

@@ -13,7 +13,8 @@ from letta_code.core.errors import LettaError
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, ensure_private_dir
-from letta_code.store.backing import Rescued, put_back_rest, rescued, side_files, verified
+from letta_code.store import checking
+from letta_code.store.backing import Contents, Rescued, put_back_rest, rescued, side_files, verified
 from letta_code.store.database import Store
 from letta_code.store.dialect import connect
 from letta_code.store.mirror import StoredRow, to_line
@@ -21,6 +22,7 @@ from letta_code.store.salvage import read_mirror
 from letta_code.store.summary import is_conversation_id
 
 DAMAGED = "damaged-"
+_LOOK_SECONDS = 600.0
 
 
 class Salvaged(Value, frozen=True):
@@ -37,6 +39,26 @@ class Salvaged(Value, frozen=True):
     passages: int
     completed: int
     problems: tuple[str, ...]
+
+
+def whole(paths: Paths) -> Contents | None:
+    """What the database holds, where nothing is wrong that building it anew would mend; None otherwise.  Reads all."""
+    try:
+        held = verified(paths.database, shared=True)
+        database = checking.look_into(paths.database, _LOOK_SECONDS)
+    except LettaError:
+        return None
+    try:
+        wanted = checking.conversations(database)
+        lost = any(path.stem not in wanted for path in _copies_of(paths.conversations))
+        gaps = checking.events(database, _LOOK_SECONDS).gaps
+        found, _, _ = checking.copies(database, paths.conversations, _LOOK_SECONDS)
+        wrong = lost or gaps or checking.references(database) or any(one.state == "ahead" for one in found)
+    except LettaError:
+        return None
+    finally:
+        database.close()
+    return None if wrong else held
 
 
 def newest_good_copy(paths: Paths) -> Path | None:
@@ -72,7 +94,8 @@ def salvage(paths: Paths) -> Salvaged:
     try:
         there, unreadable = _events_of(paths.conversations, problems)
         sources = [paths.database] if os.path.lexists(paths.database) else []
-        found = [rescued(path, there) for path in (*sources, *([backup] if backup else []))]
+        found = [rescued(path, there, shared=True) for path in sources]
+        found += [rescued(backup, there)] if backup else []
         completed = _complete(paths, folder, found, there, unreadable)
         ensure_private_dir(folder)
         with alone(paths):
