@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from letta_code.agent.aftermath import KIND
+from letta_code.agent.aftermath import KIND, state_of
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.session import Session
 from letta_code.agent.start import start_session
@@ -130,6 +130,19 @@ async def test_the_same_conversation_is_not_told_of_itself(tmp_path: Path) -> No
     await session.send("fix it")
     await session.idle()
     assert digest(await said(session, "go on")) == ""
+
+
+async def test_a_secret_in_the_command_line_of_a_process_is_not_told(tmp_path: Path) -> None:
+    token = "ghp_" + "a1B2" * 9
+    command = [sys.executable, "-c", "print('begun', flush=True); input()", f"--token={token}"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        process.stdout.readline()
+        told = [line for line in await state_of(str(tmp_path)) if f"process {process.pid} " in line]
+        process.communicate(b"\n")
+    assert len(told) == 1
+    assert "--token=[removed: a GitHub token]" in told[0] and token not in told[0]
 
 
 def test_processes_in_the_folder_are_found_and_those_of_our_terminal_are_not(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from letta_code.agent.changed_files import changed_since
 from letta_code.agent.heartbeat import Heartbeat
@@ -140,6 +141,36 @@ async def test_an_answer_that_came_decides_what_is_known(answer: Any, status: st
     journal = journal_of(calls(("Act", "a")), asked(), answered(answer))
     assert await recover(session(PlayedModel(), journal))
     assert statuses(journal) == [("c-0", status)]
+
+
+async def test_the_newest_answer_to_a_call_is_what_is_known() -> None:
+    again = ApprovalRequest(request_id="req-2", call_id="c-0", tool="Act", title="Act a")
+    yes = ev.RequestAnswered(run_id=_RUN, request_id="req-2", answer=Approve(), by="tui")
+    asked_twice = [asked(), answered(Deny(message="not yet")), ev.RequestMade(run_id=_RUN, request=again), yes]
+    journal = journal_of(calls(("Act", "a")), *asked_twice)
+    assert await recover(session(PlayedModel(), journal))
+    assert statuses(journal) == [("c-0", "unknown")], "it may have run"
+
+
+async def test_a_file_that_a_finished_call_wrote_is_no_news(tmp_path: Path) -> None:
+    future = time.time() + 100
+    for name in ("written.txt", "odd.txt"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (future, future))
+    done = ev.ToolResult(
+        message_id="r",
+        call_id="c-0",
+        name="Act",
+        status="ok",
+        content=(),
+        files=(ev.FileSeen(path=str(tmp_path / "written.txt"), sha="0"),),
+    )
+    journal = journal_of(calls(("Act", "a"), ("Act", "b")), done)
+    one = session(PlayedModel(), journal)
+    one.options = replace(one.options, cwd=str(tmp_path))
+    assert await recover(one)
+    told = text_of(journal.of(ev.ToolResult)[-1].content)
+    assert "odd.txt" in told and "written.txt" not in told
 
 
 async def test_a_question_is_asked_again_but_not_one_of_a_tool_that_does_more() -> None:

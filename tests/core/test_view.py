@@ -9,7 +9,7 @@ import pytest
 from letta_code.agent.history import History
 from letta_code.core import events as ev
 from letta_code.core.messages import TextPart, Usage, text_of
-from letta_code.core.view import view, view_of
+from letta_code.core.view import View, view, view_of
 
 
 def journal(*steps: int) -> list[ev.Event]:
@@ -55,6 +55,12 @@ def test_every_small_journal_agrees_with_the_definition() -> None:
     for steps in product(*(range(seq) for seq in range(1, 8))):
         events = journal(*steps)
         assert [event.seq for event in view(events)] == slow_view(events), steps
+
+
+def test_what_is_not_stored_counts_whatever_was_taken_back() -> None:
+    told = ev.Notice(level="info", text="not stored")
+    events = [*journal(0, 0, 1), told]
+    assert View([(3, 1)], 3).of(events) == [events[0], events[2], told]
 
 
 def test_a_rewind_of_files_alone_takes_no_message_away() -> None:
