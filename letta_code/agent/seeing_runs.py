@@ -94,6 +94,21 @@ def open_request(store: Store, conversation_id: str) -> Request | None:
     return next(iter(history.open_requests.values()), None)
 
 
+def last_answer(store: Store, conversation_id: str) -> tuple[Request, ev.RequestAnswered] | None:
+    """The newest answer in a conversation, with what had been asked; None where there is none."""
+    asked: dict[str, Request] = {}
+    found: tuple[Request, ev.RequestAnswered] | None = None
+    for stored in store.read(conversation_id, max(0, store.last_seq(conversation_id) - _TAIL)):
+        match stored.event:
+            case ev.RequestMade(request=request):
+                asked[request.request_id] = request
+            case ev.RequestAnswered() as answered if answered.request_id in asked:
+                found = asked[answered.request_id], answered
+            case _:
+                pass
+    return found
+
+
 def question_of(request: Request) -> str:
     """What is asked, in one line."""
     words = request.title if isinstance(request, ApprovalRequest) else request.question

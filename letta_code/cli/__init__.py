@@ -66,7 +66,7 @@ def _drop_output() -> None:
 
 def tell(error: LettaError) -> int:
     """Say what happened and what to do on stderr; returns the exit code that goes with it."""
-    lines = [f"letta-code: {error}", *([f"  {error.hint}"] if error.hint else [])]
+    lines = [f"letta-code: {error}", *(f"  {line}" for line in error.hint.splitlines())]
     print(*lines, sep="\n", file=sys.stderr, flush=True)
     return error.exit_code
 

@@ -69,5 +69,7 @@ def _background(parsed: Parsed, prompted: Parsed) -> int:
         print(f"{begun.run_id} goes on in the background (process {begun.pid}), in {begun.conversation_id}.")
     name = begun.run_id or begun.conversation_id
     print(f"  follow it  letta-code follow {name}")
+    if not parsed.on("unattended"):
+        print(f"  answer it  letta-code runs answer {name} yes|no     (where it asks)")
     print(f"  stop it    letta-code runs stop {name}")
     return 0

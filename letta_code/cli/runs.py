@@ -1,4 +1,4 @@
-"""List runs, newest first; end one (`runs stop RUN`); answer what one asks (`runs answer RUN yes|no [WORDS]`)."""
+"""List runs, newest first; end one (`runs stop RUN`); answer what one asks (`runs answer RUN yes|no|TEXT`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ FLAGS = (
     Flag(names=("--json",), help="One JSON array."),
     HELP,
 )
-_USAGE = "runs [flags]\nletta-code runs stop RUN\nletta-code runs answer RUN yes|no [WORDS]"
+_USAGE = (
+    "runs [flags]\nletta-code runs stop RUN\nletta-code runs answer RUN yes|no [REASON]\n"
+    "letta-code runs answer RUN TEXT  (a question: the answer, or the number of a choice)"
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -38,8 +41,8 @@ def run(argv: Sequence[str]) -> int:
             return _list(parsed)
         case ("stop", name):
             return _act(name, _stop)
-        case ("answer", name, ("yes" | "no") as word, *words):
-            return _act(name, _answering(word == "yes", " ".join(words)))
+        case ("answer", name, word, *words):
+            return _act(name, _answering(" ".join((word, *words))))
         case _:
             raise UsageError(f"This was not understood: runs {' '.join(parsed.words)}.", hint=f"letta-code {_USAGE}")
 
@@ -86,10 +89,10 @@ async def _stop(run: Run, cwd: str, paths: Paths) -> str:
     return await stop(run, cwd, paths)
 
 
-def _answering(yes: bool, words: str) -> Act:
+def _answering(words: str) -> Act:
     async def act(run: Run, cwd: str, paths: Paths) -> str:
         from letta_code.agent.run_acts import answer
 
-        return await answer(run, cwd, paths, yes=yes, words=words)
+        return await answer(run, cwd, paths, words)
 
     return act

@@ -231,11 +231,19 @@ class _Follow:
         try:
             async for event in session.events(self._seen):
                 await self._hear(follower, event)
+                self._tell_request(session, event)
                 if self._code is not None:
                     break
         finally:
             if taking is not None:
                 taking.cancel()
+
+    def _tell_request(self, session: AttachedSession, event: ev.Event | ev.LiveEvent) -> None:
+        """A run that waits for an answer says so, unless it was given already; who sends lines sees it there."""
+        if self._how.two_way or not isinstance(event, ev.RequestMade):
+            return
+        if event.request.request_id in session.history.open_requests:
+            self._output.progress.asks(event.request, self._run.id)
 
     async def _hear(self, follower: Follower, event: ev.Event | ev.LiveEvent) -> None:
         await follower.hear(event)

@@ -16,6 +16,7 @@ from letta_code.core.events import (
     Waiting,
 )
 from letta_code.core.messages import text_of
+from letta_code.core.requests import ApprovalRequest, Request
 from letta_code.headless.result import Denial, Failure
 from letta_code.safety.terminal import visible
 
@@ -104,6 +105,17 @@ class Progress:
             self._say(f"  {one_line(denial.reason)}")
         if denial.allow:
             self._say(f"  {denial.allow} would allow it")
+
+    def asks(self, request: Request, run_id: str) -> None:
+        """Say that a run waits for an answer, and how it is given from another terminal."""
+        if self._quiet:
+            return
+        approval = isinstance(request, ApprovalRequest)
+        self._say(f"? waits for an answer: {one_line(request.title if approval else request.question, 400)}")
+        if not approval:
+            for number, choice in enumerate(request.choices, 1):
+                self._say(f"  {number}. {one_line(choice.label)}")
+        self._say(f"  letta-code runs answer {run_id} {'yes|no' if approval else 'TEXT'}")
 
     def trace(self, text: str) -> None:
         """Say where a bug is."""

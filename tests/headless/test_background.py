@@ -177,10 +177,17 @@ def test_an_approval_waits_for_an_answer_and_many_runs_wait_at_once(project: Pat
     assert (first.status(), second.status()) == ("waiting", "waiting")
     listed = letta(project, "runs").stdout
     assert listed.count("waits for an answer: $ touch yes.txt") == 2
+    follower = subprocess.Popen([*LETTA, "follow", first.id], cwd=project, stderr=subprocess.PIPE, text=True)
+    assert follower.stderr
+    told = [follower.stderr.readline().strip() for _ in range(2)]
+    assert told == ["? waits for an answer: $ touch yes.txt", f"letta-code runs answer {first.id} yes|no"]
+    not_so = letta(project, "runs", "answer", first.id, "perhaps")
+    assert not_so.returncode == 2 and "answer yes, or no" in not_so.stderr
     several = letta(project, "follow", "run-")
     assert several.returncode == 2 and "2 runs are called run-" in several.stderr
     no = letta(project, "runs", "answer", first.id, "no", "not", "that")
-    assert no.returncode == 0
+    assert no.returncode == 0 and "no, not that" in no.stdout
+    follower.communicate(timeout=SECONDS)
     until(first.free)
     ((status, text),) = first.results()
     assert status == "denied" and "not that" in text
@@ -189,7 +196,8 @@ def test_an_approval_waits_for_an_answer_and_many_runs_wait_at_once(project: Pat
     two_way = second.follow("--input-format", "stream-json", stdin=stdin)
     assert two_way.returncode == 0
     assert (project / "yes.txt").exists()
-    assert letta(project, "runs", "answer", second.id, "yes").returncode == 2
+    late = letta(project, "runs", "answer", second.id, "yes")
+    assert late.returncode == 2 and "has ended (finished)" in late.stderr
 
 
 def test_unattended_nobody_is_waited_for(project: Path) -> None:
@@ -465,3 +473,19 @@ def test_a_run_that_died_and_whose_folder_is_gone_says_so_at_once(project: Path)
     assert followed.returncode == 1 and "is gone" in followed.stderr and "runs stop" in followed.stderr
     assert letta(project.parent, "runs", "stop", run.id).returncode == 0
     assert letta(project.parent, "follow", run.id, "--plain").returncode == 130
+
+
+def test_a_question_is_answered_with_words_or_the_number_of_a_choice(project: Path) -> None:
+    asks = {"name": "AskUser", "args": {"question": "Which?", "choices": ["red", "the blue"]}}
+    run = Begun(project, "go", *model(project, {"tools": [asks]}, {"tools": [asks]}, bash("sleep 60")))
+    until(run.asks)
+    first = run.asks()
+    assert letta(project, "runs", "answer", run.id, "2").stdout == "Which?: the blue.\n"
+    until(lambda: run.asks() not in ("", first))
+    assert letta(project, "runs", "answer", run.id, "none", "of", "them").returncode == 0
+    assert [event.answer.text for event in run.of(ev.RequestAnswered)] == ["the blue", "none of them"]
+    until(run.asks)
+    assert letta(project, "runs", "answer", run.id, "no").returncode == 0
+    late = letta(project, "runs", "answer", run.id, "yes")
+    assert late.returncode == 2
+    assert "it was answered already: no, by runs" in late.stderr or "has ended" in late.stderr
