@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from letta_code.agent.changed_files import changed_since
 from letta_code.agent.loop import not_run
 from letta_code.core import events as ev
-from letta_code.core.ids import new_id
-from letta_code.core.messages import TextPart, ToolCall, Value
+from letta_code.core.errors import ToolError
+from letta_code.core.messages import ToolCall, Value
 from letta_code.core.requests import ApprovalRequest, Approve, QuestionRequest, Unanswered
 
 if TYPE_CHECKING:
@@ -62,10 +64,11 @@ async def recover(session: Session) -> bool:
     for request_id in [*history.open_requests]:
         await session.answer(request_id, Unanswered(reason=_ASKED_AGAIN if asked_again else _NO_ANSWER), by=_BY)
     closing: list[ev.KnownEvent] = [_unknown(session, call, found) for call in left.maybe_ran]
-    closing += [not_run(call, _REFUSED) for call in left.refused]
+    closing += [not_run(call, _REFUSED, title=_title(session, call)) for call in left.refused]
     if not asked_again:
-        closing += [not_run(call, _NOT_BEGUN) for call in left.not_begun]
+        closing += [not_run(call, _NOT_BEGUN, title=_title(session, call)) for call in left.not_begun]
     run_id = run.run_id if run is not None else ""
+    closing = [replace(event, run_id=run_id) for event in closing]
     if run_id and not goes_on:
         closing += [ev.RunFinished(run_id=run_id, reason=ev.StopReason.ORPHANED), _notice(session)]
     await session.commit(*closing)
@@ -80,7 +83,10 @@ async def end_run(session: Session) -> None:
         return
     for request_id in [*history.open_requests]:
         await session.answer(request_id, Unanswered(reason=_NO_ANSWER), by=_BY)
-    closing = [not_run(call, _NOT_BEGUN) for call in history.open_calls.values()]
+    closing = [
+        replace(not_run(call, _NOT_BEGUN, title=_title(session, call)), run_id=history.run.run_id)
+        for call in history.open_calls.values()
+    ]
     ended = ev.RunFinished(run_id=history.run.run_id, reason=ev.StopReason.INTERRUPTED, steps=history.run_steps)
     await session.commit(*closing, ended)
 
@@ -166,9 +172,18 @@ def _unknown(session: Session, call: ToolCall, changed: str) -> ev.ToolResult:
     if changed:
         parts.append(changed)
     text = "\n".join(parts)
-    return ev.ToolResult(
-        message_id=new_id("msg"), call_id=call.id, name=call.name, status="unknown", content=(TextPart(text=text),)
-    )
+    return not_run(call, text, status="unknown", title=_title(session, call))
+
+
+def _title(session: Session, call: ToolCall) -> str:
+    """The line that a person knows the call by, "" where its tool or its arguments are not understood."""
+    tool = session.surroundings.tools.get(call.name)
+    if tool is None:
+        return ""
+    try:
+        return tool.title(tool.parse(call.arguments))
+    except ToolError:
+        return ""
 
 
 async def _changed_files(session: Session, left: Left) -> str:

@@ -32,6 +32,7 @@ class Progress:
         self._say = say
         self._quiet = quiet
         self._attempt = 0
+        self._started = set[str]()  # calls whose beginning was said, and not their end
         self._storage = False
         self._waited = 0  # times ten seconds of this call that were told
 
@@ -41,6 +42,7 @@ class Progress:
             return
         match event:
             case ToolStarted(title=title, name=name):
+                self._started.add(event.call_id)
                 self._say(f"* {one_line(title or name)}")
             case ToolResult():
                 self._result(event)
@@ -69,6 +71,9 @@ class Progress:
 
     def _result(self, event: ToolResult) -> None:
         """A call that went wrong, and what a tool warns the person of (a memory edit that nobody was asked about)."""
+        if event.call_id not in self._started and event.status != "denied":  # it ran before somebody looked on
+            self._say(f"* {one_line(event.title or event.name)}")
+        self._started.discard(event.call_id)
         if event.status in ("error", "interrupted", "unknown"):
             self._say(f"  {event.status}: {one_line(text_of(event.content))}")
         for block in event.blocks:

@@ -85,6 +85,7 @@ async def test_a_call_that_may_have_run_is_not_run_again_and_nothing_behind_it()
     one = session(model, journal, around)
     assert await recover(one)
     assert statuses(journal) == [("c-0", "unknown"), ("c-1", "denied")]
+    assert [(e.run_id, e.name, e.title) for e in journal.of(ev.ToolResult)] == [(_RUN, "Act", "Act")] * 2
     assert history_of(journal).run is not None, "a run in the background stays open"
     assert await one.go_on()
     ended = await one.idle()

@@ -284,7 +284,10 @@ def test_killed_while_a_command_ran_its_effect_is_unknown_and_it_is_not_run_agai
     until(lambda: any(b"printed" in file.read_bytes() for file in kept.glob("*")))
     run.kill()
     take_up(run)
-    assert run.follow().stdout == "Done.\n"
+    followed = run.follow()
+    assert followed.stdout == "Done.\n"
+    assert f"* $ {command}\n  unknown: " in followed.stderr
+    assert {event.run_id for event in run.of(ev.ToolResult)} == {run.id}
     (first, said), (second, _) = run.results()
     assert (first, second) == ("unknown", "denied")
     assert "printed" in said and "ran.txt" in said

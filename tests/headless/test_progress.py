@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from letta_code.core.display import MemoryBlock, NoteBlock
-from letta_code.core.events import ContextCompacted, Event, LiveEvent, ReminderAdded, ToolResult, Waiting
+from letta_code.core.events import ContextCompacted, Event, LiveEvent, ReminderAdded, ToolResult, ToolStarted, Waiting
 from letta_code.headless.progress import Progress
 
 
@@ -30,7 +30,9 @@ def test_what_a_tool_warns_of_is_said() -> None:
         NoteBlock(text="It was not asked.", level="warning"),
     )
     result = ToolResult(message_id="m", call_id="c", name="memory", status="ok", content=(), blocks=blocks)
-    assert told(result) == ["  warning: It was not asked."]
+    assert told(result) == ["* memory", "  warning: It was not asked."], "it ran before somebody looked on"
+    begun = ToolStarted(call_id="c", name="memory", title="Remember")
+    assert told(begun, result) == ["* Remember", "  warning: It was not asked."]
     assert told(result, quiet=True) == []
 
 
