@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 ASKED, RUN, DANGER, REWIND = "asked", "run", "danger", "rewind"
 NO_TREE = "The files of this workspace are not kept."
 FRESH_SECONDS = 30.0  # how long a snapshot of the quiet moment stands for the files as they are
+END_SECONDS = 1.0  # that closing waits for what the last run left: an undo asks where it is missing
 LONGEST_NAME = 80
 _LEFT_OUT = 20  # sentences about files that one checkpoint carries
 
@@ -51,6 +52,8 @@ class Checkpoints:
         self._begun: asyncio.Task[_Taken] | None = None
         self._begun_for = ""  # the run that it was taken for
         self._told: set[str] = set()
+        self._ending: asyncio.Task[None] | None = None
+        self._ended_for = ""
 
     @property
     def rewinding(self) -> Rewinding:
@@ -111,6 +114,35 @@ class Checkpoints:
         except WorkspaceError as error:
             return _Taken(at=began, note=f"{str(error).rstrip('.')}. {error.hint}".strip())
         return _Taken(at=began, snapshot=snapshot)
+
+    def after_run(self) -> None:
+        """A run came to its end: what it left is kept beside its checkpoint, so that an undo can tell it from the person's."""
+        last = self._session.history.last_run
+        made = next((one for one in reversed(self._session.history.checkpoints) if one.kind == RUN), None)
+        if made is not None and last is not None and made.run_id == last.run_id and made.run_id != self._ended_for:
+            self._ended_for = made.run_id
+            self.ended(made)
+
+    def ended(self, made: ev.CheckpointMade) -> None:
+        """Keep the files as they are now as what was left by that before which `made` stands; nothing waits for it."""
+        if made.tree and self.trees is not None:
+            self._ending = asyncio.create_task(self._end(self.trees, made, self._ending), name="checkpoint end")
+
+    async def _end(self, trees: Trees, made: ev.CheckpointMade, before: asyncio.Task[None] | None) -> None:
+        from letta_code.agent.rewinding.apart import end_name
+
+        if before is not None:
+            await before
+        try:
+            left = (await trees.take(self._settings.wait_seconds)).tree
+            await trees.use(lambda store: store.keep(end_name(made.checkpoint_id), left, beside=made.checkpoint_id))
+        except WorkspaceError as error:  # an undo asks, then
+            log.warning("what a run left could not be kept: %s", error)
+
+    async def settled(self, seconds: float | None = None) -> None:
+        """Wait until what the last run left is kept, so long at most."""
+        if self._ending is not None:
+            await asyncio.wait([self._ending], timeout=seconds)
 
     # ------------------------------------------------------------ asked for
 

@@ -45,14 +45,17 @@ class Kept:
             return text if len(text) == 40 else ""
         return ""
 
-    def keep(self, name: str, tree: str) -> None:
-        """Give a tree a name; the store must be locked."""
+    def keep(self, name: str, tree: str, beside: str = "") -> None:
+        """Give a tree a name, as old as (a moment older than) the name `beside` if there; the store must be locked."""
         if not name or len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
             raise WorkspaceError(
                 f"A checkpoint's name has 1 to {_LONGEST} bytes, this one has not", hint="Choose a shorter one."
             )
-        newest = max((moment for _, _, moment in self.all()), default=0.0)
-        moment = max(time.time_ns() // 1_000_000, round(newest * 1000) + 1)  # also when the clock was set back
+        times = {known: round(moment * 1000) for known, _, moment in self.all()}
+        moment = max(
+            time.time_ns() // 1_000_000, max(times.values(), default=0) + 1
+        )  # also when the clock was set back
+        moment = times[beside] - 1 if beside in times else moment
         file = f"{moment}-{_quoted(name)}"
         atomic_write(self._folder / file, tree.encode("ascii") + b"\n")
         self._remove(name, but=file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from letta_code.core.errors import WorkspaceError
@@ -112,12 +112,15 @@ class Snapshots:
             seconds=time.monotonic() - began,
         )
 
-    def keep(self, name: str, tree: str) -> None:
-        """Give a tree a name (any text up to 60 bytes), so that its objects stay; an older meaning is replaced."""
+    def keep(self, name: str, tree: str, *, beside: str = "") -> None:
+        """Give a tree a name (any text up to 60 bytes), so that its objects stay; an older meaning is replaced.
+
+        With `beside` it goes no later than that other name when there is no room.
+        """
         if tree != EMPTY_TREE and not self._objects().has(tree):
             raise WorkspaceError(f"There is no snapshot {tree[:12]}", hint="Take one first.")
         with self._store.locked():
-            self._kept.keep(name, tree)
+            self._kept.keep(name, tree, beside)
 
     def names(self) -> dict[str, str]:
         """Kept names and their trees, oldest first."""
@@ -149,14 +152,15 @@ class Snapshots:
     def _objects(self) -> Objects:
         return Objects(self._store.folder, self._store.folder)
 
-    def restore(self, tree: str, *, now: str) -> Restored:
+    def restore(self, tree: str, *, now: str, only: Collection[str] | None = None) -> Restored:
         """Make the files those of `tree`; `now` is a snapshot just taken, only paths that differ from it are touched.
 
         A path that is no longer as `now` has it (changed since, or not covered: ignored, too large) is left alone and
-        told in `failed`; one failing path does not stop the others.  No link is followed, ignored files stay.
+        told in `failed`; one failing path does not stop the others.  No link is followed, ignored files stay.  With
+        `only` other paths are not touched.
         """
         with self._store.locked():
-            steps = self._steps(now, tree)
+            steps = [step for step in self._steps(now, tree) if only is None or os.fsdecode(step.path) in only]
             if not steps:
                 return Restored()
             with self._store.process("cat-file", "--batch") as process:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from letta_code.agent.rewinding.apart import effects, end_name, tell_apart
 from letta_code.agent.rewinding.looking import FileChange, Preview, leaving, outside, parts_of
 from letta_code.agent.rewinding.targets import (
     CODE,
@@ -19,7 +20,7 @@ from letta_code.agent.rewinding.targets import (
     last_undone,
     targets,
 )
-from letta_code.agent.rewinding.words import shown_path
+from letta_code.agent.rewinding.words import listed, shown_path
 from letta_code.core import events as ev
 from letta_code.core.counts import many
 from letta_code.core.display import DiffBlock
@@ -39,12 +40,25 @@ if TYPE_CHECKING:
 
 __all__ = ["CODE", "CONVERSATION", "MEMORY", "PARTS", "Listed", "Preview", "Rewinding", "Target", "parts_of"]
 
+_NAMED = 6  # files in a sentence
+
 
 class Listed(Value):
     """A checkpoint of the list: `changed` counts files that differ from it now, None where that is not known."""
 
     target: Target
     changed: int | None = None
+
+
+class _Looked(Value):
+    """Files that would change, the tree of now, why files cannot be set back, and which of them are the person's."""
+
+    files: tuple[FileChange, ...] = ()
+    tree: str = ""
+    why: tuple[str, ...] = ()
+    unsure: str = ""
+    theirs: tuple[str, ...] = ()
+    whole: bool = True
 
 
 class Rewinding:
@@ -99,49 +113,58 @@ class Rewinding:
             raise UsageError("The agent is at work.", hint="Interrupt it, or wait until it is done.")
         events = await session.log()
         messages, prompt = leaving(events, until)
-        files, tree, why = await self._files(target)
+        looked = await self._files(target, events)
         memory = await self._memory(target, events)
-        warnings = [*why, *await self._warnings(target, events)]
-        parts = [CODE] if tree and target.checkpoint.tree and not why else []
+        warnings = [*looked.why, *await self._warnings(target, events)]
+        parts = [CODE] if looked.tree and target.checkpoint.tree and not looked.why else []
         parts += [CONVERSATION] if messages or target.checkpoint.until_seq < session.history.last_seq else []
         parts += [MEMORY] if memory is not None else []
         return Preview(
             target=target,
             parts=tuple(part for part in parts if not target.what or part in target.what),
-            files=tuple(files),
+            files=looked.files,
             messages=tuple(messages),
             memory=memory.diffs if memory else (),
             kept=memory.kept if memory else (),
             warnings=tuple(warnings),
-            tree=tree,
+            tree=looked.tree,
             prompt=prompt,
             state=self._state(),
+            ask=" ".join([*looked.why, looked.unsure]).strip() if target.apart else "",
+            theirs=looked.theirs,
+            whole=looked.whole,
         )
 
     def _state(self) -> tuple[int, int]:
         history = self._session.history
         return len(history.messages), history.rewritten
 
-    async def _files(self, target: Target) -> tuple[list[FileChange], str, list[str]]:
-        """Files that would change, the tree of now, and why files cannot be set back."""
+    async def _files(self, target: Target, events: Sequence[ev.Event]) -> _Looked:
+        """What would happen to files, and why they cannot be set back."""
         checkpoint, trees = target.checkpoint, self._trees
-        if not checkpoint.checkpoint_id:  # nothing was changed in that run
-            return [], "", []
+        if not checkpoint.checkpoint_id:
+            called = effects(events, checkpoint.until_seq, self._session.surroundings.tools)
+            why = "There is no checkpoint of the files before that run, so what it did to them stays"
+            return _Looked(why=(f"{why} (it used {called}).",) if called else ())
         if trees is None or not checkpoint.tree:
             why = checkpoint.note or "no snapshot was taken"
-            return [], "", [f"Its files are not kept: {why.rstrip('.')}."]
+            return _Looked(why=(f"Its files are not kept: {why.rstrip('.')}.",))
         if checkpoint.root != trees.root:
-            return [], "", [f"Its files are those of {checkpoint.root}, not of {trees.root}: they stay as they are."]
+            return _Looked(
+                why=(f"Its files are those of {checkpoint.root}, not of {trees.root}: they stay as they are.",)
+            )
         if not os.path.isdir(trees.root):
-            return [], "", [f"The folder {trees.root} is not there any more: its files stay as they are."]
+            return _Looked(why=(f"The folder {trees.root} is not there any more: its files stay as they are.",))
         try:
-            if (await trees.use(lambda store: store.names())).get(checkpoint.checkpoint_id) != checkpoint.tree:
-                return [], "", ["Its files were cleaned away (age or space): only the other parts can go back."]
+            await self._checkpoints.settled()
+            names = await trees.use(lambda store: store.names())
+            if names.get(checkpoint.checkpoint_id) != checkpoint.tree:
+                return _Looked(why=("Its files were cleaned away (age or space): only the other parts can go back.",))
             now = (await trees.take(self._wait)).tree
-            changes = await trees.use(lambda store: store.changes(now, checkpoint.tree))
+            end = names.get(end_name(checkpoint.checkpoint_id), "") if target.apart else ""
+            return await trees.use(lambda store: _looked(store, target, end, now))
         except WorkspaceError as error:
-            return [], "", [f"Files cannot be set back: {error}"]
-        return [FileChange(path=one.path, kind=one.kind) for one in changes], now, []
+            return _Looked(why=(f"Files cannot be set back: {error}",))
 
     async def _memory(self, target: Target, events: Sequence[ev.Event]) -> TakenBack | None:
         desk = self._session.desk
@@ -202,6 +225,22 @@ def span_of(desk: Desk, target: Target, events: Sequence[ev.Event]) -> Span:
     until = target.checkpoint.until_seq
     at = next((event.at for event in reversed(events) if 0 < event.seq <= until), "")
     return desk.blocks.span(until, at)
+
+
+def _looked(store: Snapshots, target: Target, end: str, now: str) -> _Looked:
+    """What going back does to files; with the tree `end` only those that changed before it, and not since."""
+    then = target.checkpoint.tree
+    files = tuple(FileChange(path=one.path, kind=one.kind) for one in store.changes(now, then))
+    if not target.apart or not files:
+        return _Looked(files=files, tree=now)
+    if not end:
+        names = listed([one.path for one in files], _NAMED)
+        those = "that one" if len(files) == 1 else "those"
+        unsure = f"{many(len(files), 'file')} changed since ({names}), and what of {those} you did is not known."
+        return _Looked(files=files, tree=now, unsure=unsure)
+    apart = tell_apart(store, then, end, now)
+    mine = tuple(one for one in files if one.path in apart.paths)
+    return _Looked(files=mine, tree=now, theirs=apart.theirs, whole=len(mine) == len(files))
 
 
 def _differing(store: Snapshots, tree: str, now: str) -> int | None:

@@ -34,6 +34,7 @@ _CUT_OFF_TOLD = (
     "The person began to set files back to an earlier state and was cut off: they may be set back in part. "
     "Look at them before you rely on what you know."
 )
+_THEIRS = "it changed again after the run, so it stays as it is"
 _FAILED = 50  # sentences that the event carries
 
 
@@ -78,6 +79,7 @@ async def _go_back(
         raise
     memory = await _remember(session, preview, events, undo) if MEMORY in parts else TakenBack()
     failed = [f"{shown_path(path)}: {why}." for path, why in restored.failed]
+    failed += [f"{shown_path(path)}: {_THEIRS}." for path in preview.theirs] if CODE in parts else []
     event = ev.Rewound(
         checkpoint_id=preview.target.checkpoint.checkpoint_id,
         what=parts,
@@ -91,6 +93,8 @@ async def _go_back(
     await session.commit(event, notice, *_told(session, preview, event))
     if event.to_seq:
         await _begin_anew(session)
+    if CODE in parts:
+        checkpoints.ended(undo)
     return event
 
 
@@ -98,7 +102,8 @@ async def _restore(checkpoints: Checkpoints, preview: Preview) -> Restored:
     if checkpoints.trees is None:
         return Restored()
     tree = preview.target.checkpoint.tree
-    return await checkpoints.trees.use(lambda store: store.restore(tree, now=preview.tree))
+    only = None if preview.whole else frozenset(one.path for one in preview.files)
+    return await checkpoints.trees.use(lambda store: store.restore(tree, now=preview.tree, only=only))
 
 
 async def _remember(
@@ -120,7 +125,7 @@ def _told(session: Session, preview: Preview, event: ev.Rewound) -> Sequence[ev.
     code = CODE in event.what
     root = session.checkpoints.trees.root if session.checkpoints.trees else session.options.cwd
     if CONVERSATION in event.what:
-        nothing = not preview.files and not preview.target.checkpoint.checkpoint_id
+        nothing = not preview.files and not preview.ask and not preview.target.checkpoint.checkpoint_id
         text = "" if nothing else told_talk(preview.files, event, code=code)
     else:
         text = told_files(preview.files, event, root) if code and (event.written or event.removed) else ""

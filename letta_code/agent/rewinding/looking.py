@@ -46,6 +46,9 @@ class Preview(Value):
     `parts` can be gone back to; `files` are in the order of their paths, seen from now; `tree` is the snapshot of now
     ("" without); `memory` are the blocks' changes and `kept` those that stay; `warnings` what the person should know;
     `prompt` is the message that would come back into the prompt; `state` says whether the conversation went on since.
+    `ask` says why going back by a word (/undo, /redo) must be asked again: files cannot go back, or cannot be told
+    apart from the person's; `theirs` are files that stay, because they changed after the run too; `whole` is False
+    where `files` are not all that differ.
     """
 
     target: Target
@@ -58,6 +61,9 @@ class Preview(Value):
     tree: str = ""
     prompt: str = ""
     state: tuple[int, int] = (0, 0)
+    ask: str = ""
+    theirs: tuple[str, ...] = ()
+    whole: bool = True
 
 
 def leaving(events: Sequence[ev.Event], until: int) -> tuple[list[Leaving], str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from letta_code.core import events as ev
 from letta_code.core.errors import UsageError
 from letta_code.core.messages import Value, text_of
@@ -19,7 +21,8 @@ class Target(Value):
 
     `number` counts the conversation's checkpoints from the oldest on (0 for a run that has none: nothing was changed
     then, and the checkpoint has no id); `words` begin the message it stands before ("" where nothing followed);
-    `counts` is False for a point in what was taken back; `what` are the parts that are meant, () for all.
+    `counts` is False for a point in what was taken back; `what` are the parts that are meant, () for all; `apart` says
+    that only the files which the run (or the rewind) itself changed are meant, not what the person did after it.
     """
 
     checkpoint: ev.CheckpointMade
@@ -27,6 +30,7 @@ class Target(Value):
     words: str = ""
     counts: bool = True
     what: tuple[str, ...] = ()
+    apart: bool = False
 
     @property
     def named(self) -> str:
@@ -86,10 +90,10 @@ def last_run(events: Sequence[ev.Event], found: Sequence[Target]) -> Target:
     seq, run_id, when = ended
     for one in found:
         if one.checkpoint.kind == "run" and one.checkpoint.run_id == run_id and one.checkpoint.until_seq == seq - 1:
-            return one
+            return msgspec.structs.replace(one, apart=True)
     message = next((e for e in events if isinstance(e, ev.UserMessage) and e.seq >= seq), None)
     before = ev.CheckpointMade(checkpoint_id="", kind="run", until_seq=seq - 1, run_id=run_id, at=when)
-    return Target(checkpoint=before, words=first_words(text_of(message.content)) if message else "")
+    return Target(checkpoint=before, words=first_words(text_of(message.content)) if message else "", apart=True)
 
 
 def last_undone(events: Sequence[ev.Event], found: Sequence[Target]) -> Target:
@@ -105,9 +109,8 @@ def last_undone(events: Sequence[ev.Event], found: Sequence[Target]) -> Target:
                 if to is not None and to.checkpoint.kind == "rewind":
                     again.add(event.checkpoint_id)  # this one took a rewind back itself
                 elif event.undo in by_id and event.undo not in again:
-                    return Target(
-                        checkpoint=by_id[event.undo].checkpoint, number=by_id[event.undo].number, what=event.what
-                    )
+                    left = by_id[event.undo]
+                    return Target(checkpoint=left.checkpoint, number=left.number, what=event.what, apart=True)
             case _:
                 pass
     raise UsageError("There is nothing to redo.", hint="/redo takes the last undo back, until something new was said.")
