@@ -1,8 +1,9 @@
 """Bring a backup back; what is there now is moved aside, never overwritten, and can be put back by the same command.
 
 FILE is what `letta-code backup` wrote, or a folder before-restore-… of an earlier restore. It is checked byte by byte
-first, shows what it would do and asks. With --salvage no backup is needed: a damaged database is moved aside and built
-anew from the readable copies of the conversations, the newest good copy of the database, and what it still gives.
+first, shows what it would do and asks; settings and rules that let the agent do more than now are asked about by
+themselves. With --salvage no backup is needed: a damaged database is moved aside and built anew from the readable
+copies of the conversations, the newest good copy of the database, and what it still gives.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     Flag(names=("-y", "--yes"), help="Do not ask."),
+    Flag(names=("--with-settings",), help="With settings and rules that let the agent do more than now."),
     Flag(names=("--dry-run",), help="Only check it and show what would be done."),
     Flag(names=("--salvage",), help="Build a damaged database anew from what survived."),
     Flag(names=("--json",), help="What would be done, or was done, as JSON."),
@@ -61,11 +63,15 @@ def _restore(parsed: Parsed) -> int:
     if not _agreed(parsed):
         print("Nothing was changed.")
         return 1
-    aside = restore(paths, source, manifest)
+    without = () if _taken(wanted, parsed) else tuple(wanted.loosened)
+    aside = restore(paths, source, manifest, without)
     if parsed.on("json"):
-        print(msgspec.json.encode({"restored": str(source), "aside": str(aside or "")}).decode())
+        done = {"restored": str(source), "aside": str(aside or ""), "left_out": without}
+        print(msgspec.json.encode(done).decode())
         return 0
     print(f"\nRestored from {source}.")
+    if without:
+        print(f"Left out: {', '.join(without)}. With --with-settings they are taken over, too.")
     if aside is not None:
         print(f"What was there before is in {aside}.\nPut it back with: letta-code restore {aside}")
     return 0
@@ -78,7 +84,7 @@ def _shown(plan: Plan, paths: Paths) -> list[str]:
     amount = f"{many(plan.files, 'file')}, {size(plan.size)}, all sound" if plan.size else many(plan.files, "part")
     lines = [f"{plan.source}: of {plan.created_at}{by}; {amount}.", f"It brings: {_counted(plan.comes)}."]
     if not plan.aside:
-        return [*lines, f"{paths.home} holds nothing that it would replace."]
+        return [*lines, f"{paths.home} holds nothing that it would replace.", *_warned(plan)]
     there = plan.trouble or _counted(plan.there)
     lines.append(f"There now: {there}. It is moved aside to a folder before-restore-… in {paths.home}.")
     stays = [
@@ -88,7 +94,33 @@ def _shown(plan: Plan, paths: Paths) -> list[str]:
     ]
     if stays:
         lines.append(f"Stays as it is: {', '.join(stays)}.")
+    return [*lines, *_warned(plan)]
+
+
+def _warned(plan: Plan) -> list[str]:
+    """What in the backup would do something by itself."""
+    lines: list[str] = []
+    if plan.loosened:
+        lines.append("! Its settings would change what the agent may do and where it sends what you say:")
+        lines += [f"    {line}" for told in plan.loosened.values() for line in told[:20]]
+        lines.append(f"  {', '.join(plan.loosened)}: only taken over when you say so (--with-settings).")
+    for names, says in (
+        (plan.plain, "Not taken over, as git would act on it (letta-code writes its own settings for memory)"),
+        (plan.acting, "! Git acts on these in the folders of other repositories: look before you use git there"),
+    ):
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            lines.append(f"{says}: {', '.join(names[:5])}{more}.")
     return lines
+
+
+def _taken(plan: Plan, parsed: Parsed) -> bool:
+    """Whether the person wants the settings that allow more: asked by itself, as --yes is typed without looking."""
+    if not plan.loosened or parsed.on("with_settings"):
+        return True
+    if parsed.on("yes") or parsed.on("json"):
+        return False
+    return _asked(f"Take over {', '.join(plan.loosened)}, too? [y/N] ")
 
 
 def _counted(held: Contents | None) -> str:
@@ -103,8 +135,12 @@ def _agreed(parsed: Parsed) -> bool:
         return True
     if not (os.isatty(0) and os.isatty(1)):
         raise UsageError("There is no terminal to ask. Nothing was changed.", hint="Give --yes to go on.")
+    return _asked("Go on? [y/N] ")
+
+
+def _asked(question: str) -> bool:
     try:
-        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+        return input(question).strip().lower() in ("y", "yes")
     except (EOFError, KeyboardInterrupt):
         return False
 

@@ -23,7 +23,7 @@ FOREIGN_SECONDS = 5.0  # how long to wait for a git of the person's that moves a
 _STALE_SECONDS = 2.0  # a git lock younger than this is never taken for a dead process's
 _STALE_UNSEEN_SECONDS = 3600.0  # the same where the system does not tell which processes run (no /proc)
 _LONGEST = 16 << 20  # bytes of a file of git's that is read whole
-_CONFIG = b"""[core]
+CONFIG = b"""[core]
 \trepositoryformatversion = 0
 \tfilemode = false
 \tbare = false
@@ -83,7 +83,7 @@ class Repository:
             ensure_private_dir(folder)
         if self.exists:
             return
-        atomic_write(self.git_dir / "config", _CONFIG)
+        atomic_write(self.git_dir / "config", CONFIG)
         atomic_write(self.git_dir / "HEAD", f"ref: {BRANCH}\n".encode())  # last: it makes the folder a repository
 
     # ------------------------------------------------------------ reading

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from letta_code.agent.saving.acting import left_out, loosened, make_plain, other_git
 from letta_code.agent.saving.archive import DATABASE, Manifest
 from letta_code.agent.saving.opened import read_archive, unpack
 from letta_code.agent.saving.parts import BackupError, locked_by_others, stamp, together, unit_of
@@ -55,6 +56,10 @@ class Plan(Value, frozen=True):
     there: Contents | None
     aside: tuple[str, ...]
     trouble: str = ""  # why what is there now cannot be counted
+    # Parts that would let the agent do more → how, in words.
+    loosened: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
+    plain: tuple[str, ...] = ()  # git's settings and hooks in it that are not taken over
+    acting: tuple[str, ...] = ()  # those of other repositories, which are
 
 
 def plan(paths: Paths, source: Path) -> tuple[Plan, Manifest | None]:
@@ -85,6 +90,9 @@ def plan(paths: Paths, source: Path) -> tuple[Plan, Manifest | None]:
         there=there,
         aside=_aside(paths, brought),
         trouble=trouble,
+        loosened=loosened(paths, source, manifest) if manifest else {},
+        plain=tuple(left_out(manifest)) if manifest else (),
+        acting=tuple(other_git(manifest)) if manifest else (),
     ), manifest
 
 
@@ -125,8 +133,8 @@ def _aside(paths: Paths, brought: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if os.path.lexists(paths.home / name))
 
 
-def restore(paths: Paths, source: Path, manifest: Manifest | None) -> Path | None:
-    """Put a backup in the place of what is there; where that is now (None: there was nothing).
+def restore(paths: Paths, source: Path, manifest: Manifest | None, without: Collection[str] = ()) -> Path | None:
+    """Put a backup but for some parts in the place of what is there; where that is now (None: there was nothing).
 
     The caller has shown the plan.  Raises `BackupError`, `StoreBusy` while another process uses the home; whatever goes
     wrong, what was there before is there again.
@@ -140,7 +148,8 @@ def restore(paths: Paths, source: Path, manifest: Manifest | None) -> Path | Non
             _check_room(paths, manifest)
             unpack(source, manifest, staged)
             _check_staged(staged)
-            brought = sorted({unit_of(name) for name in manifest.files} | _folder_units(manifest))
+            make_plain(staged)
+            brought = sorted(({unit_of(name) for name in manifest.files} | _folder_units(manifest)) - {*without})
             return _exchanged(paths, staged, brought, str(source))
         except OSError as error:
             raise BackupError(
