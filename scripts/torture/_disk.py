@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))  # the checkout: letta_code as it is here, and the tests' model server
 
 from _disk_faults import DISK, KINDS, install  # noqa: E402 - after the path is set
-from _disk_plants import PLANTS  # noqa: E402
+from _disk_plants import PLANTS, Plant  # noqa: E402
 from _disk_real import Real, fill_and_free  # noqa: E402
 from _disk_scenario import Scenario, script  # noqa: E402
 from _disk_verdict import WRONGS, Verdict, look  # noqa: E402
@@ -80,7 +80,7 @@ def _prepare(plant: str) -> None:
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     install()
     if plant and plant not in _PLANTED:
-        PLANTS[plant]()
+        PLANTS[plant].fault()
         _PLANTED.append(plant)
 
 
@@ -88,7 +88,7 @@ def inject(scratch: Path, options: argparse.Namespace) -> tuple[Verdict, int, in
     """Count the writes, then fail them; the verdict, how many writes there are and how many points were tried."""
     places = _in_process(_places, scratch, options.plant or "")
     count = len(places)
-    kinds = options.kinds.split(",")
+    kinds = [kind for kind in options.kinds.split(",") if kind] or KINDS
     points = [Point(kind, at) for at, place in enumerate(places, start=1) if options.where in place for kind in kinds]
     if options.points and options.points < len(points):
         step = len(points) / options.points
@@ -122,21 +122,34 @@ def _places(scratch: Path, plant: str) -> list[str]:
     return places
 
 
+def aim(options: argparse.Namespace, plant: Plant) -> None:
+    """Fail the writes in which a planted fault shows; what was said explicitly stands."""
+    options.where = options.where or plant.where
+    options.kinds = options.kinds or plant.kind
+
+
 def main() -> int:
-    """Run it and print the table; 1 when anything that must be 0 is not."""
+    """Run it and print the table; 1 when anything that must be 0 is not, 2 when nothing was tried."""
     parser = argparse.ArgumentParser(prog="scripts/torture/disk", description=__doc__)
     parser.add_argument("--points", type=int, default=0, help="how many faults at most, evenly spread (0: all)")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="of " + ", ".join(KINDS))
+    parser.add_argument("--kinds", default="", help="of " + ", ".join(KINDS) + " (all)")
     parser.add_argument("--where", default="", help="only writes whose path holds this")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-real", action="store_true", help="leave the real small filesystem out")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break letta-code, to see that it is found")
     options = parser.parse_args()
+    if unknown := [kind for kind in options.kinds.split(",") if kind and kind not in KINDS]:
+        parser.error(f"no such kind: {', '.join(unknown)}; there are {', '.join(KINDS)}")
+    if options.plant:
+        aim(options, PLANTS[options.plant])
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="letta-disk-") as scratch:
         verdict, count, points = inject(Path(scratch), options)
         real = None if options.no_real else fill_and_free(Path(scratch))
     _print_table(verdict, count, points, real, time.monotonic() - began)
+    if not points:
+        print(f"Nothing was tried: no write has {options.where!r} in its path.  This says nothing.")
+        return 2
     return 0 if verdict.clean and (real is None or not real.wrongs) else 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 
 def _in_place() -> None:
@@ -59,4 +60,16 @@ def _swallowed() -> None:
     StoredConversation.append = told
 
 
-PLANTS: dict[str, Callable[[], None]] = {"in-place": _in_place, "gives-up": _gives_up, "swallowed": _swallowed}
+class Plant(NamedTuple):
+    """A fault, and the writes whose failing shows it: those with `where` in their path, failing as `kind`."""
+
+    fault: Callable[[], None]
+    where: str
+    kind: str
+
+
+PLANTS = {
+    "in-place": Plant(_in_place, "work/", "short"),
+    "gives-up": Plant(_gives_up, "letta.db-wal", "full"),
+    "swallowed": Plant(_swallowed, "letta.db-wal", "full"),
+}

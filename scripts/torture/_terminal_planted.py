@@ -60,6 +60,9 @@ PLANTS: dict[str, Callable[[], None]] = {
     "raw-left": _raw_left,
 }
 
+# The part of the torture in which each is met.
+AIMS = {"textuals-driver": "ends", "not-drawn": "stops", "children-left": "ends", "raw-left": "stops"}
+
 
 if __name__ == "__main__":
     PLANTS[sys.argv[1]]()

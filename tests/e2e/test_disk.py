@@ -28,18 +28,21 @@ def test_a_failing_disk_leaves_nothing_half_written_and_the_run_goes_on() -> Non
     assert code == 0, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("plant", "where", "kinds", "wrong"),
-    [
-        ("in-place", "work/", "short", "half: "),
-        ("gives-up", "letta.db-wal", "full", "crashed: "),
-        ("swallowed", "letta.db-wal", "full", "lost: "),
-    ],
+    ("plant", "wrong"), [("in-place", "half: "), ("gives-up", "crashed: "), ("swallowed", "lost: ")]
 )
-def test_planted_faults_are_found(plant: str, where: str, kinds: str, wrong: str) -> None:
-    code, said = torture("--points", "8", "--no-real", "--plant", plant, "--where", where, "--kinds", kinds)
+def test_planted_faults_are_found(plant: str, wrong: str) -> None:
+    code, said = torture("--points", "8", "--no-real", "--plant", plant)
     assert code == 1, said
     assert wrong in said
+
+
+def test_a_torture_that_tried_nothing_does_not_say_that_all_is_well() -> None:
+    code, said = torture("--where", "nosuchfile", "--no-real")
+    assert (code, "Nothing was tried" in said) == (2, True), said
+    code, said = torture("--kinds", "nosuchkind", "--no-real")
+    assert (code, "no such kind: nosuchkind" in said) == (2, True), said
 
 
 def test_a_full_small_filesystem_pauses_the_run_which_goes_on_when_there_is_room() -> None:

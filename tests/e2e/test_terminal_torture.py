@@ -50,13 +50,20 @@ def test_nothing_is_left_and_all_is_restored(
 @pytest.mark.parametrize(
     ("fault", "arguments", "found"),
     [
-        ("children-left", ("--only", "ends", "--faces", "print"), "left over"),
-        ("raw-left", ("--only", "stops", "--stops", "2"), "terminal"),
-        ("not-drawn", ("--only", "stops", "--stops", "2"), "screen"),
-        ("textuals-driver", ("--only", "ends", "--faces", "screen"), "not ended"),
+        ("children-left", ("--faces", "print"), "left over"),
+        ("raw-left", ("--stops", "2"), "terminal"),
+        ("not-drawn", ("--stops", "2"), "screen"),
+        ("textuals-driver", ("--faces", "screen"), "not ended"),
     ],
 )
 def test_a_planted_fault_is_found(repository: Path, fault: str, arguments: tuple[str, ...], found: str) -> None:
     done = _torture(repository, *arguments, "--plant", fault)
     assert done.returncode == 1, done.stdout + done.stderr
     assert _figures(done.stdout)[found] > 0, done.stdout
+
+
+def test_a_torture_that_tried_nothing_does_not_say_that_all_is_well(repository: Path) -> None:
+    unknown = _torture(repository, "--only", "ends", "--faces", "tui")
+    assert (unknown.returncode, "no such face: tui" in unknown.stderr) == (2, True), unknown
+    nothing = _torture(repository, "--only", "ends", "--faces", ",")
+    assert (nothing.returncode, "Nothing was tried" in nothing.stdout) == (2, True), nothing
