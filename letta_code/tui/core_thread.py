@@ -347,7 +347,8 @@ class CoreThread:
                 return None
         patience = 0.0
         if not self._taking and move is None:
-            patience = MOVED_SECONDS if self._moved else LOST_SECONDS if self._owner else GIVEN_SECONDS
+            moved = self._moved or getattr(session, "released", False)
+            patience = MOVED_SECONDS if moved else LOST_SECONDS if self._owner else GIVEN_SECONDS
         conversation = session.status.conversation_id
         options = replace(self._options, conversation=conversation, agent="")
         if not self._owner:  # what the command line said was so when it was ours

@@ -70,7 +70,7 @@ class Leaving:
         elif chat.state.ownership.owner and chat.state.ownership.background:
             chat.run_worker(self._away(), group="leave", exclusive=True)  # it is there already
         elif not self.moves:
-            chat.state.ownership.moving = "background"
+            chat.state.ownership.moving, chat.state.ownership.since = "background", chat.state.clock()
             self._begin(self._to_background())
 
     def take_over(self) -> None:

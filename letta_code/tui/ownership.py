@@ -18,13 +18,14 @@ class Ownership:
     """`owner` is "" while it is this process.  `moving`: why the run changes its owner at the end of this step.
 
     background and here were asked for by the person at this screen, away by somebody else; "" when it stays.
-    `cut_off`: the last run lost its process, and nothing was said or done since.
+    `since`: when the person chose the background (the state's clock).  `cut_off`: the last run lost its process, and nothing was said or done since.
     """
 
     def __init__(self) -> None:
         self.owner = ""
         self.background = False
         self.moving = ""
+        self.since = 0.0
         self.cut_off = False
 
     def of(self, status: Status) -> None:

@@ -77,6 +77,14 @@ class Hangup:
                 self.terminal.read()
             time.sleep(0.05)
 
+    def kill(self) -> None:
+        """End the process with nothing to say."""
+        assert self.terminal is not None
+        child = self.terminal.child
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        self.until(lambda: not child.isalive())
+
     def revive(self) -> None:
         """What the next letta-code does by itself."""
         run = [sys.executable, "-m", "letta_code", "runs"]
@@ -212,12 +220,11 @@ def test_without_a_run_it_ends_whatever_the_setting_says(hangup: Hangup, face: s
 
 
 def test_a_run_that_the_terminal_left_is_a_background_run_at_once(hangup: Hangup) -> None:
-    terminal = hangup.begin("screen", "background")
+    hangup.begin("screen", "background")
     assert not hangup.background
     hangup.hang_up()
     hangup.until(lambda: hangup.background)
-    os.kill(terminal.child.pid, signal.SIGKILL)
-    hangup.until(lambda: not terminal.child.isalive())
+    hangup.kill()
     hangup.revive()
     hangup.until(lambda: (run := hangup.history.last_run) is not None and run.reason == "done")
 
@@ -251,8 +258,7 @@ def test_the_word_background_outlives_the_process(hangup: Hangup) -> None:
     terminal.send("/background\r")
     terminal.until("moves to the background")
     hangup.until(lambda: hangup.background)
-    terminal.child.kill(signal.SIGKILL)
-    hangup.until(lambda: not terminal.child.isalive())
+    hangup.kill()
     hangup.revive()
     hangup.until(lambda: (run := hangup.history.last_run) is not None and run.reason == "done")
     assert [event.reason for event in hangup.runs if isinstance(event, ev.RunResumed)] == ["died"]

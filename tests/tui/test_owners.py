@@ -182,6 +182,23 @@ async def test_esc_keeps_a_run_that_was_about_to_move() -> None:
         assert session.interrupts == 0
 
 
+async def test_a_long_step_holds_nobody_who_chose_the_background() -> None:
+    now = [100.0]
+    session = FakeSession(forever)
+    session.to_background = lambda by: asyncio.Event().wait()  # type: ignore[method-assign,assignment,return-value]
+    stage = Stage(session, clock=lambda: now[0])
+    async with stage.app.run_test(size=(80, 24)) as pilot:
+        await running(pilot, stage)
+        now[0] += 90
+        await pilot.press(*"/background", "enter")
+        await until(pilot, lambda: "moves to the background when this step ends" in screen_text(stage.app))
+        now[0] += 63
+        await until(
+            pilot,
+            lambda: "moves at step's end; you may close the terminal  1 min 03 s  Esc: stay" in screen_text(stage.app),
+        )
+
+
 async def test_a_second_ctrl_c_while_moving_stops() -> None:
     session = FakeSession(forever)
     session.to_background = lambda by: asyncio.Event().wait()  # type: ignore[method-assign,assignment,return-value]

@@ -20,7 +20,7 @@ from letta_code.core.view import goes_back
 from letta_code.host.locks import Owner
 
 if TYPE_CHECKING:
-    from letta_code.agent.background import Workers
+    from letta_code.agent.workers import Workers
     from letta_code.llm.model import ModelInfo
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
@@ -71,6 +71,7 @@ class Following:
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
+        self.released = False  # its owner gave it to somebody, who is about to have it
         self._closed = False
         self._dialled = asyncio.Event()
         self._pump = asyncio.create_task(self._follow(), name=f"follow {self.conversation_id}")
@@ -156,6 +157,7 @@ class Following:
                         self._state, self._model = said.status, said.model
                         self._pulse()
                     case wire.Bye():
+                        self.released = said.reason == "released"
                         return True
                     case _:
                         pass

@@ -255,6 +255,12 @@ class _Guest:
         self._hosting.tell_state()  # before the reply: who asked sees what came of it
         self.lines.write(wire.encode(replied))
 
+    def _given(self) -> bool:
+        """Whether somebody is about to have it; who wanted it in the background wants no run that has ended."""
+        session = self._session
+        wanted = session.options.background or not session.faceless
+        return session.leaving and (session.history.run is not None or wanted)
+
     async def _farewell(self) -> None:
         """The last words: who asked for the conversation is told that it is free, and everybody that it ended."""
         await self.over.wait()
@@ -268,6 +274,5 @@ class _Guest:
             result = self._moved() if isinstance(ask.act, wire.ToBackground) else ""
             self.lines.write(wire.encode(wire.reply(ask.id, result, seq)))
         self._acts.clear()
-        reason = "released" if self._session.leaving else "closed"
-        self.lines.write(wire.encode(wire.Bye(reason=reason)))
+        self.lines.write(wire.encode(wire.Bye(reason="released" if self._given() else "closed")))
         await self.lines.close(FAREWELL_SECONDS)

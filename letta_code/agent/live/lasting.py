@@ -66,7 +66,8 @@ class LastingSession:
         self._open.clear()
         try:
             await self.session.close()
-            patience = 0.0 if self._taking else LOST_SECONDS if self._owner and not self._leaves else GIVEN_SECONDS
+            given = self._leaves or not self._owner or getattr(self.session, "released", False)
+            patience = 0.0 if self._taking else GIVEN_SECONDS if given else LOST_SECONDS
             options = replace(self._options, conversation=self.session.status.conversation_id, agent="")
             if not self._owner:  # what the command line said was so when it was ours
                 options = replace(options, model="", mode="")

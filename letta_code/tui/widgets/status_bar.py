@@ -26,6 +26,8 @@ MOVING = {
     "here": "comes over to this terminal when this step ends",
     "away": "goes to another process when this step ends",
 }
+LEAVABLE = "moves at step's end; you may close the terminal"
+LEAVABLE_SECONDS = 2.0  # then it is a long step, and the person is told that nothing holds them
 KEYS = {"background": "Esc: stay"}
 
 
@@ -159,7 +161,7 @@ class WorkingLine(Widget):
             offer = state is not None and state.offers_to_go_on
             return Content.styled(CUT_OFF if offer else self.quiet, "$text-warning" if offer else "$foreground 75%")
         now = state.clock()
-        passed = now - state.run_since
+        passed = now - (state.ownership.since if state.ownership.moving == "background" else state.run_since)
         frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
         what, style = doing(state, now)
         passed, keys = f"  {seconds_text(int(passed))}", f"  {KEYS.get(state.ownership.moving, 'Esc stops')}"
@@ -175,6 +177,8 @@ def doing(state: ViewState, now: float) -> tuple[str, str]:
     waiting = state.waiting
     if waiting is not None and waiting.phase == "storage":  # before all else: until then no step ends
         return f"waits until there is room (try {waiting.attempt}): {clean_line(waiting.reason)}", "$text-error"
+    if state.ownership.moving == "background" and now - state.ownership.since >= LEAVABLE_SECONDS:
+        return LEAVABLE, "$text-accent"
     if state.ownership.moving:
         return MOVING.get(state.ownership.moving, MOVING["away"]), "$text-accent"
     if waiting is not None and waiting.phase == "retry":

@@ -187,6 +187,7 @@ async def test_an_idle_owner_gives_the_conversation_away_at_once(tmp_path: Path)
     ours = Heard(attached)
     await attached.take_over("test")
     await ours.end()
+    assert attached.released, "others who watch leave it to whoever took it"
     await theirs.end()
     await attached.close()
     session = await open_session(options(tmp_path, "last"))
@@ -270,7 +271,8 @@ async def test_a_run_is_in_the_background_only_where_its_owner_gave_it_away_befo
     async with asyncio.timeout(30):
         while not attached._link._asked:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
-    if moved:  # what it stores as its last word
+    if moved:  # what it keeps for its worker, and stores as its last word
+        begun.keep(Job(conversation=owner.conversation, cwd=str(tmp_path)))
         await attached.store.append(owner.conversation, [ev.RunMoved(run_id=run_id, by="test", background=True)])
     owner.signal(signal.SIGKILL)
     await owner.process.wait()
