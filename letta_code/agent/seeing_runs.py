@@ -25,7 +25,8 @@ class RunSeen(Value, omit_defaults=False):
 
     `status` is a `RunStatus` value, and orphaned as well where the store calls it open and its owner is dead;
     `seconds` from its beginning to its end or now; `owner` describes the living process that has it, "" for none;
-    `waits_for` is what is asked, `silent` the seconds since its owner last said that it goes on (0: it did just now).
+    `waits_for` is what is asked, `silent` the seconds since its owner last said that it goes on (0: it did just now);
+    `error` is why it did not end well, `hint` what the person may do about that.
     """
 
     id: str
@@ -42,6 +43,8 @@ class RunSeen(Value, omit_defaults=False):
     pid: int = 0
     waits_for: str = ""
     silent: float = 0.0
+    error: str = ""
+    hint: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -66,6 +69,7 @@ def seen(store: Store, run: Run) -> RunSeen:
     if owner is None and status in (RunStatus.RUNNING, RunStatus.WAITING):
         status = RunStatus.ORPHANED
     request = open_request(store, run.conversation_id) if status == RunStatus.WAITING else None
+    error, hint = _failure(store, run, status)
     silent = store.runs.silent_for(run.conversation_id) if owner and status == RunStatus.RUNNING else 0.0
     return RunSeen(
         id=run.id,
@@ -82,7 +86,26 @@ def seen(store: Store, run: Run) -> RunSeen:
         pid=owner.pid if owner else 0,
         waits_for=question_of(request) if request else "",
         silent=silent if silent >= SILENT_SECONDS else 0.0,
+        error=error,
+        hint=hint,
     )
+
+
+def _failure(store: Store, run: Run, status: str) -> tuple[str, str]:
+    """Why a run did not end well, and what may be done about it."""
+    again = f"letta-code --resume {run.conversation_id}"
+    if status == RunStatus.ORPHANED:
+        if not run.background:
+            return "its process died", f"go on with: {again}"
+        if run.is_open:
+            return "its process died", f"go on with: letta-code follow {run.id}"
+        return f"its process died {run.attempts + 1} times; it is not tried again", f"go on with: {again}"
+    if status != RunStatus.FAILED:
+        return "", ""
+    for stored in store.read(run.conversation_id, max(0, store.last_seq(run.conversation_id) - _TAIL)):
+        if isinstance(stored.event, ev.RunFinished) and stored.event.run_id == run.id:
+            return stored.event.error, stored.event.hint
+    return "", ""
 
 
 def open_request(store: Store, conversation_id: str) -> Request | None:
@@ -152,7 +175,7 @@ def _seconds(since: str, until: str) -> float:
 
 def lines_of(runs: Sequence[RunSeen]) -> list[tuple[str, ...]]:
     """A row each for people: id, status, how long, title, and whose it is or what it waits for."""
-    return [(run.id, _status(run), _how_long(run.seconds), run.title[:60], _note(run)) for run in runs]
+    return [(run.id, _status(run), how_long(run.seconds), run.title[:60], _note(run)) for run in runs]
 
 
 def _status(run: RunSeen) -> str:
@@ -167,14 +190,14 @@ def _note(run: RunSeen) -> str:
         parts.append(f"silent for {run.silent:.0f} s")
     if run.owner:
         parts.append(run.owner)
-    elif run.status == RunStatus.ORPHANED and not run.ended_at:
-        parts.append("its process died")
+    elif run.error:
+        parts.append(run.error[:80])
     elif run.status == RunStatus.QUEUED:
         parts.append("waits for its process")
     return "; ".join(parts)
 
 
-def _how_long(seconds: float) -> str:
+def how_long(seconds: float) -> str:
     whole = int(seconds)
     if whole < 60:
         return f"{whole} s"

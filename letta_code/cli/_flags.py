@@ -12,6 +12,14 @@ from letta_code.core.errors import UsageError
 from letta_code.core.messages import Value
 
 
+def here_if_any() -> str:
+    """The folder that we were started in, "" when it was removed: for what needs none."""
+    try:
+        return str(here())
+    except UsageError:
+        return ""
+
+
 def here() -> Path:
     """The folder that we were started in; raises `UsageError` when it was removed."""
     try:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from letta_code.agent.background import revive_one
 from letta_code.agent.seeing_runs import find_run
 from letta_code.cli import _start
-from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
+from letta_code.cli._flags import HELP, Flag, Parsed, here_if_any, parse, verb_help
 from letta_code.cli._store import open_store
 from letta_code.config.paths import Paths
 from letta_code.core.errors import UsageError
@@ -47,7 +47,7 @@ def run(argv: Sequence[str]) -> int:
     if len(parsed.words) != 1:
         raise UsageError("Which run?", hint="letta-code follow RUN, or: letta-code follow last")
     with open_store() as store:
-        found = find_run(store, parsed.words[0], str(here()))
+        found = find_run(store, parsed.words[0], here_if_any())
         conversation = store.conversations.get(found.conversation_id)
         if found.is_open and found.background:
             revive_one(store, Paths.find(), found.conversation_id)  # a face would take a run up itself, and end with it

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import Any
 
 import msgspec
 
-from letta_code.agent.background import revive
-from letta_code.agent.seeing_runs import find_run, lines_of, runs_seen
-from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help, whole_number
+from letta_code.agent.background import Revived, revive
+from letta_code.agent.seeing_runs import RunSeen, find_run, how_long, runs_seen
+from letta_code.cli._flags import HELP, Flag, Parsed, here_if_any, parse, verb_help, whole_number
 from letta_code.cli._store import open_store
 from letta_code.commands.wording import columns
 from letta_code.config.paths import Paths
@@ -21,6 +24,7 @@ from letta_code.store.runs import Run
 FLAGS = (
     Flag(names=("-a", "--all"), help="Those of every folder."),
     Flag(names=("-n", "--limit"), metavar="N", help="At most N that have ended (20)."),
+    Flag(names=("--no-resume",), help="Only look: go on with no run whose process died."),
     Flag(names=("--json",), help="One JSON array."),
     HELP,
 )
@@ -49,26 +53,65 @@ def run(argv: Sequence[str]) -> int:
 
 def _list(parsed: Parsed) -> int:
     limit = whole_number(parsed.text("limit"), "--limit") if parsed.on("limit") else 20
-    folder = "" if parsed.on("all") else str(here())
+    folder = "" if parsed.on("all") else here_if_any()
     with open_store() as store:
-        revived = revive(store, Paths.find())  # before the list: it shows what goes on again
+        revived = Revived() if parsed.on("no_resume") else revive(store, Paths.find())  # first: what goes on is listed
         found = runs_seen(store, folder=folder, newest=limit)
+        taken_up = [one for one in revived.begun if store.runs.open(one)]  # others were given up by that
     if parsed.on("json"):
         print(msgspec.json.format(msgspec.json.encode(found)).decode())
         return 0
     if not found:
         print(f"There is no run in {folder} yet; --all shows those of other folders." if folder else "No run yet.")
         return 0
-    rows = [tuple(visible(cell) for cell in row) for row in lines_of(found)]
-    if parsed.on("all"):
-        rows = [(*row, visible(one.folder)) for row, one in zip(rows, found, strict=True)]
-    print(*columns(rows), sep="\n")
-    for conversation_id in revived.begun:
+    print(*_lines(found, get_terminal_size((80, 24)).columns, folders=not folder), sep="\n")
+    for conversation_id in taken_up:
         print(f"The process of a run in {conversation_id} had died; another goes on with it.")
     for sentence in revived.refused:
         print(visible(sentence))
     print("\nFollow one: letta-code follow RUN")
     return 0
+
+
+def _lines(runs: Sequence[RunSeen], width: int, *, folders: bool) -> list[str]:
+    """A line a run that fits the width, and an indented one below each for what is to be known or done."""
+    begins = columns([(run.id, _when(run.started_at), run.status, how_long(run.seconds)) for run in runs])
+    begin_width = max(map(len, begins))
+    lines: list[str] = []
+    for run, begin in zip(runs, begins, strict=True):
+        lines.append(f"{begin.ljust(begin_width)}  {_cut(run.title, max(12, width - begin_width - 2))}".rstrip())
+        lines += [f"    {_cut(note, max(20, width - 4))}" for note in _notes(run, folders=folders)]
+        for words in filter(None, (run.error, run.hint)):  # whole: a command in it is to be copied
+            lines += wrap(
+                visible(" ".join(words.split())), max(20, width), initial_indent="    ", subsequent_indent="    "
+            )
+    return lines
+
+
+def _notes(run: RunSeen, *, folders: bool) -> list[str]:
+    notes = [run.folder] if folders else []
+    if run.waits_for:
+        notes.append(f"waits for an answer: {run.waits_for}")
+    if run.silent:
+        notes.append(f"silent for {run.silent:.0f} s: its process is stopped, hangs, or the machine slept")
+    if run.is_open:
+        where = "in the background" if run.background else ""
+        notes.append(", ".join(filter(None, (where, run.owner.partition(" since ")[0] or "waits for its process"))))
+    return notes
+
+
+def _when(at: str) -> str:
+    """The local time of today, else the local date."""
+    try:
+        local = datetime.fromisoformat(at).astimezone()
+    except ValueError:
+        return ""
+    return local.strftime("%H:%M" if local.date() == datetime.now(UTC).astimezone().date() else "%m-%d")
+
+
+def _cut(text: str, room: int) -> str:
+    shown = visible(" ".join(text.split()))
+    return shown if len(shown) <= room else f"{shown[: room - 1]}…"
 
 
 Act = Callable[[Run, str, Paths], Coroutine[Any, Any, str]]
@@ -77,9 +120,9 @@ Act = Callable[[Run, str, Paths], Coroutine[Any, Any, str]]
 def _act(name: str, act: Act) -> int:
     paths = Paths.find()
     with open_store() as store:
-        run = find_run(store, name, str(here()), open_first=True)
+        run = find_run(store, name, here_if_any(), open_first=True)
         conversation = store.conversations.get(run.conversation_id)
-    print(visible(asyncio.run(act(run, conversation.cwd if conversation else str(here()), paths))))
+    print(visible(asyncio.run(act(run, conversation.cwd if conversation else here_if_any(), paths))))
     return 0
 
 

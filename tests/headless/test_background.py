@@ -410,6 +410,9 @@ def test_a_run_that_dies_again_and_again_is_given_up(project: Path) -> None:
     run.kill()
     take_up(run)
     until(lambda: run.status() == "orphaned")
+    listed = letta(project, "runs").stdout
+    assert "its process died 4 times; it is not tried again" in listed
+    assert f"go on with: letta-code --resume {run.conversation}" in listed and "another goes on" not in listed
     assert run.follow().returncode == 1
     assert [notice.code for notice in run.of(ev.Notice) if notice.code == "orphaned_run"] == ["orphaned_run"]
 
@@ -492,3 +495,33 @@ def test_a_question_is_answered_with_words_or_the_number_of_a_choice(project: Pa
     late = letta(project, "runs", "answer", run.id, "yes")
     assert late.returncode == 2
     assert "it was answered already: no, by runs" in late.stderr or "has ended" in late.stderr
+
+
+def test_the_list_fits_eighty_columns_and_says_why_a_run_failed(project: Path) -> None:
+    words = "a prompt with many words " * 10
+    waits = Begun(project, words, *model(project, bash(f"touch {'x' * 200}"), {"text": "-"}))
+    failed = Begun(project, words, *model(project, {"error": {"status": 401, "message": "bad key"}, "text": "-"}))
+    until(waits.asks)
+    until(failed.free)
+    listed = letta(project, "runs").stdout.splitlines()
+    assert all(len(line) <= 80 for line in listed)
+    rows = {line.split()[0]: at for at, line in enumerate(listed) if line.startswith("run-")}
+    assert listed[rows[waits.id]].endswith("…") and " waiting " in listed[rows[waits.id]]
+    assert listed[rows[waits.id] + 1].startswith("    waits for an answer: $ touch xxx")
+    assert "bad key" in " ".join(listed[rows[failed.id] + 1 : rows[failed.id] + 4])
+    (error,) = [one["error"] for one in json.loads(letta(project, "runs", "--json").stdout) if one["id"] == failed.id]
+    assert "bad key" in error
+
+
+def test_looking_only_begins_nothing_and_a_removed_folder_is_no_hindrance(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, bash("sleep 60")))
+    until(lambda: run.of(ev.AssistantMessage))
+    run.kill()
+    for argv in (["runs", "--no-resume"], ["runs", "--no-resume", "--json"]):
+        assert "orphaned" in letta(project, *argv).stdout
+    assert run.free()
+    gone = project.parent / "gone"
+    gone.mkdir()
+    script = f"cd {gone} && rmdir {gone} && {' '.join(LETTA)} runs --no-resume && {' '.join(LETTA)} runs stop {run.id}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0 and f"letta-code follow {run.id}" in done.stdout
