@@ -229,10 +229,11 @@ def test_who_stops_following_stops_nothing_and_stop_does(project: Path) -> None:
 
 
 def test_a_message_for_a_conversation_that_runs_is_sent_to_its_process(project: Path) -> None:
-    script = model(project, bash("sleep 2"), {"text": "First."}, {"text": "Second."})
+    script = model(project, bash("until test -e sent; do sleep 0.1; done"), {"text": "First."}, {"text": "Second."})
     run = Begun(project, "go", "--mode", "full", *script)
     sent = letta(project, "run", "--background", "--resume", run.conversation, "and this", *script)
     assert "was sent there" in sent.stdout
+    (project / "sent").touch()
     assert run.follow().returncode == 0
     until(run.free)
     assert [text_of(event.content) for event in run.of(ev.UserMessage)] == ["go", "and this"]
