@@ -61,6 +61,7 @@ class History:
         self.run_said = 0  # the first message since the last run ended: what the run at hand is about
         self.run_moved: ev.RunMoved | None = None  # it was given away, and nobody has taken it yet
         self.run_background = False
+        self.run_mode = ""  # which mode the open run was in last
         self.run_attempts = 0  # how often its owner died and another went on with it
         self.run_steps = 0
         self.before_run: tuple[Usage, float | None] = (Usage(), None)  # used and spent when it began
@@ -177,6 +178,7 @@ class History:
                 if isinstance(event.answer, Approve) and event.answer.pattern:
                     self.approvals.append(event.answer)
             case ev.SettingChanged():
+                self.run_mode = event.value if event.name == "mode" else self.run_mode
                 self.settings[event.name] = event.value
             case ev.TodoChanged():
                 self.todo = event.lines
@@ -211,11 +213,13 @@ class History:
         match event:
             case ev.RunStarted():
                 self.run, self.run_steps, self.run_attempts = event, 0, 0
+                self.run_mode = event.mode
                 self.before_run = (self.usage, self.cost)
             case ev.RunMoved():
                 self.run_moved = event
             case ev.RunResumed():
                 self.run_moved, self.run_attempts = None, event.attempt
+                self.run_mode = event.mode or self.run_mode
             case ev.RunDetached():
                 pass
 

@@ -219,7 +219,7 @@ class Run:
 
     async def _open(self) -> None:
         if self._resumed is not None:  # first of all: an owner that dies while it opens the model counts as well
-            await self.session.commit(self._resumed)
+            await self.session.commit(*_other_mode(self.session.history.run_mode, self._resumed.mode), self._resumed)
         if self._model is None:
             self._model = await self.session.model()
             self._calls = self._make_calls(self._model)
@@ -464,6 +464,15 @@ class Run:
         if self._calls is None:
             raise ConfigError("No model is open.")
         return self._calls
+
+
+def _other_mode(before: str, now: str) -> tuple[ev.Notice, ...]:
+    """What the person is told of a run that goes on in another mode than it was in."""
+    if not before or before == now:
+        return ()
+    why = "mode full holds for one start only" if before == "full" else f"it was in mode {before}"
+    hint = "/mode full allows everything again, until letta-code ends." if before == "full" else ""
+    return (ev.Notice(level="warning", text=f"The run goes on in mode {now}: {why}.", hint=hint, code="mode"),)
 
 
 def _minus(after: Usage, before: Usage) -> Usage:

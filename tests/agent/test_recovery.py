@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -61,7 +62,7 @@ def answered(answer: Any) -> ev.RequestAnswered:
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not happened():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
 
@@ -94,6 +95,22 @@ async def test_a_call_that_may_have_run_is_not_run_again_and_nothing_behind_it()
     sent = [m for m in model.requests[0].messages if isinstance(m, ToolText)]
     assert "unknown" in text_of(sent[0].content) and "before this call began" in text_of(sent[1].content)
     assert [(e.reason, e.attempt) for e in journal.of(ev.RunResumed)] == [("died", 1)]
+
+
+@pytest.mark.parametrize(
+    ("began", "then", "told"),
+    [("full", "", ["The run goes on in mode ask: mode full holds for one start only."]), ("ask", "", []),
+     ("full", "ask", [])],
+)  # fmt: skip
+async def test_a_run_that_goes_on_in_another_mode_says_so(began: str, then: str, told: list[str]) -> None:
+    journal = journal_of(*([ev.SettingChanged(name="mode", value=then)] if then else []))
+    journal.events[2] = msgspec.structs.replace(journal.events[2], mode=began)
+    one = session(PlayedModel(say("ok")), journal)
+    assert await recover(one)
+    assert await one.go_on()
+    await one.idle()
+    assert [notice.text for notice in journal.of(ev.Notice) if notice.code == "mode"] == told
+    assert journal.of(ev.RunResumed)[0].mode == "ask"
 
 
 async def test_calls_that_read_together_are_unknown_together() -> None:
