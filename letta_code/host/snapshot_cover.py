@@ -25,8 +25,9 @@ _STANDARD = ("--exclude-standard",)  # with our own info/exclude, which holds th
 class Remembered(msgspec.Struct, frozen=True):
     """What the last take left beside the index; paths are relative to the root, as bytes.
 
-    `top` is the work tree that the index belongs to, `forced` what the index holds against the rules (tracked, or of
-    a nested repository), `nested` where those are, `index` which file of the index `tree` was written from.
+    `top` is the work tree that the index belongs to, `forced` what the index holds against the rules (tracked, or of a
+    nested repository), `nested` where those are, `index` which file of the index `tree` was written from; `modes` are
+    permission bits that are not `usual`, `fresh` files that changed so lately that git may not see their rights change.
     """
 
     top: bytes = b""
@@ -35,6 +36,9 @@ class Remembered(msgspec.Struct, frozen=True):
     nested: tuple[bytes, ...] = ()
     tree: str = ""
     index: tuple[int, int, int] = (0, 0, 0)
+    modes: dict[bytes, int] = {}
+    usual: tuple[int, int] = (0, 0)
+    fresh: tuple[bytes, ...] = ()
 
 
 class Place(NamedTuple):
@@ -54,6 +58,7 @@ class Covered(NamedTuple):
     nested: tuple[bytes, ...]
     ignored: list[bytes]
     odd: list[tuple[bytes, str]]  # neither file nor link, or not readable: path and why
+    empty: tuple[bytes, ...] = ()  # folders with nothing in them
 
 
 class Cover:
@@ -115,8 +120,8 @@ class Cover:
         gone |= self._no_more(place, last, changed | gone, forced, nested)
         unwanted = _Below(tuple(self._without))
         gone |= {path for path in changed | forced if path in unwanted}
-        odd += self._odd(set(kept_out) | set(self._without))
-        return Covered(changed - gone, gone, forced, nested, kept_out, odd)
+        found_odd, empty = self._odd(set(kept_out) | set(self._without))
+        return Covered(changed - gone, gone, forced, nested, kept_out, odd + found_odd, empty)
 
     def _tracked_but_ignored(self, place: Place) -> bytes:
         if not place.is_repository:
@@ -189,26 +194,31 @@ class Cover:
 
     # ------------------------------------------------------------ what is no file
 
-    def _odd(self, skipped: set[bytes]) -> list[tuple[bytes, str]]:
-        """FIFOs, sockets, devices and unreadable folders: git passes them over in silence."""
+    def _odd(self, skipped: set[bytes]) -> tuple[list[tuple[bytes, str]], tuple[bytes, ...]]:
+        """FIFOs, sockets, devices, unreadable folders, and folders with nothing in them: git passes them over."""
         odd: list[tuple[bytes, str]] = []
+        empty: list[bytes] = []
         waiting = [b""]
         while waiting:
             above = waiting.pop()
             try:
                 with os.scandir(os.path.join(self._root, above)) as entries:
+                    nothing = bool(above)
                     for entry in entries:
+                        nothing = False
                         path = above + entry.name
                         if entry.is_dir(follow_symlinks=False):
                             if entry.name != b".git" and path + b"/" not in skipped:
                                 waiting.append(path + b"/")
                         elif not (entry.is_file(follow_symlinks=False) or entry.is_symlink() or path in skipped):
                             odd.append((path, "socket or device"))
+                    if nothing:
+                        empty.append(above.rstrip(b"/"))
             except FileNotFoundError:
                 continue
             except OSError as error:
                 odd.append((above, f"unreadable: {error.strerror}"))
-        return odd
+        return odd, tuple(empty)
 
 
 class _Below:

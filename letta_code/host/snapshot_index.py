@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -12,12 +13,14 @@ import msgspec
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, open_regular, read_bounded
 from letta_code.host.snapshot_cover import Covered, Remembered
+from letta_code.host.snapshot_extras import Extras, store_extras, usual_of
 from letta_code.host.snapshot_restore import TEMPORARY
 from letta_code.host.snapshot_store import EMPTY_TREE, SnapshotStore
 
 _MANY = 300  # files from which a pack is quicker than single objects (five times with 20,000)
 _TOLD = 1000  # files left out that are named one by one
 _NO_INDEX = (0, 0, 0)
+_LATELY = 2.0  # seconds
 _LARGEST = 256 << 20  # bytes of what is remembered: about 100 for each file of the tree
 
 
@@ -36,6 +39,8 @@ class LeavingOut:
         self._root = os.fsencode(root)
         self._limits = (max_file, max_new)
         self._left: dict[bytes, LeftOut] = {}
+        self.modes: dict[bytes, int] = {}  # permission bits of the files that were looked at
+        self.lately: set[bytes] = set()  # those of them that changed in the last seconds
 
     def fresh(self, odd: Iterable[tuple[bytes, str]]) -> LeavingOut:
         """The same limits with nothing left out yet but `odd`."""
@@ -91,10 +96,24 @@ class LeavingOut:
         elif stat.S_ISLNK(status.st_mode):
             return status.st_size
         elif stat.S_ISREG(status.st_mode):
+            self._note(path, status)
             return self._file_size(path, full, status.st_size)
         elif not stat.S_ISDIR(status.st_mode):
             self.leave(path, "socket or device")
         return None
+
+    def look_again(self, paths: Iterable[bytes]) -> None:
+        """Look at the rights of files that git may not see change."""
+        for path in paths:
+            with suppress(OSError):
+                status = os.lstat(os.path.join(self._root, path))
+                if stat.S_ISREG(status.st_mode):
+                    self._note(path, status)
+
+    def _note(self, path: bytes, status: os.stat_result) -> None:
+        self.modes[path] = stat.S_IMODE(status.st_mode) & 0o777
+        if status.st_ctime > time.time() - _LATELY:
+            self.lately.add(path)
 
     def _file_size(self, path: bytes, full: bytes, size: int) -> int | None:
         if size > self._limits[0]:
@@ -127,7 +146,7 @@ class SnapshotIndex:
             last = msgspec.msgpack.decode(read_bounded(self._memory, _LARGEST), type=Remembered)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             last = Remembered()
-        if (last.top, last.root) == (new.top, new.root) and self._identity() != _NO_INDEX:
+        if (last.top, last.root) == (new.top, new.root) and self._identity() != _NO_INDEX and any(last.usual):
             return last
         self.forget()
         return new
@@ -145,22 +164,25 @@ class SnapshotIndex:
             return _NO_INDEX
         return status.st_ino, status.st_size, status.st_mtime_ns
 
-    def update(
-        self, top: str, last: Remembered, adding: list[bytes], removing: list[bytes], covered: Covered
-    ) -> tuple[str, int]:
-        """Bring the index to what is wanted and write its tree; returns that and the bytes that the store grew."""
+    def update(self, top: str, last: Remembered, limits: LeavingOut, covered: Covered) -> tuple[str, int]:
+        """Bring the index to what is wanted and write its tree; returns its name and the bytes that the store grew."""
+        adding, removing = limits.sort(covered.changed, covered.gone)
         same = not adding and last.tree and last.index == self._identity()
         if same and not (removing and self._holds(top, removing)):
             tree, added = last.tree, 0
         else:
             tree, added = self._change(top, adding, removing)
+        modes, usual = _modes(last, limits.modes, adding, removing)
         held = covered.forced.difference(removing)  # what is not in the index is looked for again each time
         now = msgspec.structs.replace(
             last, forced=tuple(sorted(held)), nested=covered.nested, tree=tree, index=self._identity()
         )
+        now = msgspec.structs.replace(
+            now, modes=modes, usual=usual, fresh=tuple(sorted(limits.lately.difference(removing)))
+        )
         if now != last:
             atomic_write(self._memory, msgspec.msgpack.encode(now), durable=False)
-        return tree, added
+        return store_extras(self._store, tree, Extras(usual, modes, covered.empty)), added
 
     def _change(self, top: str, adding: list[bytes], removing: list[bytes]) -> tuple[str, int]:
         before = self._store.objects()
@@ -201,3 +223,18 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
+
+
+def _modes(
+    last: Remembered, seen: Mapping[bytes, int], adding: list[bytes], removing: list[bytes]
+) -> tuple[dict[bytes, int], tuple[int, int]]:
+    """Permission bits of what is held where they are not the usual ones, and what is usual here."""
+    usual = last.usual if any(last.usual) else usual_of(seen)
+    modes = dict(last.modes)
+    for path in (*removing, *adding, *seen):
+        modes.pop(path, None)
+    gone = set(removing)
+    for path, bits in seen.items():
+        if path not in gone and bits != usual[bool(bits & 0o100)]:
+            modes[path] = bits
+    return modes, usual

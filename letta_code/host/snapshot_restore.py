@@ -23,10 +23,15 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class State(NamedTuple):
-    """What a path is: git's mode (000000 for nothing) and the name of its content."""
+    """What a path is: git's mode (000000 for nothing), the name of its content, permission bits (-1: not known)."""
 
     mode: str
     blob: str
+    bits: int = -1
+
+    def same(self, other: State) -> bool:
+        """Whether nothing that both know differs."""
+        return self[:2] == other[:2] and (self.bits == other.bits or -1 in (self.bits, other.bits))
 
 
 class Step(NamedTuple):
@@ -125,19 +130,24 @@ class Tree:
         above, name = os.path.split(step.path)
         folder = self._open(above, make=True)
         found = _state(folder, name)
-        if found == step.then:
+        if found.same(step.then):
             return False
         _expect(found, step.now)
         if step.then.mode != LINK and found.blob == step.then.blob and found.mode in (PLAIN, PROGRAM):
-            self._set_mode(folder, name, step.then.mode)
+            self._set_mode(folder, name, step.then)
         else:
             self._put(folder, name, step.then)
         return True
 
-    def _set_mode(self, folder: int, name: bytes, mode: str) -> None:
+    def make(self, path: bytes) -> None:
+        """Make a folder where nothing is; raises `OSError`."""
+        self._open(path, make=True)
+
+    def _set_mode(self, folder: int, name: bytes, then: State) -> None:
         descriptor = os.open(name, _READ, dir_fd=folder)
         try:
-            os.fchmod(descriptor, _bits(os.fstat(descriptor).st_mode, mode))
+            bits = then.bits if then.bits >= 0 else _bits(os.fstat(descriptor).st_mode, then.mode)
+            os.fchmod(descriptor, bits)
         finally:
             os.close(descriptor)
 
@@ -148,7 +158,8 @@ class Tree:
             if then.mode == LINK:
                 os.symlink(content, temporary, dir_fd=folder)
             else:
-                self._fill(folder, temporary, content, _wanted_bits(folder, name, then.mode))
+                bits = then.bits if then.bits >= 0 else _wanted_bits(folder, name, then.mode)
+                self._fill(folder, temporary, content, bits)
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with suppress(OSError):
@@ -156,7 +167,8 @@ class Tree:
             raise
 
     def _fill(self, folder: int, name: bytes, content: bytes, bits: int | None) -> None:
-        descriptor = os.open(name, _NEW, 0o666, dir_fd=folder)  # less the umask
+        private = bits is not None and bits >= 0  # others never see it before its rights are set
+        descriptor = os.open(name, _NEW, 0o600 if private else 0o666, dir_fd=folder)  # less the umask
         try:
             write_all(descriptor, content)
             if bits is not None:
@@ -223,11 +235,12 @@ def _state(folder: int, name: bytes) -> State:
             content = file.readall() if stat.S_ISREG(status.st_mode) else b""
     finally:
         os.close(descriptor)
-    return State(PROGRAM if status.st_mode & 0o100 else PLAIN, blob_name(content))
+    mode = PROGRAM if status.st_mode & 0o100 else PLAIN
+    return State(mode, blob_name(content), stat.S_IMODE(status.st_mode) & 0o777)
 
 
 def _expect(found: State, now: State) -> None:
-    if found == now:
+    if found.same(now):
         return
     if now == ABSENT:
         raise Refused(errno.EEXIST, "a file that no snapshot holds is there (ignored, too large, or new)")

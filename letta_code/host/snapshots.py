@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.core.messages import Value
 from letta_code.host.git_objects import Entry, Objects
 from letta_code.host.snapshot_cover import Cover, described
+from letta_code.host.snapshot_extras import Extras, extras_of, only_modes
 from letta_code.host.snapshot_index import LeavingOut, LeftOut, SnapshotIndex
 from letta_code.host.snapshot_kept import Kept
-from letta_code.host.snapshot_restore import LINK, NOTHING, PLAIN, PROGRAM, Blobs, Step, Tree, steps_of
+from letta_code.host.snapshot_restore import LINK, NOTHING, PLAIN, PROGRAM, Blobs, State, Step, Tree, steps_of
 from letta_code.host.snapshot_store import EMPTY_TREE, GitFailed, SnapshotStore
 
 PREVIEW = 1_000_000  # bytes of a content that is shown
@@ -101,8 +103,8 @@ class Snapshots:
         last = index.remembered(place.top)
         covered = self._cover.look(place, last)
         limits = self._limits.fresh(covered.odd)
-        adding, removing = limits.sort(covered.changed, covered.gone)
-        tree, added = index.update(place.top, last, adding, removing, covered)
+        limits.look_again(last.fresh)
+        tree, added = index.update(place.top, last, limits, covered)
         return Snapshot(
             tree=tree,
             files=index.count(),
@@ -139,7 +141,15 @@ class Snapshots:
         if older == newer:
             return []
         arguments = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", older, newer)
-        return steps_of(self._store.git(*arguments, top=self._store.root))
+        steps = steps_of(self._store.git(*arguments, top=self._store.root))
+        objects = self._objects()
+        (_, old), (tree, new) = extras_of(objects, older), extras_of(objects, newer)
+        if old is None or new is None:
+            return steps
+        known = {step.path for step in steps}
+        steps = [Step(path, _with(now, old, path), _with(then, new, path)) for path, now, then in steps]
+        steps += [Step(path, *both) for path, both in only_modes(self._store, tree, old, new, known).items()]
+        return sorted(steps)
 
     def diff(self, older: str, newer: str, path: str) -> tuple[bytes | None, bytes | None]:
         """Both contents of a path for a preview, each cut after 1 MB; None where the tree has no such file.
@@ -161,12 +171,14 @@ class Snapshots:
         """
         with self._store.locked():
             steps = [step for step in self._steps(now, tree) if only is None or os.fsdecode(step.path) in only]
-            if not steps:
+            (_, old), (_, new) = extras_of(self._objects(), now), extras_of(self._objects(), tree)
+            empty = (set(old.empty if old else ()), set(new.empty if new else ()))
+            if not steps and empty[0] == empty[1]:
                 return Restored()
             with self._store.process("cat-file", "--batch") as process:
                 work = Tree(self._store.root, Blobs(process))
                 try:
-                    return _restore(work, steps)
+                    return _restore(work, steps, empty[1] - empty[0], empty[0] - empty[1] if only is None else set())
                 finally:
                     work.close()
 
@@ -199,7 +211,7 @@ def _kind(step: Step) -> str:
 
 
 def _content(objects: Objects, tree: str, path: str) -> bytes | None:
-    entry = Entry(mode="40000", sha=tree)
+    entry = Entry(mode="40000", sha=extras_of(objects, tree)[0])
     for part in path.split("/"):
         if not entry.is_folder or entry.sha == EMPTY_TREE:
             return None
@@ -210,18 +222,30 @@ def _content(objects: Objects, tree: str, path: str) -> bytes | None:
     return objects.read(entry.sha, "blob")[:PREVIEW] if entry.mode in (PLAIN, PROGRAM, LINK) else None
 
 
-def _restore(work: Tree, steps: list[Step]) -> Restored:
-    """Removals first: a file may have to make room for a folder, and the other way round."""
+def _with(state: State, extras: Extras, path: bytes) -> State:
+    return state._replace(bits=extras.bits(path, state.mode))
+
+
+def _restore(work: Tree, steps: list[Step], making: set[bytes], removing: set[bytes]) -> Restored:
+    """Removals first: a file may have to make room for a folder, and the other way round.
+
+    `making` and `removing` are folders with nothing in them.
+    """
     written, removed, failed = list[str](), list[str](), list[tuple[str, str]]()
     needed = {above for step in steps if step.then.mode != NOTHING for above in _above(step.path)}
     for step in steps:
         if step.then.mode == NOTHING:
             _attempt(work.remove, step, removed, failed)
     emptied = {above for path in removed for above in _above(os.fsencode(path))}
-    work.remove_empty(emptied - needed)
+    needed |= {above for path in making for above in (path, *_above(path))}
+    removing = removing | {above for path in removing for above in _above(path)}
+    work.remove_empty((emptied | removing) - needed)
     for step in steps:
         if step.then.mode != NOTHING:
             _attempt(work.write, step, written, failed)
+    for path in sorted(making):
+        with suppress(OSError):  # a file is there now
+            work.make(path)
     return Restored(written=tuple(written), removed=tuple(removed), failed=tuple(failed))
 
 
