@@ -1,4 +1,4 @@
-"""One background run, two faces that are killed and come again at random moments; then every stream is compared."""
+"""One background run of a slow owner, two faces that are killed and come again; then every stream is compared."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))  # the checkout: letta_code as it is here
 
-from _follow_stream import WRONGS, Stream  # noqa: E402 - after the path is set
+from _follow_planted import PLANTS, plant_everywhere  # noqa: E402 - after the path is set
+from _follow_strangers import Strangers  # noqa: E402
+from _follow_stream import WRONGS, Stream  # noqa: E402
 
+from letta_code.agent.live.attached import AttachedSession  # noqa: E402
+from letta_code.agent.live.door import socket_path  # noqa: E402
 from letta_code.agent.live.opening import attach  # noqa: E402
 from letta_code.agent.port import SessionOptions  # noqa: E402
 from letta_code.config.paths import Paths  # noqa: E402
@@ -48,12 +52,14 @@ class Torture:
         self.work.mkdir(parents=True)
         self.errors = (scratch / "face.log").open("ab")
         self.environment = {**os.environ, "LETTA_HOME": str(scratch / "home")}
+        self.environment |= plant_everywhere(scratch / "site", plant)
         os.environ["LETTA_HOME"] = self.environment["LETTA_HOME"]
         self.seconds = seconds
         self.kills = kills
         self.rng = random.Random(seed)
-        self.process_face = Stream("process, stream-json", plant if plant == "text" else "")
-        self.inner_face = Stream("in process, AttachedSession", plant if plant == "event" else "")
+        self.process_face = Stream("process, stream-json")
+        self.inner_face = Stream("in process, AttachedSession")
+        self._inner_session: AttachedSession | None = None
         (scratch / "script.yaml").write_text(json.dumps(script(seconds)), encoding="utf-8")
         self.model = f"scripted:{scratch / 'script.yaml'}"
         self.conversation = self.run_id = ""
@@ -62,11 +68,10 @@ class Torture:
         """Begin the run in the background."""
         program = [sys.executable, "-m", "letta_code", "run", "--background", "--json", "--mode", "full"]
         program += ["--max-turns", "10000", "-m", self.model, "go"]
-        environment = {**self.environment, "PYTHONPATH": str(HERE.parent.parent)}
         done = subprocess.run(
             program,
             cwd=self.work,
-            env=environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -89,22 +94,40 @@ class Torture:
 
     async def run(self) -> None:
         """Follow from both faces until the run has ended."""
-        await asyncio.gather(self._face(self.process_face, self._process), self._face(self.inner_face, self._inner))
+        path = socket_path(Paths.find(), self.conversation)
+        self.strangers = Strangers(path, self.conversation, self._cut, self.rng)
+        strange = asyncio.create_task(self.strangers.come_and_go(self.owner))
+        try:
+            await asyncio.gather(self._face(self.process_face, self._process), self._face(self.inner_face, self._inner))
+        finally:
+            strange.cancel()
+            await asyncio.wait([strange])
+
+    def owner(self) -> int:
+        """The process that runs the conversation, 0 when none does."""
+        with open_store() as store:
+            writer = store.runs.writer(self.conversation)
+        return writer.pid if writer else 0
+
+    def _cut(self) -> None:
+        """Pull the cable of the face in this process."""
+        link = self._inner_session._link if self._inner_session else None
+        if link is not None and link.lines is not None:
+            link.lines.cut()
 
     async def _face(self, stream: Stream, live: Any) -> None:
+        kills = 0
         while not await asyncio.to_thread(self.over):
             stream.begin()
-            limit = self.life() if stream.lives <= self.kills else None
-            await live(stream, limit)
+            kills += await live(stream, self.life() if kills < self.kills else None)
             await asyncio.sleep(self.rng.uniform(0, 0.5))
         stream.begin()
         with open_store() as store:  # what came after the last life: a face that opens it now reads it from the store
             for one in store.read(self.conversation, stream.last):
                 stream.take(one.event, one.raw)
 
-    async def _process(self, stream: Stream, limit: float | None) -> None:
-        """A life of the face that is a process: it ends by kill -9."""
-        environment = {**self.environment, "PYTHONPATH": str(HERE.parent.parent)}
+    async def _process(self, stream: Stream, limit: float | None) -> bool:
+        """A life of the face that is a process; True when it ended by kill -9, not by itself."""
         program = [str(HERE / "_follow_face.py"), self.conversation, str(stream.last)]
         if (HERE.parent.parent / "letta_code" / "cli" / "follow.py").exists():
             program = [*FOLLOW, self.run_id, "--output-format", "stream-json", "--after", str(stream.last)]
@@ -112,44 +135,49 @@ class Torture:
             sys.executable,
             *program,
             cwd=self.work,
-            env=environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             limit=1 << 26,
         )
         reading = asyncio.create_task(read_lines(process, stream))
-        await asyncio.wait([reading], timeout=limit)
+        _, unread = await asyncio.wait([reading], timeout=limit)
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
         await reading
+        return bool(unread)
 
-    async def _inner(self, stream: Stream, limit: float | None) -> None:
-        """A life of the face in this process: it is cut in the middle."""
+    async def _inner(self, stream: Stream, limit: float | None) -> bool:
+        """A life of the face in this process; True when it was cut in the middle."""
         options = SessionOptions(
             cwd=str(self.work), settings=Settings(), conversation=self.conversation, face="torture"
         )
         session = await attach(options, Paths.find())
         if session is None:
-            return
+            return False
 
         async def listen() -> None:
             async for event in session.events(stream.last):
                 stream.take(event, ev.encode(event))
 
+        self._inner_session = session
         listening = asyncio.create_task(listen())
-        await asyncio.wait([listening], timeout=limit)
+        _, unheard = await asyncio.wait([listening], timeout=limit)
         listening.cancel()
         await asyncio.wait([listening])
+        self._inner_session = None
         await session.close()
+        return bool(unheard)
 
     def judge(self) -> bool:
         """Print the table; whether all is well."""
         with open_store() as store:
             stored = [(one.seq, one.raw) for one in store.read(self.conversation)]
         well = True
-        print(f"{len(stored)} stored events, {self.seconds:.0f} s asked for")
+        print(f"{len(stored)} stored events, {self.seconds:.0f} s asked for; strangers heard: "
+              + ", ".join(f"{count} {name}" for name, count in self.strangers.heard.items()))  # fmt: skip
         for stream in (self.process_face, self.inner_face):
             stream.judge(stored)
             print(f"\n{stream.name}: {stream.lives} lives, {len(stream.durable)} stored events heard, "
@@ -157,7 +185,12 @@ class Torture:
             for what in WRONGS:
                 print(f"  {what:28}{stream.wrong[what]:6}")
                 well = well and not stream.wrong[what]
-            well = well and len(stream.durable) > 0 and stream.live_events > 0
+            if not stream.durable or not stream.live_events:
+                print("  it heard nothing: this says nothing")
+                well = False
+        if not all(self.strangers.heard.values()):
+            print("\na stranger was never met: this says nothing of them")
+            well = False
         return well
 
 
@@ -185,7 +218,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the run is to last, about")
     parser.add_argument("--kills", type=int, default=3, help="of each face")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--plant", choices=("", "event", "text"), default="", help="a fault that must be found")
+    parser.add_argument("--plant", choices=("", *PLANTS), default="", help="a fault that must be found")
     asked = parser.parse_args()
     print(f"seed {asked.seed}")
     with tempfile.TemporaryDirectory(prefix="letta-follow-", ignore_cleanup_errors=True) as scratch:

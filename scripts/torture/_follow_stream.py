@@ -10,28 +10,36 @@ path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # the checko
 
 from letta_code.core import events as ev
 
-WRONGS = ("lost", "repeated", "different", "text holes", "text that is no beginning", "text behind its message")
+FOREIGN, DROPPED = "msg-of-a-foreign-process", "msg-that-was-dropped"  # drafts of the strangers
+WRONGS = (
+    "lost",
+    "repeated",
+    "different",
+    "text holes",
+    "text that is no beginning",
+    "text behind its message",
+    "output behind its result",
+    "call before its message",
+    "draft left standing",
+    "foreign owner believed",
+)
 
 
 class Stream:
     """The events of one face; each of its lives begins after the last stored event that it has."""
 
-    def __init__(self, name: str, plant: str = "") -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self.lives = 0
         self.live_events = 0
+        self.last = 0  # the seq of the last stored event that the face was given
         self.durable: list[tuple[int, bytes]] = []
-        self._given = 0
         self.wrong: Counter[str] = Counter()
         self.pieces: list[tuple[str, str]] = []  # message and its text as it stood on the screen
         self._text: dict[str, str] = {}
-        self._over: set[str] = set()
-        self._plant = plant
-
-    @property
-    def last(self) -> int:
-        """The seq of the last stored event that the face was given."""
-        return self._given
+        self._over: set[str] = set()  # messages and calls
+        self._calls: set[str] = set()
+        self._passed: set[str] = set()  # messages whose text stood there when another one's came
 
     def begin(self) -> None:
         """Another life: nothing is on its screen."""
@@ -41,33 +49,42 @@ class Stream:
     def take(self, event: ev.Event | ev.LiveEvent, raw: bytes) -> None:
         """An event came, as the bytes that it was sent as."""
         if isinstance(event, ev.Durable | ev.UnknownEvent):
-            self._given = max(self._given, event.seq)
-        if self._planted(event):
-            return
-        if isinstance(event, ev.Durable | ev.UnknownEvent):
-            if event.seq:
-                self.durable.append((event.seq, raw))
-            if isinstance(event, ev.AssistantMessage):
-                self._over.add(event.message_id)
+            self._stored(event, raw)
             return
         self.live_events += 1
-        if isinstance(event, ev.DraftDropped):
-            self._text.pop(event.message_id, None)
-        if not isinstance(event, ev.TextDelta):
-            return
+        match event:
+            case ev.DraftDropped():
+                self._text.pop(event.message_id, None)
+            case ev.TextDelta():
+                self._grow(event)
+            case ev.ToolStarted() | ev.ToolOutput():
+                self.wrong["call before its message"] += event.call_id not in self._calls
+                self.wrong["output behind its result"] += event.call_id in self._over
+            case _:
+                pass
+
+    def _stored(self, event: ev.Event, raw: bytes) -> None:
+        if event.seq:
+            self.last = max(self.last, event.seq)
+            self.durable.append((event.seq, raw))
+        match event:
+            case ev.AssistantMessage():
+                self._over.add(event.message_id)
+                self._calls.update(call.id for call in event.tool_calls)
+                self._text.pop(event.message_id, None)
+            case ev.ToolResult():
+                self._over.add(event.call_id)
+            case _:
+                pass
+
+    def _grow(self, event: ev.TextDelta) -> None:
         before = self._text.get(event.message_id, "")
+        self.wrong["foreign owner believed"] += event.message_id == FOREIGN
         self.wrong["text holes"] += event.offset > len(before)
         self.wrong["text behind its message"] += event.message_id in self._over
+        self._passed.update(message for message in self._text if message != event.message_id)
         self._text[event.message_id] = before[: event.offset] + event.text
         self.pieces.append((event.message_id, self._text[event.message_id]))
-
-    def _planted(self, event: ev.Event | ev.LiveEvent) -> bool:
-        """Whether this event is to be dropped, once, so that it is seen whether that is found."""
-        ripe = self._plant == "event" and isinstance(event, ev.ToolResult)
-        ripe = ripe or (self._plant == "text" and isinstance(event, ev.TextDelta) and event.offset > 0)
-        if ripe:
-            self._plant = ""
-        return ripe
 
     def judge(self, stored: list[tuple[int, bytes]]) -> None:
         """Compare with the store: every event once, in order, byte for byte; every text its message's beginning."""
@@ -83,3 +100,4 @@ class Stream:
         self.wrong["text that is no beginning"] += sum(
             not final.get(message_id, text).startswith(text) for message_id, text in self.pieces
         )
+        self.wrong["draft left standing"] += len(self._passed - final.keys() - {FOREIGN})
