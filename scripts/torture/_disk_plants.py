@@ -50,7 +50,7 @@ def _swallowed() -> None:
 
     append = StoredConversation.append
 
-    async def told(self, events):  # type: ignore[no-untyped-def]
+    async def told(self, events):
         try:
             return await append(self, events)
         except StoreFull:
