@@ -91,7 +91,7 @@ async def test_a_run_whose_process_died_is_told_before_anybody_opened_it(tmp_pat
     script.write_text(json.dumps({"turns": [bash("touch begun; sleep 60")]}))
     command = ["-m", "letta_code", "-p", "sleep", "--mode", "full", "--model", f"scripted:{script}"]
     with subprocess.Popen([sys.executable, *command], cwd=work, stdin=subprocess.DEVNULL) as process:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (work / "begun").exists():  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.02)
         living = await opened(tmp_path, {"text": "ok"})
@@ -100,7 +100,7 @@ async def test_a_run_whose_process_died_is_told_before_anybody_opened_it(tmp_pat
     # The newest run is now the one that ended well: only a newer one that died is told of.
     script.write_text(json.dumps({"turns": [bash("touch again; sleep 60")]}))
     with subprocess.Popen([sys.executable, *command], cwd=work, stdin=subprocess.DEVNULL) as process:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (work / "again").exists():  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.02)
         process.kill()

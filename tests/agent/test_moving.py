@@ -94,7 +94,7 @@ async def test_a_run_that_waits_for_an_answer_leaves_at_once_and_it_is_asked_for
     first = session(PlayedModel([silent, *say("never")]), journal)
     await first.send("go")
     await asked.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         run_id = await first.release(background=True, by="tui")
     assert history_of(journal).run is not None
     second = session(PlayedModel(say("Done.")), journal)

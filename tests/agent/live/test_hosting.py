@@ -107,14 +107,14 @@ async def test_a_follower_that_reads_nothing_is_cut_off_and_the_run_goes_on(
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.connect(str(socket_path(Paths.find(), owner.conversation_id)))
     deaf.sendall(wire.encode(wire.Hello()))
-    await asyncio.sleep(0.1)
+    deaf.settimeout(60)
+    assert await asyncio.to_thread(deaf.recv, 1, socket.MSG_PEEK)  # it is let in
     await owner.send("go")
     attached = await follower(tmp_path, owner.conversation_id)
     heard = Heard(attached)
     ended = await owner.idle()
     assert ended is not None
     assert ended.reason == "done"
-    deaf.settimeout(10)
 
     def drained() -> int:
         total = 0
