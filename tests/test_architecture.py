@@ -148,9 +148,15 @@ FIRST_FRAME = {
 # Parts of the standard library that cost milliseconds and that nothing on the way needs.
 SLOW_STANDARD = {"multiprocessing", "sqlite3", "unittest", "xml", "pydoc", "doctest", "distutils", "lib2to3"}
 
-# Parts of memory that only a search, a write to archival memory, a full context or a quiet moment needs.
+# What only a search, a write to archival memory, a full context, a quiet moment, a crash, a run in the background, a
+# rewind or a database that lost something needs.
 LATER = {
+    "letta_code.agent.background",
+    "letta_code.agent.changed_files",
     "letta_code.agent.compaction",
+    "letta_code.agent.recovery",
+    "letta_code.agent.rewinding",
+    "letta_code.host.detached",
     "letta_code.memory.archival",
     "letta_code.memory.recall",
     "letta_code.store.text_index",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from letta_code.agent.job import Job
+from letta_code.agent.workers import Workers
 from letta_code.config.paths import Paths
 from letta_code.core.errors import LettaError
 from letta_code.core.messages import Value
@@ -22,7 +23,6 @@ from letta_code.host.detached import READY_SECONDS, start_detached
 from letta_code.host.files import atomic_write, read_bounded
 
 if TYPE_CHECKING:
-    from letta_code.agent.port import SessionOptions
     from letta_code.store.database import Store
 
 log = logging.getLogger(__name__)
@@ -32,23 +32,6 @@ MOST_REVIVED = 8  # workers that one start brings back
 REVIVED_SECONDS = 8.0  # that all of them together are waited for
 _VERB = "worker"
 _MOST_BYTES = 1 << 24
-
-
-class Job(Value):
-    """What a worker is told on its stdin: the conversation, and what its starter was allowed.
-
-    `mode` may be full: that holds for this process only and is never kept.  `unattended`: nobody will answer.
-    """
-
-    conversation: str
-    cwd: str
-    mode: str = ""
-    model: str = ""
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-    max_turns: int = 0
-    time_limit: float = 0.0
-    unattended: bool = False
 
 
 class Kept(Value):
@@ -63,21 +46,6 @@ class Revived(Value):
 
     begun: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
-
-
-def job_of(options: SessionOptions, conversation_id: str, *, mode: str, model: str) -> Job:
-    """What a worker is told that goes on with a conversation which was opened so."""
-    return Job(
-        conversation=conversation_id,
-        cwd=options.cwd,
-        mode=mode,
-        model=model,
-        allow=options.allow,
-        deny=options.deny,
-        max_turns=options.settings.max_turns,
-        time_limit=options.settings.time_limit,
-        unattended=not options.interactive,
-    )
 
 
 def start_worker(job: Job, paths: Paths, *, seconds: float = READY_SECONDS) -> int:
@@ -104,28 +72,6 @@ def start_worker(job: Job, paths: Paths, *, seconds: float = READY_SECONDS) -> i
             f"The run could not be begun in the background: {started.error} (more in {path}).", hint=_kept(job)
         )
     return started.pid
-
-
-class Workers:
-    """Starts workers for faces, off the event loop."""
-
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-
-    def keep(self, job: Job) -> None:
-        """Keep what the next worker of a conversation is to be told; where it cannot be, there is no next one."""
-        try:
-            keep(job, self._paths)
-        except LettaError as error:
-            log.warning("%s %s", error, error.hint)
-
-    async def begin(self, job: Job) -> None:
-        """Start one; see `start_worker`."""
-        await asyncio.to_thread(start_worker, job, self._paths)
-
-    async def begin_kept(self, conversation_id: str, cwd: str) -> None:
-        """Start one that is told what the conversation's last owner kept for it; raises as `kept_job` does, too."""
-        await self.begin(replace(kept_job(conversation_id, self._paths), cwd=cwd))
 
 
 def _kept(job: Job) -> str:
@@ -275,12 +221,3 @@ def _side_by_side(start: Callable[[Job], None], jobs: list[Job]) -> list[tuple[J
 
     with ThreadPoolExecutor(len(jobs), thread_name_prefix="revive") as threads:
         return list(threads.map(one, jobs))
-
-
-async def revive_later(store: Store, paths: Paths, seconds: float) -> None:
-    """Do it in a quiet moment; being cancelled before that is no loss."""
-    await asyncio.sleep(seconds)
-    try:
-        await asyncio.to_thread(revive, store, paths, seconds=0.0)  # the end of this process waits for its threads
-    except LettaError as error:
-        log.warning("runs in the background were not looked for: %s", error)

@@ -35,8 +35,9 @@ from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
-    from letta_code.agent.background import Job, Workers
     from letta_code.agent.compaction import IdleCompaction
+    from letta_code.agent.job import Job
+    from letta_code.agent.workers import Workers
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
 
@@ -360,7 +361,7 @@ class Session:
 
     def job(self) -> Job:
         """What a process without a face is told that goes on with this conversation."""
-        from letta_code.agent.background import job_of
+        from letta_code.agent.job import job_of
 
         return job_of(self.options, self.conversation_id, mode=self._mode, model=self._model_name)
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from letta_code.agent.background import Workers, revive_later
 from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
 from letta_code.agent.heartbeat import Heartbeat
@@ -18,10 +17,10 @@ from letta_code.agent.mending import mended, open_store
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.printed import Printed
-from letta_code.agent.recovery import recover
 from letta_code.agent.roster import choose_agent, chosen_agent
 from letta_code.agent.session import OpenModel, Session
 from letta_code.agent.trees import Trees
+from letta_code.agent.workers import Workers, revive_later
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
 from letta_code.config.settings import CheckpointSettings, with_saved_endpoints
@@ -193,7 +192,10 @@ async def _session(
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
     session.workers = Workers(paths)
-    await recover(session)
+    if history.run is not None or history.open_calls or history.open_requests:
+        from letta_code.agent.recovery import recover
+
+        await recover(session)
     if history.rewinding is not None:
         from letta_code.agent.rewinding.acting import close_cut_off
 

@@ -182,7 +182,7 @@ class AttachedSession(Following):
             if moved.job is not None:
                 await self._workers.begin(moved.job)
             else:  # the owner died of it: what it kept must do
-                await self._workers.begin_kept(self.conversation_id, status.cwd)
+                await self._workers.begin_kept(self.conversation_id)
         return moved.run_id
 
     async def detach(self, by: str) -> None:

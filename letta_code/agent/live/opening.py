@@ -6,13 +6,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from letta_code.agent.background import Workers
 from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
 from letta_code.agent.history import History
 from letta_code.agent.live.door import socket_path
 from letta_code.agent.port import SessionOptions, SessionPort, Status
 from letta_code.agent.start import choose_conversation, start_session
+from letta_code.agent.workers import Workers
 from letta_code.config.paths import Paths
 from letta_code.core import events as ev
 from letta_code.core.errors import ConversationBusy

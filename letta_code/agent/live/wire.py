@@ -6,7 +6,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from letta_code.agent.background import Job
+from letta_code.agent.job import Job
 from letta_code.agent.port import Status
 from letta_code.core import errors
 from letta_code.core import events as ev
