@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from letta_code.core.counts import many
+from letta_code.core.errors import StoreError
 from letta_code.core.events import Event, KnownEvent, RequestAnswered
+from letta_code.host.files import atomic_write, read_bounded
 from letta_code.host.locks import FileLock
 from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agents, Purged
-from letta_code.store.catching import catch_up, unknown_copies
 from letta_code.store.conversations import Conversations
 from letta_code.store.dialect import Database
 from letta_code.store.engine import Engine, open_engine
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
     from letta_code.store.newcomer import Newcomer
     from letta_code.store.text_index import TextIndex
     from letta_code.store.text_window import Spoken
+
+
+_SEEN = "copies.seen"  # in the folder of the locks
+_TICK = 50_000_000  # ns
 
 
 class Store:
@@ -46,6 +53,7 @@ class Store:
         self.runs = Runs(engine)
         self.passages = Passages(engine, agents_dir)
         self._text_index: TextIndex | None = None
+        self._all_known = False
 
     @classmethod
     def open(
@@ -111,9 +119,20 @@ class Store:
         )
 
     def _find_lost(self, conversations_dir: Path, agents_dir: Path | None) -> None:
-        """Conversations that only their readable copies have: the database lost its log, or is an older copy."""
+        """Conversations that only their readable copies have: the database lost its log, or is an older copy.
+
+        Looked for where either changed since somebody last did: it takes a listing and all rows.
+        """
+        state = self._state(self._last_row())
+        if state and state == self._state_seen():
+            self._all_known = True
+            return
+        from letta_code.store.catching import unknown_copies
+
         lost = unknown_copies(self._engine.reader(), conversations_dir, agents_dir)
         if not lost:
+            self._all_known = True
+            self._see(state)
             return
 
         def work(database: Database) -> Rebuilt:
@@ -132,6 +151,38 @@ class Store:
             f"{conversations_dir / name}: {many(len(wrong), 'part')} set aside"
             for name, wrong in result.problems.items()
         )
+
+    def _last_row(self) -> int:
+        """Lower than it was when conversations were lost with the database's log; -1 where it cannot be read."""
+        try:
+            return int(self._engine.reader().query("SELECT MAX(rowid) FROM conversations")[0][0] or 0)
+        except StoreError:
+            return -1
+
+    def _state(self, last_row: int) -> bytes:
+        """What changes when the database or the folder of readable copies does; b"" where that cannot be said."""
+        if self._mirror is None or last_row < 0:
+            return b""
+        try:
+            file, folder = self.path.stat(), self._mirror.directory.stat()
+        except OSError:
+            return b""
+        if time.time_ns() - folder.st_mtime_ns < _TICK:  # one more copy may come in the same tick of its clock
+            return b""
+        values = (file.st_ino, file.st_size, file.st_mtime_ns, folder.st_ino, folder.st_mtime_ns, last_row)
+        return " ".join(map(str, values)).encode()
+
+    def _state_seen(self) -> bytes:
+        try:
+            return read_bounded(self._engine.run_dir / _SEEN, 4096)
+        except OSError:
+            return b""
+
+    def _see(self, state: bytes) -> None:
+        """All readable copies are of conversations that the database knows."""
+        if state and state != self._state_seen():
+            with suppress(OSError):
+                atomic_write(self._engine.run_dir / _SEEN, state, durable=False)
 
     @property
     def path(self) -> Path:
@@ -207,6 +258,8 @@ class Store:
             return
         path = self._mirror.path(conversation_id)
         if last_seq_of(path) > last:
+            from letta_code.store.catching import catch_up
+
             count = self._engine.write_now(lambda database: catch_up(database, path, conversation_id))
             if count:
                 self.note(f"{self.path} had lost {many(count, 'event')}; restored from {path}.")
@@ -215,7 +268,11 @@ class Store:
         """Finish what was given to the writer, end the followers, close the files; harmless when done twice."""
         if self._text_index is not None:
             self._text_index.close()
-        self._engine.close()
+        last = self._last_row() if self._all_known else -1
+        self._engine.close()  # which may write the log into the file
+        if last >= 0:
+            self._all_known = False
+            self._see(self._state(last))
         self.journal.close()
         if self._mirror:
             self._mirror.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from letta_code.store import catching
-from letta_code.store.dialect import connect
+from letta_code.store.dialect import Database, connect
 from letta_code.store.mirror import StoredRow
 from letta_code.store.salvage import MirrorProblem
 from tests.store.support import open_store, raw_sql, said, started
@@ -95,3 +97,54 @@ async def test_what_another_process_stored_meanwhile_is_not_stored_twice(
         assert catching.catch_up(database, home / "conversations" / f"{NAME}.jsonl", NAME) == 0
     assert others == 1
     assert _events(home) == everything
+
+
+async def test_a_folder_that_did_not_change_is_not_read_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Path] = []
+    unknown_copies = catching.unknown_copies
+
+    def look(database: Database, directory: Path, agents_dir: Path | None) -> list[Path]:
+        looked.append(directory)
+        return unknown_copies(database, directory, agents_dir)
+
+    monkeypatch.setattr(catching, "unknown_copies", look)
+    with open_store(home) as store:
+        agent = (await store.agents.ensure_default()).id
+        await store.append(NAME, [started(NAME, agent), said("one")])
+    _settled(home)
+    open_store(home).close()  # the copy was too new to be sure of its time
+    looked.clear()
+    for _ in range(3):
+        with open_store(home) as store:
+            await store.append(NAME, [said("more")])  # changes the database, and no copy comes
+    assert looked == []
+    with open_store(home) as store:
+        await store.append("conv-2", [started("conv-2", agent), said("two")])
+    _settled(home)
+    open_store(home).close()
+    assert looked == [home / "conversations"]
+
+
+async def test_a_log_that_is_lost_is_seen_though_no_file_has_changed(home: Path) -> None:
+    with open_store(home) as store:
+        agent = (await store.agents.ensure_default()).id
+        await store.append(NAME, [started(NAME, agent), said("one")])
+    raw_sql(home, "PRAGMA wal_checkpoint(TRUNCATE)")
+    old = home / "old.db"
+    shutil.copy2(home / "letta.db", old)
+    with open_store(home) as store, open_store(home):
+        await store.append("conv-2", [started("conv-2", agent), said("two")])
+        _settled(home)
+        open_store(home).close()  # it knows both, from the log
+        shutil.copy2(home / "letta.db", old)
+    for rest in home.glob("letta.db-*"):
+        rest.unlink()
+    (home / "letta.db").write_bytes(old.read_bytes())
+    os.utime(home / "letta.db", ns=(old.stat().st_atime_ns, old.stat().st_mtime_ns))
+    with open_store(home) as store:
+        assert store.last_seq("conv-2") == 2
+
+
+def _settled(home: Path) -> None:
+    """The folder of the copies is of a while ago."""
+    os.utime(home / "conversations", (time.time() - 5, time.time() - 5))
