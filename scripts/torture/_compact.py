@@ -27,8 +27,9 @@ from _compact_truth import Truth  # noqa: E402
 from letta_code.agent.history import History  # noqa: E402
 from letta_code.agent.place import Place  # noqa: E402
 from letta_code.agent.port import SessionOptions  # noqa: E402
+from letta_code.agent.recovery import recover  # noqa: E402
 from letta_code.agent.session import Session  # noqa: E402
-from letta_code.agent.start import StoredConversation, recover  # noqa: E402
+from letta_code.agent.start import StoredConversation  # noqa: E402
 from letta_code.config.paths import Paths  # noqa: E402
 from letta_code.config.settings import ContextSettings, ReflectionSettings, Settings  # noqa: E402
 from letta_code.core import events as ev  # noqa: E402

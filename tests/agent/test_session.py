@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from letta_code.agent.history import History
+from letta_code.agent.recovery import recover
 from letta_code.agent.session import Session
-from letta_code.agent.start import recover
 from letta_code.core import events as ev
 from letta_code.core.errors import BadKey, ConfigError, StoreFull
 from letta_code.core.messages import ToolText, text_of
