@@ -128,9 +128,7 @@ class Torture:
 
     async def _process(self, stream: Stream, limit: float | None) -> bool:
         """A life of the face that is a process; True when it ended by kill -9, not by itself."""
-        program = [str(HERE / "_follow_face.py"), self.conversation, str(stream.last)]
-        if (HERE.parent.parent / "letta_code" / "cli" / "follow.py").exists():
-            program = [*FOLLOW, self.run_id, "--output-format", "stream-json", "--after", str(stream.last)]
+        program = [*FOLLOW, self.run_id, "--output-format", "stream-json", "--after", str(stream.last)]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *program,
