@@ -63,7 +63,8 @@ class Waiting(Live, tag="waiting"):
 
     For `retry`, `reason` says what failed, `attempt` which try comes next and `seconds` how long until then.
     A compaction beside a run begins with `loading` and ends with `done`, whatever came of it; `moving` lasts until the
-    step ends at which the run changes its owner, or until `stays`: it does not after all.
+    step ends at which the run changes its owner, or until `stays`: it does not after all.  A follower itself tells
+    `silent` (its owner has not answered for `seconds`, `reason` says so to people) and then `answers`.
     """
 
     phase: str

@@ -23,6 +23,7 @@ from letta_code.safety.terminal import visible
 Say = Callable[[str], None]
 
 _SILENT_SECONDS = 10
+_SILENT_AGAIN = 60  # seconds between two lines about an owner that does not answer
 
 
 class Progress:
@@ -34,6 +35,7 @@ class Progress:
         self._attempt = 0
         self._started = set[str]()  # calls whose beginning was said, and not their end
         self._storage = False
+        self._silent_next = 0.0  # how long its owner must not have answered for a line about that
         self._waited = 0  # times ten seconds of this call that were told
 
     def event(self, event: Event | LiveEvent) -> None:
@@ -53,6 +55,12 @@ class Progress:
                 self._waited = 0
             case Waiting(phase="first_part" | "loading" as phase, seconds=seconds):
                 self._silent(phase, seconds)
+            case Waiting(phase="silent", seconds=seconds) if seconds >= self._silent_next:
+                self._silent_next = seconds + _SILENT_AGAIN
+                self._say(f"  {one_line(event.reason)}")
+            case Waiting(phase="answers"):
+                self._silent_next = 0.0
+                self._say("  it answers again")
             case Waiting(phase="storage") if not self._storage:
                 self._storage = True
                 self._say(f"  waiting for the disk: {one_line(event.reason)}")

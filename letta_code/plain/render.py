@@ -41,6 +41,7 @@ from letta_code.safety.terminal import strip_controls, visible
 Say = Callable[[str], None]
 
 _SILENT_SECONDS = 10
+_SILENT_AGAIN = 60  # seconds between two lines about an owner that does not answer
 MOST_LINES = 60  # of one block; the whole is in the file or in `/diff`
 _MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]"}
 _ENDS = {
@@ -65,6 +66,7 @@ class Lines:
         self._attempt = 0
         self._storage = False
         self._compacting = False
+        self._silent_next = 0.0  # how long its owner must not have answered for a line about that
         self._waited = 0  # times ten seconds of this call that were told
 
     def event(self, event: Event | LiveEvent) -> None:
@@ -106,6 +108,12 @@ class Lines:
                 self._say(f"Waiting for the disk: {_one_line(event.reason)}")
             case Waiting(phase="moving"):
                 self._say("This run goes to another process when its step ends.")
+            case Waiting(phase="silent", seconds=seconds) if seconds >= self._silent_next:
+                self._silent_next = seconds + _SILENT_AGAIN
+                self._say(f"{event.reason[:1].upper()}{event.reason[1:]}.")
+            case Waiting(phase="answers"):
+                self._silent_next = 0.0
+                self._say("It answers again.")
             case RunResumed(reason="died"):
                 self._say("The process of this run had died; the run was gone on with by itself.")
             case Waiting(phase="compacting") if not self._compacting:

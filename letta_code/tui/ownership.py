@@ -18,7 +18,8 @@ class Ownership:
     """`owner` is "" while it is this process.  `moving`: why the run changes its owner at the end of this step.
 
     background and here were asked for by the person at this screen, away by somebody else; "" when it stays.
-    `since`: when the person chose the background (the state's clock).  `cut_off`: the last run lost its process, and nothing was said or done since.
+    `since`: when the person chose the background; `silent_since`: when the owner last answered, None while it does
+    (both by the state's clock).  `cut_off`: the last run lost its process, and nothing was said or done since.
     """
 
     def __init__(self) -> None:
@@ -26,15 +27,23 @@ class Ownership:
         self.background = False
         self.moving = ""
         self.since = 0.0
+        self.silent_since: float | None = None
         self.cut_off = False
 
     def of(self, status: Status) -> None:
         """Take over what a session says of itself."""
         self.owner, self.background, self.moving = short(status.owner), status.background, ""
+        self.silent_since = None
 
-    def moves(self, moves: bool) -> None:
-        """The owner says that the run is about to be given away, or not any more."""
-        self.moving = (self.moving or "away") if moves else ""
+    def waits(self, event: ev.Waiting, now: float) -> None:
+        """The run is about to be given away or is not any more; the owner does not answer or does again."""
+        match event.phase:
+            case "silent":
+                self.silent_since = now - event.seconds
+            case "answers":
+                self.silent_since = None
+            case phase:
+                self.moving = (self.moving or "away") if phase == "moving" else ""
 
 
 def note_owner(state: ViewState, event: ev.Event) -> None:

@@ -209,8 +209,8 @@ class ViewState:
                 self.waiting = None
             case ev.ToolOutput(call_id=call_id, offset=offset, text=text):
                 self._output(call_id, offset, text)
-            case ev.Waiting(phase="moving" | "stays" as phase):
-                self.ownership.moves(phase == "moving")
+            case ev.Waiting(phase="moving" | "stays" | "silent" | "answers"):
+                self.ownership.waits(event, self.clock())
             case ev.Waiting(phase="done"):  # a compaction beside a run: it has no other end
                 self.running, self.waiting = False, None
                 note_wait(self, event)

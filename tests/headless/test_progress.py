@@ -49,3 +49,10 @@ def test_an_edit_of_memory_by_others_is_told_without_its_text() -> None:
     event = ReminderAdded(message_id="m", kind="memory", text=text)
     assert told(event) == ["* the agent was told: `human` was changed by the person (90/5000 characters now)"]
     assert told(event, quiet=True) == []
+
+
+def test_an_owner_that_does_not_answer_is_named_once_a_minute_until_it_does() -> None:
+    silent = [Waiting(phase="silent", seconds=s, reason=f"process 7 does not answer for {s} s") for s in (15, 40, 80)]
+    lines = told(*silent, Waiting(phase="answers"))
+    said = [f"  process 7 does not answer for {seconds} s" for seconds in (15, 80)]
+    assert lines == [*said, "  it answers again"]

@@ -239,3 +239,10 @@ def test_questions(several: bool, typed: str, answer: object) -> None:
     request = QuestionRequest(request_id="r", call_id="c", question="Which?", choices=choices, several=several)
     assert dialog.question_answer(typed, request) == answer
     assert "  2. beta: the second" in dialog.question_lines(request)
+
+
+def test_an_owner_that_does_not_answer_is_named_once_a_minute_until_it_does() -> None:
+    silent = [Waiting(phase="silent", seconds=s, reason=f"process 7 does not answer for {s} s") for s in (15, 40, 80)]
+    lines = told(*silent, Waiting(phase="answers"), silent[0])
+    first, later = "Process 7 does not answer for 15 s.", "Process 7 does not answer for 80 s."
+    assert lines == [first, later, "It answers again.", first]

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from letta_code.agent.port import Status
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
 from letta_code.tui.core_thread import GIVEN_SECONDS, LOST_SECONDS
 from letta_code.tui.ports import Ports, RunRow
 from letta_code.tui.screens.runs import quiet_line
+from letta_code.tui.view_state import ViewState
 from letta_code.tui.widgets.exit_card import ExitCard
+from letta_code.tui.widgets.status_bar import WorkingLine
 from tests.fakes.session import FakeSession
 from tests.tui.screen import Stage, cards, ready, screen_text, until
 
@@ -265,3 +268,17 @@ async def test_runs_are_told_quietly_and_one_is_followed() -> None:
         await until(pilot, lambda: "Follow which run?" in screen_text(stage.app))
         await pilot.press(*"parser", "enter")
         await until(pilot, lambda: stage.opened[-1].conversation == "conv-8")
+
+
+async def test_a_run_that_stands_still_elsewhere_has_no_spinner() -> None:
+    now = [100.0]
+    state = ViewState(lambda: now[0])
+    state.opened(Status(conversation_id="conv-1", agent_id="a", owner="process 1234567 (tui) since noon"))
+    state.apply(ev.RunStarted(seq=1, run_id="run-1", model="m", mode="ask"))
+    state.apply(ev.Waiting(phase="silent", seconds=43))
+    now[0] += 60
+    line = WorkingLine()
+    line._state = state
+    assert line.render().plain == "! process 1234567 does not answer for 103 s (stopped? fg, or kill it)"
+    state.apply(ev.Waiting(phase="answers"))
+    assert state.ownership.silent_since is None

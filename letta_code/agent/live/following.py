@@ -13,6 +13,7 @@ from letta_code.agent.history import History
 from letta_code.agent.live import wire
 from letta_code.agent.live.link import Link
 from letta_code.agent.live.partial import Partial
+from letta_code.agent.live.words import silent_text
 from letta_code.agent.port import Status
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
@@ -30,6 +31,8 @@ POLL_SECONDS = 0.1  # how often the store is looked at without the owner's word
 QUIET_SECONDS = 1.0  # how long its word is waited for
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # between attempts to connect
 WELCOME_SECONDS = 0.5
+SILENT_SECONDS = 15.0  # three missed beats (`agent/heartbeat.py`): then the owner is stopped or hangs
+SILENT_AGAIN = 5.0
 
 Queue = asyncio.Queue[ev.Event | ev.LiveEvent | None]
 
@@ -71,6 +74,7 @@ class Following:
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
+        self._silent_told = 0.0
         self.released = False  # its owner gave it to somebody, who is about to have it
         self._closed = False
         self._dialled = asyncio.Event()
@@ -142,6 +146,8 @@ class Following:
         try:
             while True:
                 said = await self._link.hear(QUIET_SECONDS)
+                if said is not None:
+                    self._answers()
                 match said:
                     case None:
                         await self._catch_up()  # it may be stopped; others write too
@@ -193,6 +199,24 @@ class Following:
         while more:
             more = self._take_page(PAGE, None) == PAGE
             await asyncio.sleep(0)  # others get their turn between pages
+        self._look_at_owner()
+
+    def _answers(self) -> None:
+        if self._silent_told:
+            self._silent_told = 0.0
+            self._publish(ev.Waiting(after_seq=self.history.last_seq, phase="answers"))
+
+    def _look_at_owner(self) -> None:
+        """Tell that the owner does not answer while a run goes on, every few seconds, and that it does again."""
+        history = self.history
+        goes_on = history.run is not None and history.run_moved is None and not self._ended.is_set()
+        silent = self._store.runs.silent_for(self.conversation_id) if goes_on else 0.0
+        if silent < SILENT_SECONDS:
+            self._answers()
+        elif not self._silent_told <= silent < self._silent_told + SILENT_AGAIN:
+            self._silent_told = silent
+            text = silent_text(f"process {self.owner.pid}", silent)
+            self._publish(ev.Waiting(after_seq=history.last_seq, phase="silent", seconds=silent, reason=text))
 
     def _take_up_to(self, seq: int) -> None:
         while self.history.last_seq < seq and self._take_page(min(PAGE, seq - self.history.last_seq), seq):

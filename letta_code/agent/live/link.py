@@ -158,7 +158,8 @@ class Link:
         return LettaError(
             f"The conversation runs in {self._owner.described()}, which does not answer.{after}",
             hint=f"Where it was stopped with Ctrl-Z, `fg` in its terminal lets it go on (or kill -CONT {pid}); "
-            f"kill -9 {pid} ends it, and the conversation can be opened here.",
+            f"kill -9 {pid} ends it, and the conversation is free: a run in the background is gone on with by the next "
+            "letta-code, another one is cut off.",
         )
 
     def over(self, outcome: Callable[[wire.Act], object]) -> None:

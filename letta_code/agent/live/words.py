@@ -8,6 +8,12 @@ def short(owner: str) -> str:
     return owner.partition(" since ")[0]
 
 
+def silent_text(process: str, seconds: float) -> str:
+    """That a conversation's owner does not answer, and what can be done; fits on one line of 80 columns."""
+    passed = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{process} does not answer for {passed} (stopped? fg, or kill it)"
+
+
 def change_text(now: str, before: str, *, wanted: bool) -> str:
     """One line that tells who has the conversation now; "" is this process.  `wanted`: the person here took it over."""
     now, before = short(now), short(before)

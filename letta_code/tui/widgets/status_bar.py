@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 
+from letta_code.agent.live.words import silent_text
 from letta_code.tui.clean import clean_line
 from letta_code.tui.view_state import ViewState
 from letta_code.tui.wording import seconds_text
@@ -163,6 +164,9 @@ class WorkingLine(Widget):
         now = state.clock()
         passed = now - (state.ownership.since if state.ownership.moving == "background" else state.run_since)
         frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
+        if state.ownership.silent_since is not None:
+            words = silent_text(state.ownership.owner.partition(" (")[0], now - state.ownership.silent_since)
+            return Content.styled(f"! {words}", "$text-warning")  # no spinner: nothing that we know of goes on
         what, style = doing(state, now)
         passed, keys = f"  {seconds_text(int(passed))}", f"  {KEYS.get(state.ownership.moving, 'Esc stops')}"
         room = self.content_size.width - cell_len(f"{frame} {passed}{keys}")
