@@ -18,6 +18,11 @@ FLAGS = (
         names=("--unattended",),
         help="Background: nobody will answer; what would be asked is denied with a reason, as in a pipe.",
     ),
+    Flag(
+        names=("--client-id",),
+        metavar="ID",
+        help="Background: your name for the message; said again with it, nothing is sent or begun twice.",
+    ),
     Flag(names=("--json",), help="Background: print one JSON object with the ids."),
     *(flag for flag in _start.FACE if flag.key != "plain"),
     *(flag for flag in _start.PRINT if flag.key in ("prompt_file", "output_format", "quiet")),
@@ -33,15 +38,16 @@ def run(argv: Sequence[str]) -> int:
         return 0
     if len(parsed.words) > 1:
         raise UsageError(f"These are {len(parsed.words)} prompts.", hint='Put it in quotes: letta-code run "fix it"')
-    flags = {key: value for key, value in parsed.flags.items() if key not in ("background", "unattended", "json")}
+    own = ("background", "unattended", "json", "client_id")
+    flags = {key: value for key, value in parsed.flags.items() if key not in own}
     if parsed.words:
         flags["print"] = parsed.words[0]
     prompted = Parsed(flags=flags)
     if parsed.on("background"):
         return _background(parsed, prompted)
-    for flag in ("unattended", "json"):
+    for flag in ("unattended", "json", "client_id"):
         if parsed.on(flag):
-            raise UsageError(f"--{flag} needs --background.")
+            raise UsageError(f"--{flag.replace('_', '-')} needs --background.")
     return _start.print_run(prompted)
 
 
@@ -59,11 +65,13 @@ def _background(parsed: Parsed, prompted: Parsed) -> int:
     for notice in notices:
         print(f"{notice.level}: {notice.text}", file=sys.stderr)
     options = replace(options, interactive=not parsed.on("unattended"), face="run")
-    begun = asyncio.run(begin(options, _start.prompt_of(prompted), Paths.find()))
+    begun = asyncio.run(begin(options, _start.prompt_of(prompted), Paths.find(), client_id=parsed.text("client_id")))
     if parsed.on("json"):
         print(msgspec.json.encode(begun).decode())
         return 0
-    if begun.sent_to:
+    if begun.known:
+        print(f"This message was said before, in {begun.conversation_id}; nothing was begun again.")
+    elif begun.sent_to:
         print(f"{begun.conversation_id} is run by {begun.sent_to}; your message was sent there.")
     else:
         print(f"{begun.run_id} goes on in the background (process {begun.pid}), in {begun.conversation_id}.")

@@ -14,6 +14,7 @@ from letta_code.core.events import (
     Durable,
     Event,
     LiveEvent,
+    MessageQueued,
     RequestAnswered,
     RequestMade,
     RunFinished,
@@ -21,6 +22,7 @@ from letta_code.core.events import (
     StopReason,
     ToolResult,
     UnknownEvent,
+    UserMessage,
 )
 from letta_code.core.messages import text_of
 from letta_code.core.requests import Answer, ApprovalRequest, Approve, Request, Unanswered
@@ -70,17 +72,19 @@ class Follower:
         self._refused: set[str] = set()  # calls that somebody or nobody refused; others are refused by a rule or mode
         self._denials: list[Denial] = []
         self._seen = 0
+        self._unread = 0  # up to here no event was looked at for its client id
+        self._said: dict[str, Event] = {}  # messages by their client ids
         self._moved = asyncio.Event()
 
     async def follow(self, after: int) -> None:
         """Print every event after a seq until cancelled."""
-        self._seen = after
+        self._seen = self._unread = after
         async for event in self._session.events(after):
             await self.hear(event)
 
     def begin(self, after: int, asked: Iterable[Request]) -> None:
         """In the middle of a conversation: events up to `after` are known, and these requests are open."""
-        self._seen = after
+        self._seen = self._unread = after
         for request in asked:
             self._open[request.request_id] = request
             self._known.add(request.request_id)
@@ -115,7 +119,10 @@ class Follower:
         """Do what a line of stdin asks; raises `LettaError`."""
         match said:
             case SayInput(text=text, client_id=client_id):
+                before = await self._said_before(client_id) if client_id else None
                 await self._session.send(text, client_id=client_id)
+                if before is not None:  # nothing new is stored: the acknowledgement is what is
+                    await self._output.event(before)
             case AnswerInput(request_id=request_id, answer=answer):
                 await self._answer_from_stdin(request_id, answer)
             case InterruptInput():
@@ -124,6 +131,17 @@ class Follower:
                 await self._session.set_mode(mode)
             case ModelInput(model=model):
                 await self._session.set_model(model)
+
+    async def _said_before(self, client_id: str) -> Event | None:
+        """The stored event of a message that was said with this client id; None for a new one."""
+        if self._unread:  # of the time before this follower; only who sends ids needs it
+            until, self._unread = self._unread, 0
+            async for event in self._session.events(0):
+                if isinstance(event, UserMessage | MessageQueued) and event.seq <= until:
+                    self._said.setdefault(event.client_id, event)
+                if not isinstance(event, Durable | UnknownEvent) or event.seq >= until:
+                    break
+        return self._said.get(client_id)
 
     async def nobody_answers(self) -> None:
         """From here on nobody is there to answer: open requests too are answered so."""
@@ -155,6 +173,8 @@ class Follower:
         """What the result is made of; a call that was not made is given back."""
         denial: Denial | None = None
         match event:
+            case UserMessage() | MessageQueued():
+                self._said[event.client_id] = event
             case RunStarted():
                 self._answer, self._denials, self._cut = "", [], False
                 self._model = event.model or self._model

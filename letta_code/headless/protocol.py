@@ -1,7 +1,8 @@
 """The lines of JSON that a program sends on stdin with `--input-format stream-json`.
 
 One object a line, UTF-8.  `client_id` is free and makes sending idempotent: it comes back in the `user_message` or
-`message_queued` event.  What is not understood is answered with an `input_error` line and changes nothing.
+`message_queued` event, which is told again where a message of this id was said before.  What is not understood is
+answered with an `input_error` line and changes nothing.
 
     {"type":"user","text":"fix the test","client_id":"1"}          say something; queued while a run goes on
     {"type":"answer","request_id":"req-…","answer":{"kind":"approve"}}

@@ -526,3 +526,21 @@ def test_looking_only_begins_nothing_and_a_removed_folder_is_no_hindrance(projec
     script = f"cd {gone} && rmdir {gone} && {' '.join(LETTA)} runs --no-resume && {' '.join(LETTA)} runs stop {run.id}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0 and f"letta-code follow {run.id}" in done.stdout
+
+
+def test_a_launch_that_is_tried_again_with_its_client_id_begins_nothing_new(project: Path) -> None:
+    script = model(project, {"text": "Done."}, {"text": "Twice?"})
+    run = Begun(project, "go", "--client-id", "try-1", *script)
+    until(run.free)
+    for more in ([], ["--resume", run.conversation]):
+        again = letta(project, "run", "--background", "--json", "go", "--client-id", "try-1", *more, *script)
+        told = json.loads(again.stdout)
+        assert (told["run_id"], told["conversation_id"], told["known"]) == (run.id, run.conversation, True)
+    assert len(run.of(ev.UserMessage)) == len(run.of(ev.RunStarted)) == 1
+    assert len(json.loads(letta(project, "runs", "--json").stdout)) == 1
+    line = json.dumps({"type": "user", "text": "go", "client_id": "try-1"}) + "\n"
+    two_way = ["--input-format", "stream-json", "--output-format", "stream-json", "--resume", run.conversation]
+    acknowledged = lines(letta(project, "-p", *two_way, *script, stdin=line))
+    (event,) = [one for one in acknowledged if one["type"] == "user_message"]
+    assert (event["client_id"], event["seq"]) == ("try-1", run.of(ev.UserMessage)[0].seq)
+    assert len(run.of(ev.UserMessage)) == 1
