@@ -31,10 +31,10 @@ def mended(paths: Paths, error: StoreDamaged) -> Store:
         raise StoreDamaged(f"{error} It could not be mended: {why}", hint=why.hint or error.hint) from error
     store = _opened(paths)
     store.note(
-        f"{error} It is kept in {done.aside}; {many(done.conversations, 'conversation')} and "
+        f"{str(error).rstrip('.')}. It is kept in {done.aside}; {many(done.conversations, 'conversation')} and "
         f"{many(done.events, 'event')} were put back from readable copies"
         + (f" and {done.backup}." if done.backup else ".")
-        + "".join(f" {text}" for text in done.problems[:3])
+        + "".join(f" {text}" for text in done.problems[:3] if str(error) not in text)
     )
     return store
 

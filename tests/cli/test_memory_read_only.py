@@ -95,18 +95,22 @@ def no_database(home: Path, request: pytest.FixtureRequest) -> Path:
     return home
 
 
-def test_without_a_database_the_agents_folder_says_whose_memory_it_is(
+def test_a_database_that_cannot_be_opened_is_kept_and_built_anew_and_all_memory_is_there(
     no_database: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = sorted(no_database.glob("[!l]*"))
-    reads_and_refuses(capsys, "letta.db")
+    assert main(["memory", "show", "human"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "I am Ada\n"
+    (aside,) = no_database.glob("damaged-*")
+    assert err.count("letta.db") == 1 and f"It is kept in {aside}" in err
+    assert (aside / "letta.db").exists() or (aside / "letta.db").is_dir()
+    for words, seen in READING.items():
+        assert main(["memory", *words]) == 0, words
+        out, err = capsys.readouterr()
+        assert seen in out and "letta.db" not in err, (words, err)
     assert main(["memory", "show", "human", "--agent", "OTHER"]) == 0
     assert "I am Bob" in capsys.readouterr().out
-    assert main(["memory", "--agent", "nobody"]) == 2
-    assert "There is: letta (agent-" in capsys.readouterr().err
-    assert main(["memory", "search", "Ada"]) == 1
-    assert "without the database" in capsys.readouterr().err
-    assert sorted(no_database.glob("[!l]*")) == before  # nothing was made in its stead
+    assert main(["memory", "set", "human", "I was Ada"]) == 0
 
 
 def test_a_home_that_cannot_be_made_private_is_read(
@@ -121,8 +125,10 @@ def test_a_home_that_cannot_be_made_private_is_read(
     assert out == "I am Ada\n" and "Read-only file system. Memory is shown" in err
 
 
-def test_nothing_at_all_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_in_the_place_of_the_only_file_goes_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = Paths.find().ensure().home
     (home / "letta.db").mkdir()
-    assert main(["memory"]) == 2
-    assert "There is no agent in " in capsys.readouterr().err
+    assert main(["memory"]) == 0
+    out, err = capsys.readouterr()
+    assert "persona" in out and "letta.db is a folder" in err
+    assert [path.name for path in home.glob("damaged-*/*")] == ["letta.db"]
