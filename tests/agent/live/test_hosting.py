@@ -165,3 +165,32 @@ def test_the_start_loads_nothing_of_what_only_followers_need() -> None:
     assert "letta_code.agent.live.door" in loaded
     later = {"letta_code.host.sockets", *(f"letta_code.agent.live.{name}" for name in ("hosting", "wire", "attached"))}
     assert not loaded & later
+
+
+async def test_what_a_follower_asked_before_the_end_still_gets_its_own_reply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_script(tmp_path, {"text": "Hello."})
+    owner = await hosted(tmp_path)
+    await owner.send("go")
+    await owner.idle()
+    attached = await follower(tmp_path, owner.conversation_id)
+    asked, ending, ended = asyncio.Event(), asyncio.Event(), hosting.Hosting.ended
+
+    async def last_moment(self: hosting.Hosting) -> None:
+        ending.set()
+        await ended(self)
+
+    async def slowly(*_: object, client_id: str = "") -> str:
+        asked.set()
+        await ending.wait()
+        await asyncio.sleep(0.05)
+        return client_id
+
+    monkeypatch.setattr(hosting.Hosting, "ended", last_moment)
+    monkeypatch.setattr(owner, "send", slowly)
+    sending = asyncio.create_task(attached.send("and this", client_id="c-1"))
+    await asyncio.wait_for(asked.wait(), 60)
+    await owner.close()
+    assert await asyncio.wait_for(sending, 60) == "c-1"
+    await attached.close()
