@@ -12,10 +12,13 @@ from letta_code.agent.live.opening import attach
 from letta_code.agent.mending import open_store
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.start import start_session
+from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
+from letta_code.config.settings import with_saved_endpoints
 from letta_code.core import events as ev
 from letta_code.core.errors import ConversationBusy
 from letta_code.core.messages import Value
+from letta_code.llm.connect import open_model
 from letta_code.store.database import Store
 
 _NEWEST = 50  # runs of a folder among which one that was begun before is looked for …
@@ -38,6 +41,8 @@ class Begun(Value, omit_defaults=False):
 async def begin(options: SessionOptions, text: str, paths: Paths, *, client_id: str = "") -> Begun:
     """Keep a message and its run, then start a process that works on it; about half a second.
 
+    Raises `ConfigError` before anything is kept where its model cannot be opened.
+
     Where another process runs the conversation the message is sent there.  When this raises `LettaError` after the
     message was kept, the error says how to go on with it.
     """
@@ -53,6 +58,8 @@ async def begin(options: SessionOptions, text: str, paths: Paths, *, client_id: 
         finally:
             await session.close()
     try:
+        if model := session.status.model:
+            await asyncio.to_thread(_can_be_opened, model, options, paths)
         job = session.job()
         await asyncio.to_thread(keep, job, paths)  # before the run: whoever goes on with it must know what was denied
         run_id = await session.hand_in(text, client_id=client_id, by=options.face)
@@ -62,6 +69,11 @@ async def begin(options: SessionOptions, text: str, paths: Paths, *, client_id: 
     await session.release(background=True, by=options.face)
     pid = await asyncio.to_thread(start_worker, job, paths)
     return Begun(conversation_id=job.conversation, run_id=run_id, pid=pid)
+
+
+def _can_be_opened(name: str, options: SessionOptions, paths: Paths) -> None:
+    """Raises `ConfigError` for a model that the worker could not open: nobody looks at that a second later."""
+    open_model(name, with_saved_endpoints(options.settings, paths), Credentials(paths).get)
 
 
 def _begun_before(cwd: str, client_id: str, paths: Paths) -> str:

@@ -544,3 +544,10 @@ def test_a_launch_that_is_tried_again_with_its_client_id_begins_nothing_new(proj
     (event,) = [one for one in acknowledged if one["type"] == "user_message"]
     assert (event["client_id"], event["seq"]) == ("try-1", run.of(ev.UserMessage)[0].seq)
     assert len(run.of(ev.UserMessage)) == 1
+
+
+@pytest.mark.parametrize("name", ["nonsense", "scripted:/nope.yaml", "anthropic/claude-x"])
+def test_a_model_that_cannot_be_opened_is_told_before_anything_is_kept(project: Path, name: str) -> None:
+    done = letta(project, "run", "--background", "go", "--model", name)
+    assert done.returncode != 0 and done.stderr and "goes on" not in done.stdout
+    assert json.loads(letta(project, "runs", "--json").stdout) == []
