@@ -91,10 +91,11 @@ def _told(findings: Iterable[Finding], parsed: Parsed) -> list[Finding]:
 
 def _fix(found: Sequence[Finding], look: Look, *, quiet: bool) -> None:
     from letta_code.agent.doctor.mends import do, told
+    from letta_code.core.counts import many
 
     mends = list(dict.fromkeys(one.fix for one in found if one.fix is not None))
     if not quiet:
-        print("\n--fix: " + ("" if mends else "there is nothing that it mends by itself."))
+        print("\n--fix: " + (f"{many(len(mends), 'mend')}." if mends else "there is nothing that it mends by itself."))
     for mend in mends:
         if not quiet:
             print(f"  I {told(mend)} …", end=" ", flush=True)

@@ -18,7 +18,7 @@ from letta_code.core.messages import Value
 
 State: TypeAlias = Literal["ok", "warning", "wrong", "skipped"]
 FIX = "letta-code doctor --fix"
-_NOT_CHECKS = ("base", "mends")
+_NOT_CHECKS = ("base", "lost", "mends")
 
 
 class Mend(Value, frozen=True):

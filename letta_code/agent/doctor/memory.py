@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from letta_code.agent.doctor.base import FIX, Finding, Look, Mend, State, Telling, check
+from letta_code.agent.doctor.lost import backup_of, branch_in_record, has_objects, known_agents, restoring
 from letta_code.core.counts import many
 from letta_code.core.errors import LettaError
 from letta_code.host.files import read_bounded
@@ -21,6 +23,7 @@ from letta_code.store.marker import MARKER, marked, read_marker
 
 _LOCKS = ("HEAD.lock", "index.lock", "packed-refs.lock", "refs/heads/main.lock")
 _HISTORY = 2_000  # commits that are walked
+ASIDE = "damaged-git"  # a repository that could not be mended, beside the memory that began anew
 
 
 _said = Telling("memory")
@@ -30,44 +33,66 @@ _said = Telling("memory")
 def memory(look: Look) -> Iterator[Finding]:
     """Every agent of ours and the shared repository; another program's folders are not looked at."""
     yield from _markers(look)
-    found = 0
-    for one in marked(look.paths.agents):
-        if one.deleted_at:
-            continue
-        found += 1
+    known = {one.id: one for one in known_agents(look)}
+    found = [one for one in marked(look.paths.agents) if not one.deleted_at]
+    for one in found:
         name = f"{one.name} ({one.id})" if one.name else one.id
         root = look.paths.agents / one.id / "memory"
-        if not os.path.lexists(root):
+        if os.path.lexists(root):
+            yield from _sound_or(look, _repository(look, root, name, one.id), name, root)
+        elif one.id in known and known[one.id].wrote:
+            yield _lost(look, name, root)
+        else:
             yield _said(name, "ok", f"{name} has no memory yet.")
-            continue
-        yield from _sound_or(_repository(look, root, name, one.id), name, root)
+    for one in known.values():
+        if not os.path.lexists(look.paths.agents / one.id):
+            yield _lost(look, one.named, look.paths.agents / one.id / "memory")
     shared = look.paths.shared / "memory"
     if os.path.lexists(shared):
-        yield from _sound_or(_repository(look, shared, "shared memory", ""), "shared memory", shared)
-    if not found:
+        yield from _sound_or(look, _repository(look, shared, "shared memory", ""), "shared memory", shared)
+    if not found and not known:
         yield _said("agents", "skipped", "There is no agent yet.")
 
 
-def _sound_or(findings: Iterator[Finding], name: str, root: Path) -> Iterator[Finding]:
+def _lost(look: Look, name: str, root: Path) -> Finding:
+    """The database knows the agent: an empty memory is no new one."""
+    means, mend = restoring(look, root)
+    says = f"The memory of {name} is gone: there is no {root if root.parent.is_dir() else root.parent}."
+    return _said(name, "wrong", says, f"The agent begins with empty blocks. {means}", mend)
+
+
+def _sound_or(look: Look, findings: Iterator[Finding], name: str, root: Path) -> Iterator[Finding]:
     """One bad repository must not keep the others from being looked at."""
     try:
         yield from findings
     except (GitDamage, LettaError) as error:
-        yield _damaged(name, root, str(error))
+        yield _damaged(look, name, root, str(error))
     except (OSError, ValueError) as error:
         mend = f"ls -la {shlex.quote(str(root))}"
         yield _said(name, "wrong", f"{root} cannot be read: {error}.", "Its blocks may not be shown.", mend)
 
 
-def _damaged(name: str, root: Path, why: str) -> Finding:
+def _damaged(look: Look, name: str, root: Path, why: str) -> Finding:
+    says = f"The repository {root} is damaged: {why}."
+    if branch_in_record(Repository(root)):
+        means = "Its history is all there; only the name of its newest commit is lost, and is known from our record."
+        return _said(name, "wrong", says, means, FIX, fix=Mend("branch", str(root)))
     means = "What stands in the working files is used; the history before may be lost."
-    return _said(name, "wrong", f"The repository {root} is damaged: {why}.", means, _set_aside(root))
+    told, mend = restoring(look, root)
+    if backup_of(look, root) is not None:
+        return _said(name, "wrong", says, f"{means} {told}", mend)
+    begins = "The command begins history anew: all that stands there counts as the person's own edit then."
+    return _said(name, "wrong", says, f"{means} {told} {begins}", _set_aside(root))
 
 
 def _set_aside(root: Path) -> str:
     """Our own writer takes the working files into a repository that it makes anew."""
     git = root / ".git"
-    return f"mv {shlex.quote(str(git))} {shlex.quote(str(root.parent / 'damaged-git'))}"
+    return f"mv {shlex.quote(str(git))} {shlex.quote(str(root.parent / ASIDE))}"
+
+
+def _day(path: Path) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(path.stat().st_ctime))
 
 
 def _markers(look: Look) -> Iterator[Finding]:
@@ -96,6 +121,13 @@ def _repository(look: Look, root: Path, name: str, agent: str) -> Iterator[Findi
         yield _said(name, "wrong", f"{strange} is neither a file nor a folder.", means, mend)
         return
     repository = Repository(root)
+    for old in sorted(root.parent.glob(f"{ASIDE}*")):
+        says = f"{name}: history before {_day(old)} was damaged and lies in {old}."
+        means, mend = restoring(look, root)
+        yield _said(name, "warning", says, f"History and blame begin after it. {means}", mend)
+    if not repository.exists and has_objects(repository):
+        yield _damaged(look, name, root, "it has lost HEAD, the file that names its branch")
+        return
     if not repository.exists:
         state: State = "warning" if any(root.glob("*/*.md")) else "ok"
         says = f"{root} is no repository yet."
@@ -111,7 +143,7 @@ def _repository(look: Look, root: Path, name: str, agent: str) -> Iterator[Findi
         blobs = {path: repository.blob(sha) for path, sha in files.items()}
         commits = sum(1 for _, _ in zip(repository.commits(head), range(_HISTORY), strict=False))
     except GitDamage as error:
-        yield _damaged(name, root, str(error))
+        yield _damaged(look, name, root, str(error))
         return
     yield from _working_files(repository, files, name)
     blocks = [path for path in blobs if path.endswith(SUFFIX) and path.split("/")[0] != CONFLICTS]
@@ -123,7 +155,7 @@ def _repository(look: Look, root: Path, name: str, agent: str) -> Iterator[Findi
         says = f"{many(len(kept), 'hand edit')} that met another edit are kept in {root / CONFLICTS}."
         yield _said(name, "warning", says, "Take from them what you need, then remove them.",
                     f"ls {shlex.quote(str(root / CONFLICTS))}")  # fmt: skip
-    history = f"{commits:,} commits" if commits < _HISTORY else f"more than {_HISTORY:,} commits"
+    history = many(commits, "commit") if commits < _HISTORY else f"more than {_HISTORY:,} commits"
     yield _said(name, "ok", f"{name}: {many(len(blocks), 'block')}, {history}, all can be read.")
 
 

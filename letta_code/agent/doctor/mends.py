@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from letta_code.agent.doctor.base import Look, Mend
+from letta_code.agent.doctor.lost import branch_in_record
 from letta_code.core.errors import LettaError
 from letta_code.core.ids import utc_now
+from letta_code.host.files import atomic_write, ensure_private_dir
+from letta_code.host.git_objects import GitDamage
 from letta_code.host.locks import FileLock
-from letta_code.host.memory_git import Repository
+from letta_code.host.memory_git import BRANCH, Repository
 from letta_code.store.backing import write_copy
 from letta_code.store.checking import copies, look_into
 from letta_code.store.marker import MARKER, Marker, write_marker
@@ -27,6 +31,7 @@ def told(mend: Mend) -> str:
         "index": f"delete {mend.path}; it is made anew at the next search",
         "copy": f"write {mend.path} anew; what is there is kept as .old",
         "copies": f"write all copies in {mend.path} anew that are not whole; what is there is kept as .old",
+        "branch": f"give {mend.path} its branch back, at the commit that its files are of",
         "mark": f"mark {mend.path} as letta-code's again",
     }.get(mend.kind, mend.kind)
 
@@ -59,6 +64,28 @@ def _git_lock(path: Path, _look: Look) -> str:
     finally:
         repository.lock.release()
     return "a git runs in that folder, or the lock is too young to be a dead one's" if path.exists() else ""
+
+
+def _branch(root: Path, _look: Look) -> str:
+    repository = Repository(root)
+    repository.lock.acquire(_LOCK_SECONDS)
+    try:
+        with contextlib.suppress(GitDamage):
+            if repository.exists and repository.head():
+                return ""  # somebody mended it meanwhile
+        sha = branch_in_record(repository)
+        if not sha:
+            return "its newest commit is not known, or not all of it is there"
+        ref = repository.git_dir / BRANCH
+        ensure_private_dir(ref.parent)
+        if ref.is_dir() and not ref.is_symlink():
+            return f"{ref} is a folder"
+        atomic_write(ref, f"{sha}\n".encode())
+        atomic_write(repository.git_dir / "HEAD", f"ref: {BRANCH}\n".encode())
+        repository.initialise()
+    finally:
+        repository.lock.release()
+    return ""
 
 
 def _index(path: Path, _look: Look) -> str:
@@ -115,5 +142,6 @@ MENDS: dict[str, Callable[[Path, Look], str]] = {
     "index": _index,
     "copy": _copy,
     "copies": _copies,
+    "branch": _branch,
     "mark": _mark,
 }

@@ -219,7 +219,7 @@ def _events(_look: Look, database: Database, left: float) -> Iterator[Finding]:
         says = f"{found.looked_at:,} of {found.total:,} events were looked at in the time there was."
         yield _said("events", "warning", says, mend="letta-code doctor store --seconds 600")
     elif not found.bad:
-        yield _said("events", "ok", f"All {found.total:,} events have their checksum.")
+        yield _said("events", "ok", f"{many(found.total, 'event')}: each has its checksum.")
 
 
 def _copies(look: Look, database: Database, left: float) -> Iterator[Finding]:
@@ -241,7 +241,7 @@ def _copies(look: Look, database: Database, left: float) -> Iterator[Finding]:
         says = f"{compared:,} of {total:,} readable copies were compared in the time there was."
         yield _said("readable copies", "warning", says, mend="letta-code doctor store --seconds 600")
     elif not found:
-        yield _said("readable copies", "ok", f"All {total:,} conversations have their readable copy.")
+        yield _said("readable copies", "ok", f"{many(total, 'conversation')}: every one has its readable copy.")
 
 
 def _runs(look: Look, database: Database, _left: float) -> Iterator[Finding]:

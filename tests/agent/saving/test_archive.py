@@ -144,8 +144,12 @@ def test_a_spoiled_archive_changes_nothing(tmp_path: Path, spoil: Callable[[byte
         data = bytearray(good)
         spoil(data, random.Random(seed))
         (tmp_path / "bad").write_bytes(data)
-        with pytest.raises(BackupError):
-            plan(Paths(home=home), tmp_path / "bad")
+        try:
+            told = plan(Paths(home=home), tmp_path / "bad")[1]
+        except BackupError:
+            continue
+        # A bit that pads the end of a block says nothing: then all is as it was written.
+        assert spoil is _bits and told == read_archive(tmp_path / "b.tar.gz")
     assert content(home, *TOPS) == before
 
 
