@@ -11,10 +11,11 @@ from pathlib import Path
 
 from _kill_processes import process
 
-from letta_code.agent.background import Job, Workers
+from letta_code.agent.background import Job
 from letta_code.agent.history import History
 from letta_code.agent.live.opening import attach
 from letta_code.agent.port import SessionOptions
+from letta_code.agent.workers import Workers
 from letta_code.config.paths import Paths
 from letta_code.config.settings import load
 from letta_code.core.errors import LettaError
