@@ -116,7 +116,7 @@ class Checkpoints:
         return _Taken(at=began, snapshot=snapshot)
 
     def after_run(self) -> None:
-        """A run came to its end: what it left is kept, so that an undo can tell it from what the person does after it."""
+        """A run came to its end: what it left is kept, so that an undo can tell it from what comes after it."""
         last = self._session.history.last_run
         made = next((one for one in reversed(self._session.history.checkpoints) if one.kind == RUN), None)
         if made is not None and last is not None and made.run_id == last.run_id and made.run_id != self._ended_for:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from letta_code.core.errors import LettaError, WorkspaceError
@@ -50,11 +51,12 @@ class Trees:
         """
         if self.unfit:
             raise WorkspaceError(self.unfit, hint="Start letta-code in the folder of a project.")
-        if self._taking is not None and not self._taking.done():
-            await asyncio.wait([self._taking], timeout=seconds)
-            if not self._taking.done():
+        until = monotonic() + seconds
+        while (before := self._taking) is not None and not before.done():  # another may have begun one meanwhile
+            await asyncio.wait([before], timeout=max(until - monotonic(), 0.0))
+            if not before.done():
                 raise _too_slow(self.root, seconds)
-        taking = self._taking = _in_thread(lambda: self.snapshots.take())  # noqa: PLW0108 - the store is loaded there, too
+        taking = self._taking = in_thread(lambda: self.snapshots.take())  # noqa: PLW0108 - the store is loaded there, too
         await asyncio.wait([taking], timeout=seconds)
         if not taking.done():
             raise _too_slow(self.root, seconds)
@@ -62,7 +64,7 @@ class Trees:
 
     async def use(self, work: Callable[[Snapshots], T]) -> T:
         """Do something with the store in a thread; raises `WorkspaceError`."""
-        return await _in_thread(lambda: work(self.snapshots))
+        return await in_thread(lambda: work(self.snapshots))
 
 
 def _too_slow(root: str, seconds: float) -> WorkspaceError:
@@ -72,7 +74,7 @@ def _too_slow(root: str, seconds: float) -> WorkspaceError:
     )
 
 
-def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """Work in a thread that does not hold the program's end; every error of a file or of damage is a `LettaError`."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

@@ -51,6 +51,16 @@ async def test_a_snapshot_that_takes_too_long_is_waited_for_no_longer_and_not_be
     assert (await trees.take(20)).tree == "t"
 
 
+async def test_several_that_wait_for_one_snapshot_get_one_each(tmp_path: Path) -> None:
+    store = SlowStore()
+    trees = trees_on(store, tmp_path)
+    waiting = [asyncio.create_task(trees.take(20)) for _ in range(4)]
+    await asyncio.sleep(0)
+    store.go_on.set()
+    assert [one.tree for one in await asyncio.gather(*waiting)] == ["t"] * 4
+    assert store.taken == 4
+
+
 async def test_the_home_folder_and_what_is_above_it_are_no_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
