@@ -22,7 +22,7 @@ async def checkpoints(context: CommandContext, arguments: str) -> Outcome:
     """
     found = await context.session.checkpoints.rewinding.listed(_MOST)
     if not found:
-        return Outcome(say="There is no checkpoint yet: each run that changes something makes one, and so does /save.")
+        return Outcome(say="There is no checkpoint yet: each run that may change files makes one, and so does /save.")
     rows = columns([("N", "KIND", "WHEN", "FILES", "BEFORE"), *map(row, found)], right=(0,))
     return Outcome(
         say=f"{fenced(tuple(rows))}\n\n`/rewind N` shows what would change; `/undo` takes the last run back."
@@ -35,6 +35,9 @@ def row(one: Listed) -> tuple[str, ...]:
     files = "?" if one.changed is None else str(one.changed)
     if not checkpoint.tree:
         files = "not kept"
-    words = first_words(visible(strip_controls(checkpoint.name or one.target.words)))
-    back = "" if one.target.counts else "(taken back) "
-    return str(one.target.number), KINDS.get(checkpoint.kind, checkpoint.kind), ago(checkpoint.at), files, back + words
+    words = first_words(visible(strip_controls(checkpoint.name or one.target.words)).replace("\n", " "))
+    if checkpoint.kind == "rewind":
+        words = f"before you went back {words}".rstrip()
+    elif not one.target.counts:
+        words = f"(taken back) {words}".rstrip()
+    return str(one.target.number), KINDS.get(checkpoint.kind, checkpoint.kind), ago(checkpoint.at), files, words

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from letta_code.agent.rewinding import PARTS, Preview, parts_of
 from letta_code.agent.rewinding.words import preview_text
 from letta_code.commands.base import CommandContext, Outcome, command
@@ -38,6 +40,10 @@ def asked(arguments: str) -> tuple[str, tuple[str, ...] | None]:
     if not parts:
         if words[0] in (*PARTS, "all"):
             raise UsageError("/rewind takes the checkpoint first.", hint="/rewind 3 all; /checkpoints lists them.")
+        close = get_close_matches(words[-1], (*PARTS, "all"), n=1, cutoff=0.75) if len(words) > 1 else []
+        if close and words[0].isdecimal():
+            hint = f"Did you mean {close[0]!r}? Parts are {', '.join(PARTS)} and all."
+            raise UsageError(f"/rewind does not know the part {words[-1]!r}.", hint=hint)
         return " ".join(words), None
     return " ".join(words), () if "all" in parts else tuple(parts)
 

@@ -422,7 +422,8 @@ async def test_cut_off_before_the_event_is_told_at_the_next_start(opened: Opener
     async with opened(conversation="last") as session:
         events = await session.log()
         notice = next(e for e in reversed(events) if isinstance(e, ev.Notice) and e.code == "rewind")
-        assert undo_point.checkpoint_id in notice.hint
+        assert "`/rewind 2 all`" in notice.hint
+        assert (await session.checkpoints.rewinding.find("2")).checkpoint.checkpoint_id == undo_point.checkpoint_id
         assert "set back in part" in session.history.messages[-1].text
         assert spoken(session) == ["first"]
         await go(session, undo_point.checkpoint_id, CODE)

@@ -16,6 +16,7 @@ from letta_code.agent.rewinding.targets import (
     PARTS,
     Target,
     chosen,
+    first_words,
     last_run,
     last_undone,
     targets,
@@ -182,10 +183,13 @@ class Rewinding:
         found = [outside(events, checkpoint.until_seq, root)]
         if checkpoint.at and self._trees is not None:
             commits = await asyncio.to_thread(GitReader(root).commits_since, f"{checkpoint.at[:19]}Z")
-            found.append(f"{many(len(commits), 'commit')} since then stay: {commits[0]}" if commits else "")
+            stays = "stays" if len(commits) == 1 else "stay"
+            newest = f" ({shown_path(first_words(commits[0]))})" if commits else ""
+            found.append(f"{many(len(commits), 'commit')} since then {stays}{newest}." if commits else "")
             processes = await session.surroundings.workspace.processes()
             running = sum(process.running for process in processes)
-            found.append(f"{many(running, 'command')} in the background still run." if running else "")
+            runs = "runs" if running == 1 else "run"
+            found.append(f"{many(running, 'command')} in the background still {runs}." if running else "")
         others = await self._others(root)
         found += [f"{shown_path(one.name)} is at work in {shown_path(one.cwd)} too." for one in others]
         left_out = "; ".join(checkpoint.left_out[:3])

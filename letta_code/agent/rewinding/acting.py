@@ -151,7 +151,10 @@ async def close_cut_off(session: Session) -> bool:
     undo = session.history.rewinding
     if undo is None:
         return False
-    hint = f"`/rewind {undo.checkpoint_id} all` brings the state before it back." if undo.tree else "Look at the files."
+    number = 1 + session.history.checkpoints.index(undo) if undo in session.history.checkpoints else 0
+    name = str(number or undo.checkpoint_id)
+    hint = f"`/rewind {name} all` brings the state before it back; /undo goes back all the way."
+    hint = hint if undo.tree else "Look at the files."
     notice = ev.Notice(level="warning", text=_CUT_OFF, hint=hint, code=KIND)
     await session.commit(notice, ev.ReminderAdded(message_id=new_id("msg"), kind=KIND, text=_CUT_OFF_TOLD))
     return True

@@ -37,6 +37,8 @@ class Target(Value):
         """The point in words."""
         if self.checkpoint.name:
             return f"“{self.checkpoint.name}”"
+        if self.checkpoint.kind == "rewind":
+            return f"before you went back {self.words}".rstrip()
         if self.words:
             return f"before “{self.words}”"
         return f"checkpoint {self.number}" if self.number else "before the last run"
@@ -51,7 +53,16 @@ def targets(events: Sequence[ev.Event], counting: View) -> list[Target]:
         following = next((event for event in said if event.seq > checkpoint.until_seq), None)
         words = first_words(text_of(following.content)) if following and checkpoint.kind != "rewind" else ""
         found.append(Target(checkpoint=checkpoint, number=number, words=words, counts=counting.counts(checkpoint.seq)))
-    return found
+    led = {event.undo: event.checkpoint_id for event in events if isinstance(event, ev.Rewound)}
+    by_id = {one.checkpoint.checkpoint_id: one for one in found}
+    return [_led(one, by_id.get(led.get(one.checkpoint.checkpoint_id, ""))) for one in found]
+
+
+def _led(one: Target, to: Target | None) -> Target:
+    """A point that a rewind left says where that led."""
+    if one.checkpoint.kind != "rewind" or to is None:
+        return one
+    return msgspec.structs.replace(one, words=f"to checkpoint {to.number}")
 
 
 def chosen(found: Sequence[Target], wanted: str) -> Target:
@@ -104,6 +115,8 @@ def last_undone(events: Sequence[ev.Event], found: Sequence[Target]) -> Target:
         match event:
             case ev.UserMessage() | ev.RunStarted():
                 break
+            case ev.Notice(code="rewind", level="warning", hint=hint):
+                raise UsageError("There is nothing to redo: going back was cut off.", hint=hint)
             case ev.Rewound():
                 to = by_id.get(event.checkpoint_id)
                 if to is not None and to.checkpoint.kind == "rewind":

@@ -18,8 +18,13 @@ _MARKS = {"added": "+", "deleted": "-", "changed": "~", "mode": "m"}
 
 
 def shown_path(path: str) -> str:
-    """A path with its control and broken characters made visible."""
-    return visible(path.encode("utf-8", "backslashreplace").decode())
+    """A path with its control and broken characters made visible, on one line."""
+    return _line(path.encode("utf-8", "backslashreplace").decode())
+
+
+def _line(text: str) -> str:
+    """A text of others' words on one line: it can begin none of ours."""
+    return visible(text).replace("\n", "‹U+000A›").replace("\t", "‹U+0009›")
 
 
 def file_line(change: FileChange) -> str:
@@ -35,7 +40,7 @@ def listed(paths: Sequence[str], most: int) -> str:
 
 def preview_text(preview: Preview, what: Sequence[str]) -> str:
     """A preview as lines of text, one screen at most."""
-    lines = [f"Going back to {visible(preview.target.named)}: {summary(preview, what)}."]
+    lines = [f"Going back to {_line(preview.target.named)}: {summary(preview, what)}."]
     if CODE in what and preview.files:
         lines += ["Files (+ comes back, - goes, ~ changes):"]
         lines += [f"  {file_line(change)}" for change in preview.files[:SHOWN_FILES]]
@@ -44,12 +49,12 @@ def preview_text(preview: Preview, what: Sequence[str]) -> str:
         lines += ["Messages:"]
         for line in preview.messages[:SHOWN_MESSAGES]:
             mark = "+" if line.back else "-"
-            lines.append(f"  {mark} {visible(line.who)}: {visible(one_line(line.text, 60))}")
+            lines.append(f"  {mark} {_line(line.who)}: {_line(one_line(line.text, 60))}")
         lines += _more(preview.messages, SHOWN_MESSAGES)
     if MEMORY in what and preview.memory:
-        blocks = (f"{visible(diff.path)} (+{diff.added} -{diff.removed})" for diff in preview.memory)
+        blocks = (f"{_line(diff.path)} (+{diff.added} -{diff.removed})" for diff in preview.memory)
         lines.append(f"Memory: {', '.join(blocks)}")
-    lines += [f"! {visible(text)}" for text in (*preview.kept, *preview.warnings)]
+    lines += [f"! {_line(text)}" for text in (*preview.kept, *preview.warnings)]
     return "\n".join(lines)
 
 
@@ -69,15 +74,15 @@ def done_notice(
     if CONVERSATION in event.what:
         parts.append(summary(preview, (CONVERSATION,)).replace(" leave", " left").replace(" come back", " came back"))
     if blocks:
-        parts.append(f"memory: {', '.join(map(visible, blocks))}")
+        parts.append(f"memory: {', '.join(map(_line, blocks))}")
     failed = [*event.failed, *kept]
     if failed:
         more = f" (and {len(failed) - 3} more)" if len(failed) > 3 else ""
-        parts.append("Not everything: " + " ".join(visible(text) for text in failed[:3]) + more)
+        parts.append("Not everything: " + " ".join(_line(text) for text in failed[:3]) + more)
     hint = "/undo undoes it again." if verb == "Redone:" else "/redo takes it back, until you say something new."
-    text = f"{verb} {visible(preview.target.named)} · {' · '.join(parts) or 'nothing had changed'}"
+    text = f"{verb} {_line(preview.target.named)} · {' · '.join(parts) or 'nothing had changed'}"
     if verb != "Redone:" and preview.warnings:
-        text = " ".join([f"{text}.", *map(visible, preview.warnings[:3])])
+        text = " ".join([f"{text}.", *map(_line, preview.warnings[:3])])
     return ev.Notice(level="warning" if failed else "info", text=text, hint=hint, code="rewound")
 
 
