@@ -92,3 +92,26 @@ async def test_escape_changes_nothing_and_an_empty_list_says_so(app: LettaApp, w
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.chat, "still open", 10)
         assert (work / "b.txt").exists()
+
+
+async def test_the_first_pick_is_a_point_before_a_run_and_files_go_only_after_a_second_enter(
+    app: LettaApp, work: Path
+) -> None:
+    async with app.run_test(size=(100, 24)) as pilot:
+        await say(pilot, "first")
+        await sees(pilot, app, "Done one.")
+        await say(pilot, "second")
+        await sees(pilot, app, "Done two.")
+        await say(pilot, "/undo")
+        await sees(pilot, app, "Undone: before “second”")
+        app.chat.prompt.take()
+        await say(pilot, "/rewind")
+        await sees(pilot, app, "before you went back to checkpoint 2")
+        await sees(pilot, app, "Going back to before “first”")
+        await sees(pilot, app, "- b.txt")
+        await pilot.press("enter")
+        await sees(pilot, app, "2 files would be deleted. Enter once more goes back")
+        assert (work / "b.txt").exists()
+        await pilot.press("enter")
+        await sees(pilot, app, "Went back to before “first”")
+        assert not (work / "b.txt").exists()

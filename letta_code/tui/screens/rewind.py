@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -17,6 +18,7 @@ from letta_code.agent.rewinding.words import preview_text
 from letta_code.commands.checkpoints import row
 from letta_code.commands.rewind import prompt_of
 from letta_code.commands.wording import columns
+from letta_code.core.counts import many
 from letta_code.core.display import DiffBlock
 from letta_code.core.errors import LettaError
 from letta_code.tui.clean import clean_line
@@ -48,6 +50,7 @@ class RewindScreen(Screen[None]):
         self._preview: Preview | None = None
         self._off: set[str] = set()  # parts that are not wanted
         self._going = False
+        self._warned: tuple[str, ...] = ()  # the parts for which it was said that files go
         self._list = OptionList(id="rewind-list", markup=False)
         self._what = Static("", markup=False, id="rewind-what")
         self._text = Static("Looking…", markup=False)
@@ -75,15 +78,18 @@ class RewindScreen(Screen[None]):
             self._text.update(clean_line(f"{error} {error.hint}"))
             return
         if not self._found:
-            self._text.update("There is no checkpoint yet. Each run that changes something makes one; /save makes one.")
+            self._text.update("There is no checkpoint yet. Each run that may change files makes one; /save makes one.")
             return
         lines = columns([row(one) for one in self._found], right=(0,))
-        self._list.add_options([Option(line) for line in lines])  # `row` made them clean
-        self._list.highlighted = 0
+        left = [one.target.checkpoint.kind == "rewind" or not one.target.counts for one in self._found]
+        # `row` made the lines clean; what a rewind left or took back is there, but is not what one looks for
+        shown = [Content.styled(line, "dim" if dim else "") for line, dim in zip(lines, left, strict=True)]
+        self._list.add_options([Option(line) for line in shown])
+        self._list.highlighted = left.index(False) if False in left else 0
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Another point: look what it would change."""
-        self._preview = None
+        self._preview, self._warned = None, ()
         self._text.update("Looking…")
         self._diffs.update("")
         self.run_worker(self._look(event.option_index), group="look", exclusive=True)
@@ -136,6 +142,11 @@ class RewindScreen(Screen[None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter: go back, once the preview is there."""
         if self._preview is None or self._going or not self._wanted:
+            return
+        deleted = sum(one.kind == "deleted" for one in self._preview.files) if CODE in self._wanted else 0
+        if deleted and self._warned != self._wanted:
+            self._warned = self._wanted
+            self._what.update(f"{many(deleted, 'file')} would be deleted. Enter once more goes back, Esc leaves.")
             return
         self._going = True
         # The chat's worker: this screen goes, and its workers with it.
