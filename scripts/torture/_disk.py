@@ -26,6 +26,7 @@ from _disk_verdict import WRONGS, Verdict, look  # noqa: E402
 
 from letta_code.agent import ledger  # noqa: E402
 
+NOTHING = "nothing (the pass made fewer writes)"
 _PLANTED: list[str] = []  # in this process
 
 
@@ -55,7 +56,7 @@ def judge(verdict: Verdict, scenario: Scenario, point: Point, *, git: bool) -> N
     struck, where = list(DISK.struck), f"{point.kind} at {point.at}"
     DISK.watch("")
     if not struck:
-        verdict.struck["nothing (the pass made fewer writes)"] += 1
+        verdict.struck[NOTHING] += 1
     else:
         verdict.struck[struck[0].split("/")[0].strip()] += 1
         verdict.told[
@@ -149,6 +150,9 @@ def main() -> int:
     _print_table(verdict, count, points, real, time.monotonic() - began)
     if not points:
         print(f"Nothing was tried: no write has {options.where!r} in its path.  This says nothing.")
+        return 2
+    if not verdict.struck.keys() - {NOTHING}:
+        print("No fault met a write.  This says nothing.")
         return 2
     return 0 if verdict.clean and (real is None or not real.wrongs) else 1
 

@@ -171,7 +171,7 @@ def _again(place: Path) -> int:
 
 
 def main() -> int:
-    """Run it and print the table; 1 when anything that must be 0 is not."""
+    """Run it and print the table; 1 when anything that must be 0 is not, 2 when nothing was mutated."""
     parser = argparse.ArgumentParser(prog="scripts/torture/mutate", description=__doc__)
     parser.add_argument("--rounds", type=int, default=500, help="mutated homes (500)")
     parser.add_argument("--seed", type=int, default=0, help="of the first round; a round is its seed alone")
@@ -204,6 +204,9 @@ def main() -> int:
     _print_table(verdict, options.seed, time.monotonic() - began)
     if options.keep and not verdict.clean:
         print(f"The homes of the findings are in {options.keep}; look at one with: --again {options.keep}/seed-N")
+    if verdict.clean and not verdict.mutations.total():
+        print("Nothing was mutated: this says nothing.")
+        return 2
     return 0 if verdict.clean else 1
 
 
