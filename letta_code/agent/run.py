@@ -219,7 +219,8 @@ class Run:
 
     async def _open(self) -> None:
         if self._resumed is not None:  # first of all: an owner that dies while it opens the model counts as well
-            await self.session.commit(*_other_mode(self.session.history.run_mode, self._resumed.mode), self._resumed)
+            told = (*_found_dead(self._resumed), *_other_mode(self.session.history.run_mode, self._resumed.mode))
+            await self.session.commit(*told, self._resumed)
         if self._model is None:
             self._model = await self.session.model()
             self._calls = self._make_calls(self._model)
@@ -464,6 +465,15 @@ class Run:
         if self._calls is None:
             raise ConfigError("No model is open.")
         return self._calls
+
+
+def _found_dead(resumed: ev.RunResumed) -> tuple[ev.Notice, ...]:
+    """What a person is told who opens a conversation, perhaps to say something else, and finds a run to go on with."""
+    if resumed.reason != "died" or resumed.background:
+        return ()
+    text = "A run in the background had lost its process here: it goes on in this one; what you say is delivered to it."
+    hint = f"To end it and begin anew instead: letta-code runs stop {resumed.run_id}, then say it again."
+    return (ev.Notice(level="warning", text=text, hint=hint, code="resumed"),)
 
 
 def _other_mode(before: str, now: str) -> tuple[ev.Notice, ...]:

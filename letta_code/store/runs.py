@@ -14,6 +14,7 @@ from letta_code.store.dialect import Row, SqlValue
 from letta_code.store.engine import Engine
 from letta_code.store.summary import RunStatus
 
+_RECENT = 16  # conversations of a folder among which its newest run nearly always is
 _COLUMNS = "id, conversation_id, status, owner, started_at, ended_at, background, attempts"
 
 
@@ -70,6 +71,9 @@ class Runs:
     def newest_in(self, root: str) -> Run | None:
         """The run that began last in a folder or below it, of any conversation that is not deleted; None without."""
         below = f"{root.rstrip('/')}/"
+        newest, sure = self._newest_of_recent(root, below)
+        if sure:
+            return newest
         return next(
             iter(
                 self._select(
@@ -80,6 +84,18 @@ class Runs:
             ),
             None,
         )
+
+    def _newest_of_recent(self, root: str, below: str) -> tuple[Run | None, bool]:
+        """The newest run of the conversations that were touched last, and whether no other has a newer one."""
+        recent = "SELECT updated_at, id FROM conversations WHERE {} ORDER BY updated_at DESC LIMIT ?"
+        ask = self._engine.reader().query
+        rows = ask(recent.format("cwd = ?"), [root, _RECENT])
+        rows += ask(recent.format("cwd >= ? AND cwd < ?"), [below, f"{below[:-1]}0", _RECENT])  # "0" follows "/"
+        touched = sorted(rows, reverse=True)[:_RECENT]
+        ids = [str(row[1]) for row in touched]
+        where = f"conversation_id IN ({', '.join('?' * len(ids))}) ORDER BY started_at DESC, id DESC LIMIT 1"
+        newest = next(iter(self._select(where, [*ids])), None)
+        return newest, len(touched) < _RECENT or (newest is not None and newest.started_at > touched[-1][0])
 
     def list(self, *, cwd: str = "", conversation_id: str = "", limit: int | None = None) -> list[Run]:
         """The newest first, those that have ended too; of a folder, of a conversation, or of all."""
@@ -118,7 +134,8 @@ class Runs:
         owner = lock.owner()
         raise ConversationBusy(
             f"{conversation_id} is in use by {owner.described() if owner else 'another process'}",
-            hint="Go on there, end that process, or start a new conversation.",
+            hint=f"Watch it: letta-code follow {conversation_id}; stop it: letta-code runs stop {conversation_id}; "
+            f'say something there: letta-code run --background --resume {conversation_id} "…"',
         )
 
     def writer(self, conversation_id: str) -> Owner | None:

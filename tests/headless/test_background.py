@@ -551,3 +551,24 @@ def test_a_model_that_cannot_be_opened_is_told_before_anything_is_kept(project: 
     done = letta(project, "run", "--background", "go", "--model", name)
     assert done.returncode != 0 and done.stderr and "goes on" not in done.stdout
     assert json.loads(letta(project, "runs", "--json").stdout) == []
+
+
+def test_a_message_that_meets_a_dead_run_joins_it_and_says_so(project: Path) -> None:
+    script = model(project, bash("echo x; sleep 60"), {"text": "Done."})
+    run = Begun(project, "go", "--mode", "full", *script)
+    until(lambda: run.of(ev.AssistantMessage))
+    run.kill()
+    done = letta(project, "-p", "and another", "--continue", *script)
+    assert done.returncode == 0
+    assert "had lost its process" in done.stderr and f"letta-code runs stop {run.id}" in done.stderr
+    assert "goes on in mode ask: mode full holds for one start only" in done.stderr
+    assert [text_of(event.content) for event in run.of(ev.UserMessage)] == ["go", "and another"]
+    assert run.status() == "finished"
+
+
+def test_a_prompt_for_a_conversation_that_runs_is_refused_with_the_commands_that_help(project: Path) -> None:
+    run = Begun(project, "go", "--mode", "full", *model(project, bash("sleep 60")))
+    refused = letta(project, "-p", "more", "--resume", run.conversation)
+    assert refused.returncode == 1
+    for command in ("follow", "runs stop", "run --background --resume"):
+        assert f"letta-code {command} {run.conversation}" in refused.stderr
