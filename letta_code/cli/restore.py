@@ -9,6 +9,7 @@ copies of the conversations, the newest good copy of the database, and what it s
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from letta_code.cli._flags import HELP, Flag, Parsed, here, parse, verb_help
 from letta_code.config.paths import Paths
 from letta_code.core.counts import many
 from letta_code.core.errors import UsageError
+from letta_code.safety.terminal import visible
 
 if TYPE_CHECKING:
     from letta_code.agent.saving.restoring import Plan
@@ -82,7 +84,7 @@ def _shown(plan: Plan, paths: Paths) -> list[str]:
 
     by = f", by letta-code {plan.version}" if plan.version else ""
     amount = f"{many(plan.files, 'file')}, {size(plan.size)}, all sound" if plan.size else many(plan.files, "part")
-    lines = [f"{plan.source}: of {plan.created_at}{by}; {amount}.", f"It brings: {_counted(plan.comes)}."]
+    lines = [f"{plan.source}: of {_moment(plan.created_at)}{by}; {amount}.", f"It brings: {_counted(plan.comes)}."]
     if not plan.aside:
         return [*lines, f"{paths.home} holds nothing that it would replace.", *_warned(plan)]
     there = plan.trouble or _counted(plan.there)
@@ -95,6 +97,12 @@ def _shown(plan: Plan, paths: Paths) -> list[str]:
     if stays:
         lines.append(f"Stays as it is: {', '.join(stays)}.")
     return [*lines, *_warned(plan)]
+
+
+def _moment(text: str) -> str:
+    """`20261121T103149-9c4c`, from the name of a folder, and `2026-11-21T10:31:49.123Z` as people write it."""
+    found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d)", text)
+    return f"{found[1]}-{found[2]}-{found[3]} {found[4]}:{found[5]} UTC" if found else visible(text)
 
 
 def _warned(plan: Plan) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -143,7 +144,8 @@ def test_what_was_there_is_moved_aside_and_comes_back_by_the_same_command(tmp_pa
     assert content(home, *TOPS) == before and events(home) == told
     assert "Somebody else" in letta(home, "memory", "show", "human").stdout
     [folder] = home.glob("before-restore-*")  # what the restore had brought can come back, too
-    assert letta(home, "restore", str(folder), "--yes").returncode == 0
+    again = letta(home, "restore", str(folder), "--yes")
+    assert again.returncode == 0 and re.search(r": of \d{4}-\d\d-\d\d \d\d:\d\d UTC; ", again.stdout), again.stdout
     assert "Ada" in letta(home, "memory", "show", "human").stdout
 
 

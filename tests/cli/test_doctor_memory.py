@@ -1,4 +1,4 @@
-"""`letta-code doctor` where memory is lost or damaged: it is told, and the command that it names brings history back."""
+"""`letta-code doctor` where memory is lost or damaged: it is told, and the command named brings history back."""
 
 from __future__ import annotations
 

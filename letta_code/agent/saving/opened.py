@@ -9,7 +9,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 import msgspec
@@ -67,6 +67,10 @@ def _read(path: Path) -> Manifest:
         raise _bad(path, f"{differing[0]!r} is not what its list of files says")
     for folder in manifest.folders:
         _checked_name(path, f"{ROOT}/{folder}")
+    for name in (*found, *manifest.folders):
+        above = (str(one) for one in (PurePosixPath(name), *PurePosixPath(name).parents))
+        if both := next((one for one in above if one in found and (one != name or name in manifest.folders)), ""):
+            raise _bad(path, f"{both!r} is a file in it and a folder as well")
     return manifest
 
 

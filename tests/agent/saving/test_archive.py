@@ -210,3 +210,12 @@ def test_links_and_what_is_anothers_are_left_out_and_told(tmp_path: Path) -> Non
     made = back_up(Paths(home=home), tmp_path / "b.tar.gz").manifest
     assert any(line.startswith("skills/away") for line in made.left_out)
     assert not [name for name in made.files if "other" in name or "notes.txt" in name or name.startswith("skills/away")]
+
+
+@pytest.mark.parametrize("folders", [(), ("skills/x",)])
+def test_a_file_and_a_folder_of_one_name_are_no_sound_backup(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    names = ["skills/x"] if folders else ["skills/x", "skills/x/y"]
+    members = [(_file(f"{ROOT}/{name}"), b"a") for name in names]
+    path = _tar(tmp_path / "b.tar.gz", members, _manifest({name: _entry(b"a") for name in names}, folders))
+    with pytest.raises(BackupError, match="no sound backup: 'skills/x' is a file in it and a folder"):
+        plan(Paths(home=tmp_path / "home"), path)
