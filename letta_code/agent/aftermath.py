@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from letta_code.agent.trees import in_thread
 from letta_code.core import events as ev
 from letta_code.core.counts import many
 from letta_code.core.display import DiffBlock, ShellBlock
@@ -36,6 +37,7 @@ _SAID = 400  # characters at the end of what a failed call said
 _ASKED = 400  # characters of the person's words
 _NOTES = 5  # lines of failed tries that the block `project` keeps
 _NOTED = "Tried and failed"
+STATE_SECONDS = 0.3
 
 _ENDS = {
     ev.StopReason.INTERRUPTED: "the person interrupted it",
@@ -81,13 +83,15 @@ class Left(Value):
 def last_run(store: Store, root: str, conversation_id: str) -> Left | None:
     """The newest run on this tree, where it did not end well and belongs to another conversation; None otherwise.
 
-    Reads two rows where all is well.  In its own conversation the model has the run before its eyes.
+    Reads a few rows where all is well.  In its own conversation the model has the run before its eyes.
     """
     run = store.runs.newest_in(root)
     if run is None or run.conversation_id == conversation_id:
         return None
     if run.is_open and (run.background or store.runs.writer(run.conversation_id) is not None):
         return None  # it goes on, or will by itself
+    if _ended_well(store, run):
+        return None
     events = _events_of(store, run)
     finished = next((e for e in reversed(events) if isinstance(e, ev.RunFinished) and e.run_id == run.id), None)
     if finished is None:  # nobody has opened it since its process died
@@ -105,6 +109,15 @@ def last_run(store: Store, root: str, conversation_id: str) -> Left | None:
         events=own,
         broken=broken,
     )
+
+
+def _ended_well(store: Store, run: Run) -> bool:
+    """Whether its last rows say so; a run without a call of its own did not break what an earlier one left whole."""
+    finished = store.journal.newest(run.conversation_id, ev.RunFinished)
+    if finished is None or finished.run_id != run.id or finished.reason != ev.StopReason.DONE:
+        return False
+    result = store.journal.newest(run.conversation_id, ev.ToolResult)
+    return result is None or not _is_failure(result)
 
 
 def _events_of(store: Store, run: Run) -> list[ev.Event]:
@@ -198,15 +211,18 @@ def _end_of(event: ev.ToolResult) -> str:
     return escaped(shown).replace("\n", "\n  ")
 
 
-async def state_of(root: str) -> list[str]:
-    """What the folder is like: git's counts and what still runs there.  Off the event loop; some ten milliseconds."""
-    return await asyncio.to_thread(_state_of, root)
+async def state_of(root: str, seconds: float = STATE_SECONDS) -> list[str]:
+    """What the folder is like: git's counts and what still runs there.  Off the event loop; some ten milliseconds.
+
+    The person's message waits for it: what is not known after `seconds` is left out.
+    """
+    looks = [in_thread(lambda: _tree(root)), in_thread(lambda: _processes(root))]
+    done, _ = await asyncio.wait(looks, timeout=seconds)
+    return [line for look in looks if look in done and look.exception() is None for line in look.result()]
 
 
-def _state_of(root: str) -> list[str]:
+def _tree(root: str) -> list[str]:
     from letta_code.host.git import GitReader
-    from letta_code.host.running import running_in
-    from letta_code.safety.secrets import without_secrets
 
     lines: list[str] = []
     status = GitReader(root).status()
@@ -214,6 +230,14 @@ def _state_of(root: str) -> list[str]:
         kinds = {"staged": status.staged, "modified": status.modified, "untracked": status.untracked}
         counts = [f"{number} {kind}" for kind, number in {**kinds, "in conflict": status.conflicts}.items() if number]
         lines.append(f"git status: {', '.join(counts) or 'clean'}.")
+    return lines
+
+
+def _processes(root: str) -> list[str]:
+    from letta_code.host.running import running_in
+    from letta_code.safety.secrets import without_secrets
+
+    lines: list[str] = []
     for process in running_in(root):
         command, _ = without_secrets(process.command)
         lines.append(f"process {process.pid} runs in this folder: {escaped(one_line(command, 120))}")

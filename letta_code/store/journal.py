@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,8 @@ from letta_code.store.dialect import Row
 from letta_code.store.engine import Engine
 from letta_code.store.mirror import Mirror, is_sound
 from letta_code.store.salvage import find_in_mirror
+
+T = TypeVar("T", bound=KnownEvent)
 
 POLL_SECONDS = 0.1
 PAGE = 500
@@ -71,6 +74,14 @@ class Journal:
             values.append(limit)
         rows = self._engine.reader().query(sql, values)
         return list(self._checked(conversation_id, after, rows))
+
+    def newest(self, conversation_id: str, kind: type[T]) -> T | None:
+        """The newest event of one kind; None without, and where it is damaged.  Reads that row only."""
+        tag = str(kind.__struct_config__.tag)
+        sql = "SELECT crc, body FROM events WHERE conversation_id = ? AND type = ? ORDER BY seq DESC LIMIT 1"
+        rows = self._engine.reader().query(sql, [conversation_id, tag])
+        event = _sound(*rows[0]) if rows else None
+        return event if isinstance(event, kind) else None
 
     def _checked(self, conversation_id: str, after: int, rows: list[Row]) -> Iterator[StoredEvent]:
         expected = after + 1

@@ -6,16 +6,21 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
-from letta_code.agent.aftermath import KIND, state_of
+import pytest
+
+from letta_code.agent.aftermath import KIND, last_run, state_of
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.session import Session
 from letta_code.agent.start import start_session
 from letta_code.config.settings import Settings
 from letta_code.core import events as ev
+from letta_code.host.git import GitReader
 from letta_code.host.running import running_in
+from letta_code.store.journal import Journal
 
 
 def bash(command: str) -> dict[str, Any]:
@@ -157,3 +162,34 @@ def test_processes_in_the_folder_are_found_and_those_of_our_terminal_are_not(tmp
         found = running_in(str(tmp_path))
         process.communicate(b"\n")
     assert found == ()
+
+
+async def test_a_folder_that_does_not_answer_holds_no_message_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await said(await opened(tmp_path, bash("echo 3 tests fail; exit 1"), {"text": "I give up."}), "fix it")
+    free = threading.Event()
+
+    def hangs(_: GitReader) -> None:
+        free.wait(30)
+
+    monkeypatch.setattr(GitReader, "status", hangs)
+    try:
+        text = digest(await said(await opened(tmp_path, {"text": "ok"}), "hello"))
+        assert not free.is_set()
+    finally:
+        free.set()
+    assert "3 tests fail" in text and "git status" not in text
+
+
+async def test_where_all_is_well_two_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await said(await opened(tmp_path, bash("true"), {"text": "Done."}), "do it")
+    session = await opened(tmp_path)
+
+    def never(*_: object) -> None:
+        raise AssertionError("its events were read")
+
+    monkeypatch.setattr(Journal, "read", never)
+    assert last_run(session.store, str(tmp_path / "work"), session.conversation_id) is None
+    monkeypatch.undo()
+    await session.close()

@@ -26,7 +26,7 @@ from letta_code.store.database import Store
 from letta_code.store.engine import open_engine
 from letta_code.store.marker import MARKER
 from letta_code.store.migrations import MIGRATIONS
-from tests.store.support import open_store
+from tests.store.support import note, open_store, started
 
 
 async def test_the_first_agent_is_the_default_and_is_made_once(store: Store, home: Path) -> None:
@@ -188,3 +188,23 @@ async def test_copies_and_restored_stores_keep_whose_run_it_was(store: Store, co
         run = restored.runs.get("run-1")
         assert run
         assert (run.conversation_id, run.status) == (conversation, "finished")
+
+
+async def test_the_newest_run_of_a_folder_is_found_behind_conversations_touched_since(store: Store) -> None:
+    agent = (await store.agents.ensure_default()).id
+    names = [f"conv-{number}" for number in range(40)]
+    for at, name in enumerate(names):
+        folder = "/work" if at % 2 else "/work/inside"
+        await store.append(name, [started(name, agent, folder), RunStarted(run_id=f"run-{at}", model="m", mode="ask")])
+        await store.append(name, [RunFinished(run_id=f"run-{at}", reason=StopReason.DONE)])
+    elsewhere = started("conv-else", agent, "/works")
+    await store.append("conv-else", [elsewhere, RunStarted(run_id="run-else", model="m", mode="ask")])
+    for said_later in (False, True):
+        if said_later:
+            for name in names[:-1]:
+                await store.append(name, [note("renamed")])
+        found = store.runs.newest_in("/work")
+        assert found is not None and found.id == "run-39"
+        inside = store.runs.newest_in("/work/inside")
+        assert inside is not None and inside.id == "run-38"
+    assert store.runs.newest_in("/nowhere") is None
