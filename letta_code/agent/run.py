@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -303,12 +304,22 @@ class Run:
                 steps=self._steps.made,
                 usage=_minus(usage, before),
                 cost=None if cost is None else cost - (cost_before or 0.0),
-                seconds=round(monotonic() - self._began, 3),
+                seconds=round(self._seconds(), 3),
                 error_kind=error.kind if error else "",
                 error=str(error) if error else "",
                 hint=error.hint if error else "",
             )
         )
+
+    def _seconds(self) -> float:
+        """From the run's beginning, in whichever process that was."""
+        here, begun = monotonic() - self._began, self.session.history.run
+        if self._resumed is None or begun is None:
+            return here
+        try:
+            return max(here, (datetime.now(UTC) - datetime.fromisoformat(begun.at)).total_seconds())
+        except (ValueError, TypeError):
+            return here
 
     async def balance(self, words: str, status: str) -> None:
         """Close what is open: the answer so far is kept, every call gets a result, every question an answer."""

@@ -65,6 +65,8 @@ def _background(parsed: Parsed, prompted: Parsed) -> int:
     for notice in notices:
         print(f"{notice.level}: {notice.text}", file=sys.stderr)
     options = replace(options, interactive=not parsed.on("unattended"), face="run")
+    if parsed.words and not parsed.words[0].strip():
+        raise UsageError("The prompt is empty.", hint='Give one: letta-code run --background "fix the failing test"')
     begun = asyncio.run(begin(options, _start.prompt_of(prompted), Paths.find(), client_id=parsed.text("client_id")))
     if parsed.on("json"):
         print(msgspec.json.encode(begun).decode())

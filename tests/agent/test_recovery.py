@@ -110,6 +110,7 @@ async def test_a_run_that_goes_on_in_another_mode_says_so(began: str, then: str,
     assert await one.go_on()
     await one.idle()
     assert [notice.text for notice in journal.of(ev.Notice) if notice.code == "mode"] == told
+    assert one.history.last_run is not None and one.history.last_run.seconds > 3600, "from its beginning, long ago"
     assert journal.of(ev.RunResumed)[0].mode == "ask"
 
 

@@ -157,6 +157,10 @@ def test_the_prompt_may_come_from_stdin_and_a_failed_run_has_its_exit_code(proje
 def test_without_background_it_is_a_headless_run(project: Path) -> None:
     done = letta(project, "run", "go", *model(project, {"text": "Here."}))
     assert (done.returncode, done.stdout) == (0, "Here.\n")
+    empty = letta(project, "run", "--background", "")
+    assert empty.returncode == 2 and 'letta-code run --background "' in empty.stderr
+    usage = letta(project, "runs", "answer", "foo")
+    assert usage.returncode == 2 and all(line.startswith("  ") for line in usage.stderr.splitlines()[1:])
     refused = letta(project, "run", "--unattended", "go")
     assert refused.returncode == 2 and "--background" in refused.stderr
 
