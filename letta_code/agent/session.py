@@ -503,6 +503,8 @@ class Session:
             self.settle()
         await self._settling.end()
         await self.checkpoints.settled(END_SECONDS)
+        if self.checkpoints.trees is not None:
+            self.checkpoints.trees.stop()
         stopped = await self.surroundings.close()
         if stopped and self.history.started is not None:
             words = "; ".join(visible(command)[:200] for command in stopped)

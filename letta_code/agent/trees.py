@@ -62,6 +62,11 @@ class Trees:
             raise _too_slow(self.root, seconds)
         return taking.result()
 
+    def stop(self) -> None:
+        """End a snapshot that goes on: its processes would outlive us."""
+        if self._taking is not None and not self._taking.done():
+            self.snapshots.stop()
+
     async def use(self, work: Callable[[Snapshots], T]) -> T:
         """Do something with the store in a thread; raises `WorkspaceError`."""
         return await in_thread(lambda: work(self.snapshots))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,6 +61,13 @@ class NoRoom(WorkspaceError):
     """The disk of the store is full."""
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process with its session, unless it was waited for."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 class SnapshotStore:
     """Runs git on the store at `folder`; `root` is the real path of the work tree."""
 
@@ -66,6 +75,30 @@ class SnapshotStore:
         self.folder = folder
         self.root = os.path.realpath(root)
         self._lock: FileLock | None = None
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+        self._guard = threading.Lock()
+
+    def stop(self) -> None:
+        """End the git processes that go on, from any thread; nothing is begun here any more."""
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                _kill(process)
+
+    @contextmanager
+    def _started(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Meanwhile `stop` ends it; at the end it has ended, with all that it started."""
+        with self._guard:
+            self._running.add(process)
+            if self._stopped:
+                _kill(process)
+        try:
+            yield
+        finally:
+            with self._guard:  # what was waited for may have lent its number to another process
+                self._running.discard(process)
+                _kill(process)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -171,18 +204,23 @@ class SnapshotStore:
 
     def _run(self, argv: list[str], *, env: Mapping[str, str], cwd: str, feed: bytes | None) -> Done:
         held = (self._lock.fileno(),) if self._lock is not None else ()
+        if self._stopped:
+            raise WorkspaceError("The snapshot was stopped", hint="Open the conversation again for the next one.")
         try:
-            done = subprocess.run(
-                argv,
-                cwd=cwd,
-                env=env,
-                capture_output=True,
-                timeout=_TIMEOUT,
-                start_new_session=True,
-                check=False,
-                pass_fds=held,
-                input=feed or b"",
-            )
+            with (
+                subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                    pass_fds=held,
+                ) as process,
+                self._started(process),
+            ):
+                output, problem = process.communicate(feed or b"", timeout=_TIMEOUT)
         except subprocess.TimeoutExpired as error:
             raise WorkspaceError(
                 f"git did not end within {_TIMEOUT:.0f} s in {cwd}, so there is no snapshot",
@@ -192,7 +230,9 @@ class SnapshotStore:
             raise self._missing(cwd) from error
         except OSError as error:
             raise WorkspaceError(f"git cannot be started: {error}", hint="Checkpoints of files need git.") from error
-        return Done(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace").strip()[-2000:])
+        if self._stopped:
+            raise WorkspaceError("The snapshot was stopped", hint="Open the conversation again for the next one.")
+        return Done(process.returncode, output, problem.decode("utf-8", "replace").strip()[-2000:])
 
     def _missing(self, cwd: str) -> WorkspaceError:
         if not os.path.isdir(cwd):

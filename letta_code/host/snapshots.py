@@ -87,6 +87,10 @@ class Snapshots:
         self._cover = Cover(self._store, [os.path.realpath(path) for path in (store, *without)])
         self._limits = LeavingOut(self._store.root, max_file_bytes, max_new_bytes)
 
+    def stop(self) -> None:
+        """End what goes on in other threads: it raises `WorkspaceError` there; nothing can be done here any more."""
+        self._store.stop()
+
     def take(self) -> Snapshot:
         """The tree as it is now; its objects are safe from `clean` until the next take, and for ever once kept."""
         began = time.monotonic()

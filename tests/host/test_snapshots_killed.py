@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -91,3 +92,42 @@ def test_no_room_is_said_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
     second = snapshots.take()
     assert len(snapshots.changes(first.tree, second.tree)) == 400
     assert snapshots.restore(first.tree, now=second.tree).failed == ()
+
+
+def test_a_snapshot_that_is_stopped_leaves_no_process_and_a_store_that_works(tmp_path: Path) -> None:
+    root, store = tmp_path / "root", tmp_path / "store"
+    _many(root, "one")
+    os.mkfifo(root / "d0" / ".gitignore")  # git waits for who writes there
+    snapshots = Snapshots(store, root)
+    ended: list[str] = []
+
+    def take() -> None:
+        try:
+            snapshots.take()
+        except WorkspaceError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    end = time.monotonic() + 30
+    while not (ours := _gits_of(store)) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert ours
+    snapshots.stop()
+    thread.join(30)
+    assert ended == ["The snapshot was stopped"]
+    assert _gits_of(store) == []
+    (root / "d0" / ".gitignore").unlink()
+    assert Snapshots(store, root).take().files == 400
+
+
+def _gits_of(store: Path) -> list[int]:
+    """Processes of git that work on a store, but for those that have ended."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"GIT_DIR={store}".encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
