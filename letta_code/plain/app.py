@@ -22,6 +22,7 @@ from letta_code.core.events import (
     Event,
     LiveEvent,
     MessageQueued,
+    Notice,
     RequestAnswered,
     RequestMade,
     UserMessage,
@@ -150,6 +151,9 @@ class PlainFace:
         following = asyncio.create_task(self._follow(session, status.last_seq, status.queued))
         try:
             self._greet(session, resumed=bool(conversation))
+            for event in (await session.log())[-2:]:  # found by this start, and stored before anybody could hear it
+                if isinstance(event, Notice) and event.code == "rewind" and event.seq <= self._seen:
+                    self._take(event)
             await self._caught_up(status.last_seq)
             if status.running:
                 await self._watch(session)
@@ -182,14 +186,13 @@ class PlainFace:
         status = session.status
         say(f"letta-code {__version__} in {status.cwd or self._options.cwd}")
         say(f"Model: {status.model or 'none yet, /connect chooses one'}. Mode: {status.mode}.")
-        say(
-            "Type what you want done, or !COMMAND for the shell. "
-            "/help lists the commands, /exit leaves, Ctrl-C stops a run."
-        )
+        say("Type what you want done, or !COMMAND for the shell.")  # lines that 80 columns do not break in a word
+        say("/help lists the commands, /exit leaves, Ctrl-C stops a run.")
         if resumed:
             say(f"Going on with: {strip_controls(status.title) or status.conversation_id}")
         if status.owner:
-            say(f"You watch {short(status.owner)}, which runs this conversation. /takeover brings it here.")
+            say(f"You watch {short(status.owner)}, which runs this conversation.")
+            say("/takeover brings it here.")
 
     async def _follow(self, session: SessionPort, old: int, queued: tuple[str, ...]) -> None:
         """Say what happens; of what is `old` only the messages that wait since another face was left."""
@@ -447,5 +450,5 @@ class PlainFace:
 
     def _tell(self, error: LettaError) -> None:
         say(f"error: {strip_controls(str(error))}")
-        if error.hint:
-            say(f"  {strip_controls(error.hint)}")
+        for line in error.hint.splitlines():
+            say(f"  {strip_controls(line)}")

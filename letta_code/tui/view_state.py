@@ -27,7 +27,7 @@ from letta_code.tui.cards import (
 )
 from letta_code.tui.memory_events import note, note_wait
 from letta_code.tui.ownership import Ownership, note_end, note_owner
-from letta_code.tui.wording import said, title_of
+from letta_code.tui.wording import age, said, title_of
 
 
 class ViewState:
@@ -376,16 +376,18 @@ class ViewState:
 
     # ------------------------------------------------------------ runs
 
-    def begins(self) -> None:
-        """A run goes on from here."""
-        self.running, self.run_since = True, self.clock()
+    def begins(self, at: str = "") -> None:
+        """A run goes on; `at` is when it began, where the journal says so: who comes later sees how long it takes."""
+        if at or not self.running:
+            self.run_since = self.clock() - (age(at) if self.last_seq <= self.opened_at else 0.0)
+        self.running = True
 
     def hand_back(self) -> None:
         """A prompt that was interrupted before anything came of it goes back to whoever wrote it."""
         self._returned = "\n\n".join(text for text in self._prompts if text)
 
     def _run_started(self, event: ev.RunStarted) -> None:
-        self.begins()
+        self.begins(event.at or "now")
         self.model, self.mode = event.model or self.model, event.mode or self.mode
         self.waiting = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -56,6 +57,15 @@ def run_summary(event: ev.RunFinished) -> str:
     if event.cost:
         parts.append(f"${event.cost:.2f}" if event.cost >= 0.01 else f"${event.cost:.4f}")
     return " · ".join(parts)
+
+
+def age(at: str) -> float:
+    """Seconds since a stored time, 0.0 for none that can be read or that is yet to come."""
+    try:
+        began = datetime.fromisoformat(at)
+    except ValueError:
+        return 0.0
+    return max((datetime.now(UTC) - began).total_seconds(), 0.0) if began.tzinfo else 0.0
 
 
 def seconds_text(seconds: float) -> str:

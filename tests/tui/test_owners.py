@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -282,3 +283,27 @@ async def test_a_run_that_stands_still_elsewhere_has_no_spinner() -> None:
     assert line.render().plain == "! process 1234567 does not answer for 103 s (stopped? fg, or kill it)"
     state.apply(ev.Waiting(phase="answers"))
     assert state.ownership.silent_since is None
+
+
+async def test_who_comes_later_sees_how_long_the_run_takes() -> None:
+    began = (datetime.now(UTC) - timedelta(seconds=75)).isoformat()
+    state = ViewState(lambda: 1000.0)
+    state.opened(Status(conversation_id="conv-1", agent_id="a", owner=TUI, running=True, last_seq=1))
+    state.apply(ev.RunStarted(seq=1, at=began, run_id="run-1", model="m", mode="ask"))
+    assert 70 < 1000.0 - state.run_since < 130
+    state.apply(ev.RunResumed(seq=2, run_id="run-1"))
+    assert 70 < 1000.0 - state.run_since < 130, "it is the same run"
+    state.apply(ev.RunFinished(seq=3, run_id="run-1", reason="done"))
+    state.apply(ev.RunStarted(seq=4, at=began, run_id="run-2", model="m", mode="ask"))
+    assert state.run_since == 1000.0, "it began under our eyes"
+
+
+async def test_who_watches_sees_the_folder_and_the_way_to_take_it_over() -> None:
+    session = owned_by(TUI, FakeSession(forever))
+    stage = Stage(session)
+    async with stage.app.run_test(size=(100, 24)) as pilot:
+        await running(pilot, stage)
+        await until(pilot, lambda: "/takeover · Esc stops" in screen_text(stage.app))
+        last = screen_text(stage.app).rstrip().splitlines()[-1]
+        assert "watching: process 4711 (tui)  ask" in last
+        assert "/work/project" in last, last

@@ -65,17 +65,26 @@ class StatusBar(Widget):
         folder = Content.styled(clean_line(self.folder), "$foreground 75%")
         # Whose conversation it is matters where there are several; else it is told where there is room for all.
         agent = Content.styled(clean_line(state.agent), "$text-accent")
-        parts = [*_watching(state), mode, model]
-        for extra in (agent if state.several else Content(""), branch, folder, Content("") if state.several else agent):
-            if extra and Content(" · ").join([*parts, extra]).cell_length <= room:
-                parts.append(extra)
-        left = Content.styled(" · ", "$foreground 45%").join(parts)
+        parts = [mode, model]
+        separator, badge = Content.styled(" · ", "$foreground 45%"), _watching(state)
+        room -= badge.cell_length
+        short = Content.styled(f"…/{clean_line(self.folder.rpartition('/')[2])}", "$foreground 75%")
+        extras = [(branch,), (folder, short), (Content("") if state.several else agent,)]
+        if badge:  # whose folder it is matters more there than the branch
+            extras = [extras[1], extras[0], extras[2]]
+        for choices in [(agent if state.several else Content(""),), *extras]:
+            fits = [one for one in choices if one and separator.join([*parts, one]).cell_length <= room]
+            parts += fits[:1]
+        left = badge + separator.join(parts)
+        room += badge.cell_length
         return left if left.cell_length <= room else left.truncate(max(room, 0), ellipsis=True)
 
 
-def _watching(state: ViewState) -> list[Content]:
+def _watching(state: ViewState) -> Content:
     owner = state.ownership.owner
-    return [Content.styled(f" watching: {clean_line(owner)} ", "bold reverse $text-warning")] if owner else []
+    if not owner:
+        return Content("")
+    return Content.styled(f" watching: {clean_line(owner)} ", "bold reverse $text-warning") + Content(" ")
 
 
 def _context(state: ViewState) -> Content:
@@ -168,7 +177,8 @@ class WorkingLine(Widget):
             words = silent_text(state.ownership.owner.partition(" (")[0], now - state.ownership.silent_since)
             return Content.styled(f"! {words}", "$text-warning")  # no spinner: nothing that we know of goes on
         what, style = doing(state, now)
-        passed, keys = f"  {seconds_text(int(passed))}", f"  {KEYS.get(state.ownership.moving, 'Esc stops')}"
+        usual = "/takeover · Esc stops" if state.ownership.owner else "Esc stops"
+        passed, keys = f"  {seconds_text(int(passed))}", f"  {KEYS.get(state.ownership.moving, usual)}"
         room = self.content_size.width - cell_len(f"{frame} {passed}{keys}")
         return Content.assemble(
             (f"{frame} ", "$text-accent"), Content.styled(what, style).truncate(max(room, 0), ellipsis=True),
