@@ -42,6 +42,7 @@ from letta_code.safety.terminal import strip_controls
 log = logging.getLogger(__name__)
 
 OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
+_FOUND = 2  # the last events of a journal, where a start says what it found (a rewind that was cut off)
 # The model step of `letta-code configure`, with a reader and a sayer; gives the model's name, "" for none.
 Connect = Callable[[Reader, Callable[[str], None]], Awaitable[str]]
 
@@ -147,13 +148,10 @@ class PlainFace:
         session = await self._open_session(options)
         self._lines = Lines(say)
         status = session.status
-        self._seen = 0 if status.queued or status.running else status.last_seq
+        self._seen = 0 if status.queued or status.running else max(status.last_seq - _FOUND, 0)
         following = asyncio.create_task(self._follow(session, status.last_seq, status.queued))
         try:
             self._greet(session, resumed=bool(conversation))
-            for event in (await session.log())[-2:]:  # found by this start, and stored before anybody could hear it
-                if isinstance(event, Notice) and event.code == "rewind" and event.seq <= self._seen:
-                    self._take(event)
             await self._caught_up(status.last_seq)
             if status.running:
                 await self._watch(session)
@@ -200,7 +198,8 @@ class PlainFace:
             if isinstance(event, Live) or not 0 < event.seq <= old:
                 self._take(event)
                 continue
-            if isinstance(event, RequestMade | RequestAnswered):
+            found = isinstance(event, Notice) and event.code == "rewind" and event.seq > old - _FOUND
+            if found or isinstance(event, RequestMade | RequestAnswered):
                 self._take(event)
             if isinstance(event, MessageQueued) and event.client_id in queued:
                 say("Said before, and sent along with your next message:")
