@@ -336,7 +336,7 @@ async def test_an_answer_that_comes_the_moment_the_request_is_told_is_not_lost()
             answering.append(asyncio.ensure_future(one._asking.answer(event.request.request_id, Approve(), "test")))
 
     answering: list[asyncio.Future[Any]] = []
-    one._ledger.publish = answers_at_once  # type: ignore[method-assign]
+    one._ledger.publish = answers_at_once
     await one.send("go")
     async with asyncio.timeout(10):
         await one.idle()
