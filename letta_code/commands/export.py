@@ -12,17 +12,17 @@ from letta_code.host.files import atomic_write
 from letta_code.store.conversations import Conversation
 from letta_code.store.database import Store
 
-_FORMATS = {"md": ".md", "markdown": ".md", "json": ".jsonl", "jsonl": ".jsonl", "html": ".html"}
-_ENDINGS = {".json": "json", ".jsonl": "json", ".html": "html", ".htm": "html"}
+_FORMATS = {"md": ".md", "markdown": ".md", "json": ".json", "jsonl": ".jsonl", "html": ".html"}
+_ENDINGS = {".json": "json", ".jsonl": "jsonl", ".html": "html", ".htm": "html"}
 _FORMAT = re.compile(r"(?:^|\s)--format[ =](\S+)")
 
 
-@command("export", usage="[FILE] [--format md|json|html]")
+@command("export", usage="[FILE] [--format md|json|jsonl|html]")
 async def export(context: CommandContext, arguments: str) -> Outcome:
-    """Write this conversation to a file: Markdown to read, one HTML page, or JSON lines with every event.
+    """Write this conversation to a file: Markdown to read, one HTML page, or JSON with every event.
 
-    Its form is told by FILE's ending, or by --format.  Without FILE it goes into this folder under the conversation's
-    title.  A file that is there is not replaced.  The whole agent is exported by `letta-code agents export NAME`.
+    json is one document, the array of all events; jsonl has one event a line.  Its form is told by FILE's ending, or by
+    --format.  Without FILE it goes into this folder under the conversation's title.  A file that is there is not replaced.  The whole agent is exported by `letta-code agents export NAME`.
     """
     store = context.store
     status = context.session.status
@@ -44,7 +44,7 @@ async def export(context: CommandContext, arguments: str) -> Outcome:
 def _suffix(name: str, file: str) -> str:
     name = name or _ENDINGS.get(Path(file).suffix.lower(), "md")
     if name not in _FORMATS:
-        raise UsageError(f"There is no format {name!r}.", hint="It is md, json or html.")
+        raise UsageError(f"There is no format {name!r}.", hint="It is md, json, jsonl or html.")
     return _FORMATS[name]
 
 
@@ -62,9 +62,18 @@ def _write(store: Store, conversation: Conversation, path: Path, suffix: str) ->
         store.conversations.export(conversation.id, path)
         return
     try:
+        if suffix == ".json":
+            atomic_write(path, events_of(store, conversation), mode=0o600)
+            return
         atomic_write(path, document(store, conversation, html=suffix == ".html"), mode=0o600)
     except OSError as error:
         raise StoreFull(f"{path} could not be written: {error.strerror}") from error
+
+
+def events_of(store: Store, conversation: Conversation) -> bytes:
+    """Every event as stored, as one JSON array, one event a line."""
+    events = (line.removesuffix(b"\n") for line in store.conversations.export_lines(conversation.id))
+    return b"[\n" + b",\n".join(events) + b"\n]\n"
 
 
 def document(store: Store, conversation: Conversation, *, html: bool) -> bytes:

@@ -250,7 +250,7 @@ def test_a_copy_that_the_database_does_not_know_is_salvaged(tmp_path: Path) -> N
     told = events(home)
     raw_sql(home, "PRAGMA foreign_keys = OFF")
     for table, column in (("events", "conversation_id"), ("runs", "conversation_id"), ("conversations", "id")):
-        raw_sql(home, f"DELETE FROM {table} WHERE {column} = (SELECT MIN(conversation_id) FROM event_keys)")  # noqa: S608
+        raw_sql(home, f"DELETE FROM {table} WHERE {column} = (SELECT MIN(conversation_id) FROM event_keys)")
     assert events(home) != told
     done = letta(home, "restore", "--salvage", "--yes")
     assert done.returncode == 0 and "Built anew" in done.stdout, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,10 @@ async def test_export_writes_what_is_asked_for_and_replaces_nothing(here: Here) 
     await here.run("/export page.HTML")
     assert "<h1>mend the parser</h1>" in (here.folder / "page.HTML").read_text()
     await here.run("/export all.txt --format=json")
-    assert (here.folder / "all.txt").read_bytes() == stored
+    document = json.loads((here.folder / "all.txt").read_text())
+    assert document == [json.loads(line) for line in stored.splitlines()] and len(document) > 1
+    await here.run("/export x.json")
+    assert (here.folder / "x.json").read_bytes() == (here.folder / "all.txt").read_bytes()
     with pytest.raises(UsageError, match="already"):
         await here.run("/export all.txt")
     with pytest.raises(UsageError, match="format"):
