@@ -73,7 +73,7 @@ class Hangup:
         end = time.monotonic() + seconds
         while not wanted():
             assert time.monotonic() < end, "waited in vain"
-            if self.terminal is not None and not self.terminal.child.ptyproc.fileobj.closed:
+            if self.terminal is not None and not self.terminal.child.ptyproc.fileobj.closed:  # type: ignore[attr-defined]
                 self.terminal.read()
             time.sleep(0.05)
 

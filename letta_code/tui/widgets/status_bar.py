@@ -177,7 +177,8 @@ class WorkingLine(Widget):
             words = silent_text(state.ownership.owner.partition(" (")[0], now - state.ownership.silent_since)
             return Content.styled(f"! {words}", "$text-warning")  # no spinner: nothing that we know of goes on
         what, style = doing(state, now)
-        usual = "/takeover · Esc stops" if state.ownership.owner else "Esc stops"
+        watches = state.ownership.owner and not state.ownership.moving
+        usual = "/takeover · Esc stops" if watches else "Esc stops"
         passed, keys = f"  {seconds_text(int(passed))}", f"  {KEYS.get(state.ownership.moving, usual)}"
         room = self.content_size.width - cell_len(f"{frame} {passed}{keys}")
         return Content.assemble(
