@@ -15,6 +15,7 @@ from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, ensure_private_dir
 from letta_code.store import checking
 from letta_code.store.backing import Contents, Rescued, put_back_rest, rescued, side_files, verified
+from letta_code.store.catching import unknown_copies
 from letta_code.store.database import Store
 from letta_code.store.dialect import connect
 from letta_code.store.mirror import StoredRow, to_line
@@ -49,8 +50,7 @@ def whole(paths: Paths) -> Contents | None:
     except LettaError:
         return None
     try:
-        wanted = checking.conversations(database)
-        lost = any(path.stem not in wanted for path in _copies_of(paths.conversations))
+        lost = unknown_copies(database, paths.conversations, paths.agents)
         gaps = checking.events(database, _LOOK_SECONDS).gaps
         found, _, _ = checking.copies(database, paths.conversations, _LOOK_SECONDS)
         wrong = lost or gaps or checking.references(database) or any(one.state == "ahead" for one in found)
