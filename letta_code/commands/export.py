@@ -22,8 +22,8 @@ async def export(context: CommandContext, arguments: str) -> Outcome:
     """Write this conversation to a file: Markdown to read, one HTML page, or JSON with every event.
 
     json is one document, the array of all events; jsonl has one event a line.  Its form is told by FILE's ending, or by
-    --format.  Without FILE it goes into this folder under the conversation's title.  A file that is there is not replaced.
-    The whole agent is exported by `letta-code agents export NAME`.
+    --format.  Without FILE it goes into this folder under the conversation's title.  A file that is
+    there is not replaced.  The whole agent is exported by `letta-code agents export NAME`.
     """
     store = context.store
     status = context.session.status
