@@ -13,7 +13,7 @@ def open_store(paths: Paths) -> Store:
     if _is_lost(paths) and (store := _built_anew(paths)):
         return store
     try:
-        return _opened(paths)
+        return opened(paths)
     except StoreDamaged as error:
         return mended(paths, error)
 
@@ -29,7 +29,7 @@ def mended(paths: Paths, error: StoreDamaged) -> Store:
         done = salvage(paths)
     except LettaError as why:
         raise StoreDamaged(f"{error} It could not be mended: {why}", hint=why.hint or error.hint) from error
-    store = _opened(paths)
+    store = opened(paths)
     store.note(
         f"{str(error).rstrip('.')}. It is kept in {done.aside}; {many(done.conversations, 'conversation')} and "
         f"{many(done.events, 'event')} were put back from readable copies"
@@ -59,7 +59,7 @@ def _built_anew(paths: Paths) -> Store | None:
         done = salvage(paths)
     except LettaError:
         return None
-    store = _opened(paths)
+    store = opened(paths)
     store.note(
         f"{paths.database} was missing. Restored: {many(done.conversations, 'conversation')} with "
         f"{many(done.events, 'event')} from readable copies"
@@ -69,5 +69,6 @@ def _built_anew(paths: Paths) -> Store | None:
     return store
 
 
-def _opened(paths: Paths) -> Store:
+def opened(paths: Paths) -> Store:
+    """The person's store as it is: nothing is mended.  Raises `StoreError`."""
     return Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run)

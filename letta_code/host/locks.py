@@ -87,7 +87,7 @@ class LockTimeout(OSError):
 
 
 class FileLock:
-    """An exclusive lock on a file that is made when missing and never removed.
+    """An exclusive lock on a file that is made when missing; who holds it never removes it.
 
     Removing it would let two processes hold "the" lock on two files of one name.  The file's content is the owner as
     JSON, for people and messages: authority is the kernel's lock alone.  Two locks of one process exclude each other

@@ -110,7 +110,7 @@ class Cover:
         new, tracked = _paths(others), _paths(forced_list)
         changed, gone = _differing(differing)
         found = [path for path in [*new, *tracked, *last.nested] if path.endswith(b"/") or self._is_repository(path)]
-        nested, forced, inner_ignored, odd = self._nested(_unique(path.rstrip(b"/") + b"/" for path in found), top)
+        nested, forced, inner_ignored, odd = self._nested(_unique(path.rstrip(b"/") + b"/" for path in found))
         forced |= {path for path in tracked if path + b"/" not in nested}
         below = _Below(nested)
         changed |= {path for path in new if not path.endswith(b"/") and path not in below}
@@ -149,9 +149,7 @@ class Cover:
     def _is_repository(self, path: bytes) -> bool:
         return os.path.lexists(os.path.join(self._root, path, b".git"))
 
-    def _nested(
-        self, found: list[bytes], top: str
-    ) -> tuple[tuple[bytes, ...], set[bytes], list[bytes], list[tuple[bytes, str]]]:
+    def _nested(self, found: list[bytes]) -> tuple[tuple[bytes, ...], set[bytes], list[bytes], list[tuple[bytes, str]]]:
         """The repositories inside, their files, what their rules keep out, and what is too much."""
         nested, files, ignored = list[bytes](), set[bytes](), list[bytes]()
         odd: list[tuple[bytes, str]] = []

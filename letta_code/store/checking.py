@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from letta_code.core.errors import StoreDamaged, StoreError
+from letta_code.core.errors import StoreDamaged
 from letta_code.core.messages import Value
 from letta_code.host.files import open_regular
 from letta_code.host.locks import Owner, is_alive
@@ -171,8 +171,3 @@ def open_runs(database: Database) -> list[OpenRun]:
         alive = is_alive(who) if who is not None else None
         found.append(OpenRun(id=str(run), conversation=str(conversation), owner=who, alive=alive))
     return found
-
-
-def is_damage(error: StoreError) -> bool:
-    """Whether the file itself is at fault, and not a lock, rights or the disk."""
-    return isinstance(error, StoreDamaged)

@@ -82,7 +82,11 @@ class Link:
                 lines.write(wire.encode(wire.Ask(id=number, act=asked.act)))
             elif not asked.reply.done():
                 asked.reply.set_exception(
-                    LettaError("The connection broke while this was done; whether it was is unknown.", hint="Look.")
+                    LettaError(
+                        "The connection to the process that runs the conversation broke before it replied: whether it "
+                        "did what was asked is unknown.",
+                        hint="Look in the conversation whether it was done, and only then ask again.",
+                    )
                 )
         return welcome
 

@@ -10,6 +10,7 @@ from letta_code.agent.facts import project_root
 from letta_code.agent.forking import forebears
 from letta_code.agent.history import History
 from letta_code.agent.live.door import socket_path
+from letta_code.agent.mending import opened
 from letta_code.agent.port import SessionOptions, SessionPort, Status
 from letta_code.agent.start import choose_conversation, start_session
 from letta_code.agent.workers import Workers
@@ -18,11 +19,11 @@ from letta_code.core import events as ev
 from letta_code.core.errors import ConversationBusy
 from letta_code.llm.tokens import TokenCounter
 from letta_code.memory.opening import open_desk
-from letta_code.store.database import Store
 
 if TYPE_CHECKING:  # loaded when somebody else runs the conversation
     from letta_code.agent.live.attached import AttachedSession
     from letta_code.host.locks import Owner
+    from letta_code.store.database import Store
 
 RACE_SECONDS = 2.0  # an owner that ends, or one that only looked whether there is one
 RACE_PAUSE = 0.05
@@ -50,9 +51,7 @@ async def open_session(options: SessionOptions, *, paths: Paths | None = None) -
 
 async def attach(options: SessionOptions, paths: Paths) -> AttachedSession | None:
     """Follow the conversation of `options`; None where nobody runs it.  Raises `UsageError`, `StoreError`."""
-    store = Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
-    )
+    store = opened(paths)
     attached: AttachedSession | None = None
     try:
         conversation_id, known = choose_conversation(store, options, paths)
