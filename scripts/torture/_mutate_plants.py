@@ -20,12 +20,12 @@ def _no_mending() -> None:
 
 def _blank() -> None:
     """What the readable copies have beyond the database is not looked for."""
-    from letta_code.store import database
+    from letta_code.store import catching, database
 
     def nothing(_database: Any, _directory: Path, _agents: Path | None) -> list[Path]:
         return []
 
-    database.unknown_copies = nothing
+    catching.unknown_copies = nothing
     database.last_seq_of = lambda _path: 0
 
 

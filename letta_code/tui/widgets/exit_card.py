@@ -33,9 +33,7 @@ class ExitCard(Vertical):
         yield Static(Content.styled("The agent is still at work. Leave it how?", "bold"), classes="ask-title")
         yield self._choices
         follow = f"letta-code follow {self._run_id}".rstrip()
-        yield Static(
-            Content.styled(f"Come back with: {follow}", "$foreground 75%"), classes="ask-reason"
-        )
+        yield Static(Content.styled(f"Come back with: {follow}", "$foreground 75%"), classes="ask-reason")
         yield Static("↑↓ or a number, Enter  ·  Esc stays  ·  Ctrl+C stops and exits", classes="ask-keys")
 
     def on_mount(self) -> None:
