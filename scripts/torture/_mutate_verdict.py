@@ -87,7 +87,7 @@ def surviving(home: Path) -> Copies:
 
     Reading the database changes it (its log is taken in), so this is done with a copy of the home.
     """
-    database = _in_database(home / "letta.db")
+    database = _in_database(home / "letta.db", shared=True)
     found = {name: dict(rows) for name, rows in database.items()}
     for path in sorted((home / "backups").glob("letta-*.db")):
         for name, rows in _in_database(path).items():
@@ -100,10 +100,11 @@ def surviving(home: Path) -> Copies:
     return Copies(found, database)
 
 
-def _in_database(path: Path) -> dict[str, dict[int, bytes]]:
+def _in_database(path: Path, *, shared: bool = False) -> dict[str, dict[int, bytes]]:
     if path.is_file() and not path.is_symlink():
         with contextlib.suppress(StoreError, apsw.Error, OSError):
-            return {name: {row.seq: row.body for row in rows} for name, rows in rescued(path, {}).events.items()}
+            found = rescued(path, {}, shared=shared).events
+            return {name: {row.seq: row.body for row in rows} for name, rows in found.items()}
     return {}
 
 
