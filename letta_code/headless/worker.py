@@ -27,6 +27,9 @@ def run(job: Job) -> int:
     return asyncio.run(_Worker(job, Paths.find()).run())
 
 
+LOOKS = (0.05, 0.1, 0.2, 0.4)  # seconds between tries: watchers look often who has a conversation that was given away
+
+
 def options_of(job: Job) -> SessionOptions:
     """How the worker opens its conversation."""
     flags = {
@@ -74,6 +77,12 @@ class _Worker:
         return signals.exit_code
 
     async def _open(self) -> Session:
+        """The conversation; raises `ConversationBusy` when another process has it, and not only looks at it."""
+        for pause in LOOKS:
+            try:
+                return await start_session(options_of(self._job), paths=self._paths)
+            except ConversationBusy:
+                await asyncio.sleep(pause)
         return await start_session(options_of(self._job), paths=self._paths)
 
     async def _work(self, session: Session) -> Session | None:

@@ -103,6 +103,12 @@ class Leaving:
             return
         self._card = card = ExitCard(await self._run_id(), self._chosen)
         await self._chat.put_card(card)
+        self.look()
+
+    def look(self) -> None:
+        """End the program where the person wanted to leave, and nothing runs any more that could be asked about."""
+        if self.asks and not self._chat.state.running:
+            self.stop()
 
     def _chosen(self, what: str) -> None:
         self._card = None

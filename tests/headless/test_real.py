@@ -181,7 +181,9 @@ def test_the_same_client_id_is_one_message(project: Path) -> None:
         project, "--input-format", "stream-json", *model(project, {"text": "Hello."}), stdin=f"{said}\n{said}\n"
     )
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len([one for one in told if one["type"] == "user_message"]) == 1
+    messages = [one for one in told if one["type"] == "user_message"]
+    assert len(messages) == 2 and messages[0] == messages[1], "said once, and the second time acknowledged with it"
+    assert len([one for one in told if one["type"] == "run_started"]) == 1
 
 
 def test_a_question_to_nobody_does_not_hang(project: Path) -> None:

@@ -280,7 +280,7 @@ def test_a_long_wait_for_the_first_word_is_counted() -> None:
     state.apply(ev.Waiting(phase="first_part", seconds=10))
     assert doing(state, 125.0)[0] == "waiting for the model for 25 s"
     state.apply(ev.Waiting(phase="storage", seconds=1, attempt=4, reason="The disk is full"))
-    assert doing(state, 125.0)[0] == "The disk is full: try 4, until there is room"
+    assert doing(state, 125.0)[0] == "waits until there is room (try 4): The disk is full"
 
 
 # ------------------------------------------------------------ colours

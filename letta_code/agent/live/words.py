@@ -26,4 +26,4 @@ def change_text(now: str, before: str, *, wanted: bool) -> str:
         return f"{now} has this conversation now, not {before} any more. You still watch it."
     if wanted:
         return f"This conversation is yours now: it runs here, not in {before} any more."
-    return f"{before} has ended: this conversation is yours now and runs here."
+    return f"{before} let this conversation go: it is yours now and runs here."

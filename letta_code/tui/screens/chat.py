@@ -228,6 +228,7 @@ class ChatScreen(Screen[None]):
         self._refresh_lines()
         await self._beside.show(state)
         await self._place_card()
+        self.leaving.look()
 
     async def _other_runs(self) -> None:
         from letta_code.tui.screens.runs import told
