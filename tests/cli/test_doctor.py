@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -118,7 +119,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "git object": (_object, "memory", "is damaged"),
     "marker": (lambda home: (_memory(home).parent / ".letta-code-agent").unlink(), "memory", "marks it"),
     "folder": (
-        lambda home: ((home / "logs").rmdir() if (home / "logs").exists() else None, (home / "logs").write_text("x")),
+        lambda home: (shutil.rmtree(home / "logs", ignore_errors=True), (home / "logs").write_text("x")),
         "store",
         "is no folder",
     ),
