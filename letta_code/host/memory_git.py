@@ -95,6 +95,8 @@ class Repository:
         except FileNotFoundError:
             return BRANCH
         name = text[5:].strip() if text.startswith("ref: ") else "HEAD"
+        if not name or "\n" in name:
+            raise GitDamage(f"{self.git_dir / 'HEAD'} names no branch", hint=f"Run `git fsck` in {self.root}.")
         if name == "refs/heads/.invalid":  # git's sign that the branches are kept in a reftable
             raise GitDamage(
                 f"{self.root} keeps its branches in a form that letta-code does not read (reftable)",

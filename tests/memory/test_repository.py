@@ -111,6 +111,13 @@ def test_the_branch_moves_only_from_where_it_was(repository: Repository) -> None
     assert list(repository.scratch.iterdir()) == []
 
 
+@pytest.mark.parametrize("said", ["ref: refs/heads/main\nref: refs/heads/main\n", "ref: \n"])
+def test_a_head_that_names_no_branch_is_damage_and_no_empty_memory(repository: Repository, said: str) -> None:
+    (repository.git_dir / "HEAD").write_text(said)
+    with pytest.raises(GitDamage, match="names no branch"):
+        repository.head()
+
+
 def test_packed_and_detached_heads_and_other_branches(repository: Repository) -> None:
     root = repository.root
     head = repository.add({"a.md": b"1"}, "1", parent="", author="a")
