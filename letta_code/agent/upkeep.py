@@ -61,5 +61,8 @@ def _is_due(paths: Paths) -> bool:
     with contextlib.suppress(OSError):  # none yet, or nothing that can be read: it is made anew
         if read_bounded(mark, 100).decode("utf-8", "replace").strip() == today:
             return False
-    atomic_write(paths.folder(paths.cache) / _MARK, f"{today}\n".encode(), durable=False)
+    paths.folder(paths.cache)
+    if mark.is_symlink():  # nobody keeps this elsewhere: what it leads to is not ours to write
+        mark.unlink()
+    atomic_write(mark, f"{today}\n".encode(), durable=False)
     return True
