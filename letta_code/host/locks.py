@@ -137,8 +137,8 @@ class FileLock:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno in (errno.EAGAIN, errno.EACCES)  # else nobody can lock there at all
         finally:
             os.close(descriptor)  # the shared lock goes with it
         return False

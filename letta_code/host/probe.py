@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -76,23 +75,6 @@ def file_system(path: Path) -> str:
         if inside and len(place) >= best:
             best, found = len(place), right.split(" ")[0]
     return found
-
-
-def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock of a file, without signing it; False where there is no file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def size_of(path: Path, most: int = 200_000) -> tuple[int, int]:

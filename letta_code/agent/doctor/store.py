@@ -15,7 +15,8 @@ from letta_code.agent.saving.restoring import BEFORE, read_note
 from letta_code.agent.saving.salvaging import copies
 from letta_code.core.counts import many, size
 from letta_code.core.errors import StoreBusy, StoreError
-from letta_code.host.probe import file_system, is_locked
+from letta_code.host.locks import FileLock
+from letta_code.host.probe import file_system
 from letta_code.store import checking
 from letta_code.store.backing import side_files
 from letta_code.store.dialect import WAL_BYTES_KEPT, Database
@@ -246,7 +247,7 @@ def _copies(look: Look, database: Database, left: float) -> Iterator[Finding]:
 
 def _runs(look: Look, database: Database, _left: float) -> Iterator[Finding]:
     runs = checking.open_runs(database)
-    held = {run.conversation for run in runs if is_locked(look.paths.run / f"{run.conversation}.lock")}
+    held = {run.conversation for run in runs if FileLock(look.paths.run / f"{run.conversation}.lock").is_taken()}
     dead = [run for run in runs if run.conversation not in held and run.alive is not True]
     for run in dead[:10]:
         says = f"The run {run.id} of {run.conversation} has not ended, and no process does it."

@@ -14,7 +14,8 @@ from letta_code.agent.saving.restoring import BEFORE, STAGED, read_note
 from letta_code.agent.saving.salvaging import DAMAGED, copies
 from letta_code.config.paths import Paths
 from letta_code.core.messages import Value
-from letta_code.host.probe import is_locked, size_of
+from letta_code.host.locks import FileLock
+from letta_code.host.probe import size_of
 from letta_code.store.summary import is_conversation_id
 
 _DAY = 86_400
@@ -141,5 +142,5 @@ def _locks(paths: Paths, known: set[str]) -> Iterator[Leftover]:
     for path in _listed(paths.run):
         named = path.suffix == ".lock" and path.stem.startswith("conv-") and is_conversation_id(path.stem)
         # A new conversation has its lock before it has its first event.
-        if named and path.stem not in known and _age(path) > 1 and not is_locked(path):
+        if named and path.stem not in known and _age(path) > 1 and not FileLock(path).is_taken():
             yield _one("lock", path, "of a conversation that is not there")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from letta_code.config.paths import Paths
 from letta_code.core.errors import LettaError
-from letta_code.host.probe import is_locked
+from letta_code.host.locks import FileLock
 from letta_code.store.marker import read_marker
 from letta_code.store.mirror import is_mirror
 
@@ -51,7 +51,7 @@ def unit_of(path: str) -> str:
 
 def locked_by_others(paths: Paths) -> list[str]:
     """The conversations (or other work) whose lock some process holds."""
-    return [path.stem for path in _entries(paths.run) if path.suffix == ".lock" and is_locked(path)]
+    return [path.stem for path in _entries(paths.run) if path.suffix == ".lock" and FileLock(path).is_taken()]
 
 
 def stamp() -> str:
