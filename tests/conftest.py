@@ -39,6 +39,8 @@ def letta_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     letta = home / ".letta"
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("LETTA_HOME", str(letta))
+    # Most tests are about something else, and must pass where no sandbox works; tests/sandbox turns it on.
+    monkeypatch.setenv("LETTA_SANDBOX", "off")
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "Test Person")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.invalid")

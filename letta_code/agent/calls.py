@@ -31,6 +31,7 @@ from letta_code.core.requests import (
     Unanswered,
 )
 from letta_code.llm.model import ModelInfo, ToolSpec
+from letta_code.safety.containment import Grant
 from letta_code.safety.operations import Decision, Operation
 from letta_code.safety.rules import hides_work
 from letta_code.tools.base import Tool, Wanted
@@ -73,12 +74,13 @@ class _Seen:
 class CallContext:
     """A `ToolContext`: what one running call is given."""
 
-    def __init__(self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted], *, approved: bool) -> None:
+    def __init__(self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted], *, approved: bool, grant: Grant) -> None:
         self._calls = calls
         self.call_id = call.id
         self.seq = calls.history.answered_seq
         self.approved = approved
         self.confirmed = False
+        self.grant = grant
         self._name = call.name
         self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}
         self.seen = _Seen(calls.history)
@@ -200,7 +202,7 @@ class Calls:
         wanted = await tool.operations(args, self.workspace, state)
         operations = [w.operation for w in wanted]
         decision = self.policy().decide_all(tool.name, operations)
-        context = CallContext(self, call, wanted, approved=not self.raises_concerns())
+        context = CallContext(self, call, wanted, approved=not self.raises_concerns(), grant=decision.grant)
         destroys = decision.destructive or any(map(hides_work, operations))
         ready = _Ready(tool, args, context, tool.title(args), destroys=destroys)
         if decision.verdict == "allow":

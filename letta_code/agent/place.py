@@ -21,8 +21,10 @@ from letta_code.core.requests import Approve
 from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
 from letta_code.llm.model import ModelInfo
+from letta_code.safety.containment import Containment
 from letta_code.safety.policy import Policy, mode_of
 from letta_code.safety.remembered import project_file, remember
+from letta_code.safety.sandboxes.late import LateSandbox
 from letta_code.tools.base import Situation, Tool, load_tools
 from letta_code.workspace.local import LocalWorkspace
 
@@ -35,10 +37,10 @@ DEBUG_MODULES = "LETTA_DEBUG_MODULES"
 class Place:
     """Implements `Surroundings` for a local folder."""
 
-    def __init__(
-        self, options: SessionOptions, paths: Paths, workspace: LocalWorkspace, desk: Desk | None = None
-    ) -> None:
-        self.workspace: LocalWorkspace = workspace
+    def __init__(self, options: SessionOptions, paths: Paths, desk: Desk | None = None) -> None:
+        self._sandbox = LateSandbox(options.settings.sandbox, str(paths.home), options.cwd)
+        self.workspace = LocalWorkspace(options.cwd, sandbox=self._sandbox)
+        self._sandbox.temp = self.workspace.temp
         self.desk = desk
         self._options = options
         self._paths = paths
@@ -52,12 +54,18 @@ class Place:
             self._given.rules,
             root=options.cwd,
             letta_home=str(paths.home),
+            containment=lambda: self.containment,
         )
 
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What was wrong with the rules."""
         return tuple(self._given.notices)
+
+    @property
+    def containment(self) -> Containment:
+        """What holds commands here; found out when first asked."""
+        return self._sandbox.containment
 
     @property
     def tools(self) -> Mapping[str, Tool[Any]]:

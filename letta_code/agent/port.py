@@ -10,6 +10,7 @@ from letta_code.core.events import ContextCompacted, Event, LiveEvent, RequestAn
 from letta_code.core.messages import ContentPart, Usage, Value
 from letta_code.core.requests import Answer
 from letta_code.llm.model import ModelInfo
+from letta_code.safety.containment import Containment
 
 if TYPE_CHECKING:
     from letta_code.agent.checkpoints import Checkpoints
@@ -39,6 +40,7 @@ class SessionOptions(Value):
     face: str = "tui"
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    trusted: bool = False  # whether the folder's own settings, hooks, skills … may be used
 
 
 class Status(Value):
@@ -60,6 +62,7 @@ class Status(Value):
     usage: Usage = Usage()
     cost: float | None = None
     background: bool = False  # whether the run goes on without a face
+    containment: Containment = Containment()  # what holds commands; `says` is for the person where it is less than all
     owner: str = ""  # whose process runs the conversation, for people; "" when it is this one
     queued: tuple[str, ...] = ()  # client ids of messages not yet delivered
     last_seq: int = 0

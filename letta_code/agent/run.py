@@ -29,6 +29,7 @@ from letta_code.core.requests import Approve, Unanswered
 from letta_code.llm.model import ChatModel, ChatRequest, ModelInfo, StreamPart
 from letta_code.llm.retry import Restarted, RetryLimits, stream_with_retries
 from letta_code.memory.standard import TASK_LIMIT
+from letta_code.safety.containment import Containment
 from letta_code.tools.base import Situation, Tool
 from letta_code.workspace.workspace import Workspace
 
@@ -60,6 +61,11 @@ class Surroundings(Protocol):
     @property
     def policy(self) -> Judge:
         """The policy as it is now."""
+        ...
+
+    @property
+    def containment(self) -> Containment:
+        """What holds commands here."""
         ...
 
     @property

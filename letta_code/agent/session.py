@@ -141,6 +141,7 @@ class Session:
             usage=self.history.usage,
             cost=self.history.cost,
             background=self.options.background,
+            containment=self.surroundings.containment,
             queued=tuple(self.history.queued),
             last_seq=self.history.last_seq,
         )

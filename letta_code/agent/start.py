@@ -37,7 +37,6 @@ from letta_code.memory.desk import Desk
 from letta_code.memory.opening import open_desk
 from letta_code.store.agents import Agent
 from letta_code.store.database import Store
-from letta_code.workspace.local import LocalWorkspace
 
 REVIVE_SECONDS = 1.5  # after the start of a face: then runs in the background that nobody goes on with are begun again
 
@@ -249,7 +248,7 @@ def _nothing_to_continue(store: Store, cwd: str, agent: Agent | None) -> UsageEr
 
 
 def _place(options: SessionOptions, paths: Paths, history: History, desk: Desk) -> Place:
-    place = Place(options, paths, LocalWorkspace(options.cwd), desk)
+    place = Place(options, paths, desk)
     for answer in history.approvals:
         if answer.remember == "conversation":
             place.remember(answer)

@@ -99,6 +99,8 @@ class Settings(Value):
     mode: Annotated[str, NEVER] = "ask"
     endpoints: Annotated[dict[str, Endpoint], NEVER] = msgspec.field(default_factory=dict[str, Endpoint])
     allow: Annotated[tuple[str, ...], NEVER] = ()
+    # How commands are confined: auto takes the best that works here; off means that every command is asked about.
+    sandbox: Annotated[Literal["auto", "bubblewrap", "landlock", "seatbelt", "off"], NEVER] = "auto"
     ask: Annotated[tuple[str, ...], TIGHTEN] = ()
     deny: Annotated[tuple[str, ...], TIGHTEN] = ()
     max_turns: Annotated[int, TIGHTEN, POSITIVE] = 0  # 0: no limit

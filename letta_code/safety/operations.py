@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from letta_code.core.messages import Value
+from letta_code.safety.containment import Grant
 
 
 class ReadOperation(Value, tag_field="kind", tag="read"):
@@ -32,6 +33,7 @@ class ExecOperation(Value, tag_field="kind", tag="exec"):
     background: bool = False
     keep: bool = False  # outlives the session
     stop: bool = False  # stops a process that this conversation started
+    needs: str = ""  # what the sandbox does not give and the model asks for: network, or outside
 
 
 class GitOperation(Value, tag_field="kind", tag="git"):
@@ -65,3 +67,4 @@ class Decision(Value):
     reason: str = ""
     rule: str = ""
     destructive: bool = False
+    grant: Grant = Grant()  # what a command gets when it runs, by this decision or by a yes to it

@@ -6,12 +6,13 @@ Order: hard deny, deny rules (user, then project), what the mode `plan` forbids,
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias, cast
 
 from letta_code.core.errors import UsageError
 from letta_code.core.requests import RuleOffer
 from letta_code.safety import places
+from letta_code.safety.containment import NO_CONTAINMENT, Containment
 from letta_code.safety.destruction import catastrophe, is_destructive, mentions_catastrophe
 from letta_code.safety.offers import offers_for
 from letta_code.safety.operations import (
@@ -54,7 +55,8 @@ class Policy:
     """Decides for one work tree, mode and set of rules; immutable.
 
     `root` is the work tree, `home` the person's home folder, `letta_home` letta-code's own; `variables` is the
-    environment that commands get (for `$NAME` in removals).  Paths in operations are real and absolute already.
+    environment that commands get (for `$NAME` in removals); `containment` says what a sandbox holds them to.  Paths in
+    operations are real and absolute already.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class Policy:
         home: str = "",
         letta_home: str = "",
         variables: Mapping[str, str] | None = None,
+        containment: Callable[[], Containment] = lambda: NO_CONTAINMENT,
     ) -> None:
         self.mode: Mode = mode_of(mode)
         self.rules = rules
         home = os.path.realpath(home or os.path.expanduser("~"))
         self.ground = Ground(root=os.path.realpath(root), home=home)
         self._own = os.path.realpath(letta_home or os.path.join(home, ".letta"))
+        self._containment = containment
         self._variables: Mapping[str, str] = os.environ if variables is None else variables
 
     def with_mode(self, mode: Mode) -> Policy:
@@ -144,7 +148,15 @@ class Policy:
 
     def _copy(self, mode: Mode, rules: Rules) -> Policy:
         ground = self.ground
-        return Policy(mode, rules, root=ground.root, home=ground.home, letta_home=self._own, variables=self._variables)
+        return Policy(
+            mode,
+            rules,
+            root=ground.root,
+            home=ground.home,
+            letta_home=self._own,
+            variables=self._variables,
+            containment=self._containment,
+        )
 
     def _would_allow(self, rule: Rule, tool: str, operation: Operation) -> bool:
         return self.with_rules(rule).decide(tool, operation).verdict == "allow"

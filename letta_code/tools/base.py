@@ -18,6 +18,7 @@ from letta_code.core.events import FileSeen
 from letta_code.core.messages import ContentPart, TextPart, Value
 from letta_code.core.requests import Answer, Choice
 from letta_code.llm.model import ModelInfo, ToolSpec
+from letta_code.safety.containment import Grant
 from letta_code.safety.operations import Operation
 from letta_code.workspace.workspace import Capabilities, Handle, Workspace
 
@@ -132,6 +133,11 @@ class ToolContext(Protocol):
     @property
     def confirmed(self) -> bool:
         """Whether a person said yes to this very call."""
+        ...
+
+    @property
+    def grant(self) -> Grant:
+        """What the policy, or a person's yes, gave this call beyond the sandbox."""
         ...
 
     @property

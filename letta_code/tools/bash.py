@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -28,6 +28,10 @@ class BashArgs(Args, frozen=True):
     command: Annotated[str, msgspec.Meta(min_length=1)]
     timeout: Annotated[float | None, msgspec.Meta(description="seconds")] = None
     background: bool = False
+    needs: Annotated[
+        Literal["", "network", "outside"],
+        msgspec.Meta(description="what the sandbox does not give; the person is asked"),
+    ] = ""
     keep: Annotated[bool, msgspec.Meta(description="background only: outlive the session, where allowed")] = False
 
 
@@ -50,7 +54,9 @@ class Bash(Tool[BashArgs]):
     async def operations(self, args: BashArgs, workspace: Workspace, state: Mapping[str, str]) -> Sequence[Wanted]:
         _check(args, workspace)
         cwd, _ = await _folder(workspace, state)
-        operation = ExecOperation(command=args.command, cwd=cwd, background=args.background, keep=args.keep)
+        operation = ExecOperation(
+            command=args.command, cwd=cwd, background=args.background, keep=args.keep, needs=args.needs
+        )
         return [Wanted(operation)]
 
     async def preview(self, args: BashArgs, ctx: ToolContext) -> tuple[DisplayBlock, ...]:
@@ -69,6 +75,7 @@ class Bash(Tool[BashArgs]):
             keep_head=HEAD,
             keep_tail=SHOWN - HEAD,
             report_cwd=True,
+            grant=ctx.grant,
         )
         try:
             result = await ctx.workspace.exec(spec, live.add)
@@ -149,7 +156,7 @@ def _keeps(ctx: ToolContext) -> bool:
 
 
 async def _start(args: BashArgs, ctx: ToolContext, cwd: str, note: str) -> ToolResult:
-    spec = ExecSpec(shell=args.command, cwd=cwd, timeout=None)
+    spec = ExecSpec(shell=args.command, cwd=cwd, timeout=None, grant=ctx.grant)
     process = await ctx.workspace.spawn(spec, keep=args.keep)
     deadline = asyncio.get_running_loop().time() + FIRST_LOOK
     while process.running and asyncio.get_running_loop().time() < deadline:

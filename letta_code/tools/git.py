@@ -114,6 +114,7 @@ class Git(Tool[GitArgs]):
             timeout=TIMEOUT,
             keep_head=SHOWN - HEAD,
             keep_tail=HEAD,
+            grant=ctx.grant,
         )
         result = await ctx.workspace.exec(spec)
         shown = shortened(result, terminal=False).strip("\n")

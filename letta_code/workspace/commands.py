@@ -13,6 +13,7 @@ from letta_code.core.errors import WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.output import Output, Spool
 from letta_code.host.process import Child, Launcher, LauncherLost, Pipe, run, which
+from letta_code.safety.containment import Confined, Sandbox
 from letta_code.workspace.workspace import ExecResult, ExecSpec, OnOutput, Process
 
 SPOOLS_LIMIT = 1_000_000_000  # bytes of all spool files of a workspace; the oldest go first
@@ -108,11 +109,14 @@ class _Background:
 class Commands:
     """Runs commands for a workspace; spools and helper files live in its temporary folder."""
 
-    def __init__(self, *, root: str, temp: str, inherited: Mapping[str, str], keep_allowed: bool) -> None:
+    def __init__(
+        self, *, root: str, temp: str, inherited: Mapping[str, str], keep_allowed: bool, sandbox: Sandbox
+    ) -> None:
         self.root = root
         self.temp = temp
         self.keep_allowed = keep_allowed
         self.launcher = Launcher()
+        self._sandbox = sandbox
         self._inherited = dict(inherited)
         self._bash: str | None = None
         self._hook = ""  # the file that bash reads first, to tell the folder it ends in
@@ -130,7 +134,7 @@ class Commands:
         pids: list[int] = []
         if spec.report_cwd and spec.shell:
             env["BASH_ENV"] = _in_double_quotes(self._cwd_hook())  # bash expands what stands in it
-        argv = self._argv(spec, env)
+        confined = self._confined(spec, env)
         output = Output(
             head=spec.keep_head, tail=spec.keep_tail, path=self._spool_path("output"), spool_limit=spec.spool_limit
         )
@@ -144,9 +148,9 @@ class Commands:
         try:
             outcome = await run(
                 self.launcher,
-                argv,
+                confined.argv,
                 cwd=self._cwd(spec),
-                env=env,
+                env=confined.env,
                 stdout=sink,
                 stderr=errors.add if errors else None,
                 timeout=spec.timeout,
@@ -158,8 +162,10 @@ class Commands:
                 "running it again."
             ) from error
         except (OSError, ValueError) as error:
-            raise _not_started(error, argv[0], self._cwd(spec)) from error
+            raise _not_started(error, confined.argv[0], self._cwd(spec)) from error
         finally:
+            if confined.close is not None:
+                confined.close()
             cwd = self._reported_cwd(pids)
             await self._finish_spool(output.spool)
         return ExecResult(
@@ -180,6 +186,10 @@ class Commands:
 
     def _cwd(self, spec: ExecSpec) -> str:
         return os.path.join(self.root, spec.cwd) if spec.cwd else self.root
+
+    def _confined(self, spec: ExecSpec, env: Mapping[str, str]) -> Confined:
+        """The command inside the sandbox, as far as it is not granted to leave it."""
+        return self._sandbox.confine(self._argv(spec, env), self._cwd(spec), env, spec.grant)
 
     def _argv(self, spec: ExecSpec, env: Mapping[str, str]) -> list[str]:
         path = env.get("PATH") or os.defpath
@@ -255,39 +265,37 @@ class Commands:
         if sum(1 for b in self._background.values() if b.running) >= BACKGROUND_LIMIT:
             raise WorkspaceError(f"{BACKGROUND_LIMIT} background commands run already; stop one first.")
         env = environment(self._inherited, spec.env)
-        argv = self._argv(spec, env)
+        confined = self._confined(spec, env)
         name = f"sh-{len(self._background) + 1}"
         record = _Background(name, spec.shell or " ".join(spec.argv), self._spool_path("background"), keep)
         try:
             if keep:
-                await self._spawn_kept(record, argv, self._cwd(spec), env)
+                await self._spawn_kept(record, confined, self._cwd(spec))
             else:
-                await self._spawn_piped(record, argv, self._cwd(spec), env, spec.spool_limit)
+                await self._spawn_piped(record, confined, self._cwd(spec), spec.spool_limit)
         except (OSError, ValueError) as error:
-            raise _not_started(error, argv[0], self._cwd(spec)) from error
+            raise _not_started(error, confined.argv[0], self._cwd(spec)) from error
         self._background[name] = record
         task = asyncio.ensure_future(self._watch(record))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return record.process(0, 0)
 
-    async def _spawn_piped(
-        self, record: _Background, argv: list[str], cwd: str, env: Mapping[str, str], limit: int
-    ) -> None:
+    async def _spawn_piped(self, record: _Background, confined: Confined, cwd: str, limit: int) -> None:
         record.spool = Spool(record.path, limit)
         record.pipe = pipe = Pipe(record.spool.write)
         try:
-            record.child = await self.launcher.spawn(argv, cwd=cwd, env=env, output=[pipe.write_end])
+            record.child = await self.launcher.spawn(confined.argv, cwd=cwd, env=confined.env, output=[pipe.write_end])
         except BaseException:
             pipe.close()
             record.spool.close()
             raise
         pipe.started()
 
-    async def _spawn_kept(self, record: _Background, argv: list[str], cwd: str, env: Mapping[str, str]) -> None:
+    async def _spawn_kept(self, record: _Background, confined: Confined, cwd: str) -> None:
         fd = os.open(record.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            record.child = await self.launcher.spawn(argv, cwd=cwd, env=env, output=[fd], keep=True)
+            record.child = await self.launcher.spawn(confined.argv, cwd=cwd, env=confined.env, output=[fd], keep=True)
         finally:
             os.close(fd)
 

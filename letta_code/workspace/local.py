@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from letta_code.core.errors import WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.process import which
+from letta_code.safety.containment import Sandbox
+from letta_code.safety.sandboxes.none import Unconfined
 from letta_code.workspace import files, ripgrep
 from letta_code.workspace.commands import Commands
 from letta_code.workspace.paths import LocalHandle, resolve
@@ -38,7 +40,7 @@ class LocalWorkspace:
 
     `temp_dir` is a folder for whole outputs (made 0700 if missing, left at the end; several sessions may share it; one
     that others can enter is not used); without it one is made with the first command and removed at `close`.
-    `environment` is what commands inherit, the process's own by default.
+    `environment` is what commands inherit, the process's own by default; `sandbox` confines them (none: not at all).
     """
 
     def __init__(
@@ -49,16 +51,23 @@ class LocalWorkspace:
         environment: Mapping[str, str] | None = None,
         keep_processes: bool = False,
         use_ripgrep: bool = True,
+        sandbox: Sandbox | None = None,
     ) -> None:
         self._root = os.path.realpath(root)
         self._own_temp = not (temp_dir and _is_private(temp_dir))
         self._temp = _fresh_temp() if self._own_temp else os.path.abspath(temp_dir)
         self._environment = dict(os.environ if environment is None else environment)
         self._keep = keep_processes
+        self._sandbox: Sandbox = sandbox or Unconfined()
         self._ripgrep = ripgrep.program(self._environment.get("PATH") or os.defpath) if use_ripgrep else None
         self._commands_made: Commands | None = None
         self._capabilities: Capabilities | None = None
         self.stopped: tuple[str, ...] = ()  # background commands that `close` had to stop, for the person to be told
+
+    @property
+    def temp(self) -> str:
+        """The folder for whole outputs; it may not be there yet."""
+        return self._temp
 
     @property
     def capabilities(self) -> Capabilities:
@@ -146,6 +155,7 @@ class LocalWorkspace:
         if self._commands_made is not None:
             self.stopped += await self._commands_made.close()
             self._commands_made = None
+            self._sandbox.close()
             if self._own_temp:
                 import shutil
 
@@ -160,6 +170,7 @@ class LocalWorkspace:
                 temp=self._temp,
                 inherited=self._environment,
                 keep_allowed=self._keep,
+                sandbox=self._sandbox,
             )
         return self._commands_made
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 from letta_code.core.messages import Value
+from letta_code.safety.containment import Grant
 
 Intent: TypeAlias = Literal["read", "write", "list", "delete"]
 FileKind: TypeAlias = Literal["file", "directory", "missing", "other"]
@@ -124,6 +125,7 @@ class ExecSpec(Value):
     spool_limit: int = 50_000_000
     report_cwd: bool = False
     merge_stderr: bool = True
+    grant: Grant = Grant()  # what it gets beyond the sandbox
 
 
 class ExecResult(Value):

@@ -40,7 +40,6 @@ from letta_code.llm.model import ChatModel, ChatRequest  # noqa: E402
 from letta_code.llm.tokens import TokenCounter  # noqa: E402
 from letta_code.memory.opening import open_desk  # noqa: E402
 from letta_code.store.database import Store  # noqa: E402
-from letta_code.workspace.local import LocalWorkspace  # noqa: E402
 
 LONG_RUN = 40  # steps
 LIMIT = 14_000  # tokens; the head takes about 6,000 of them
@@ -129,7 +128,7 @@ class Life:
             options=options,
             journal=StoredConversation(store, self.conversation, lock),
             history=history,
-            surroundings=Place(options, paths, LocalWorkspace(options.cwd), desk),
+            surroundings=Place(options, paths, desk),
             open_model=opened,
             counter=TokenCounter(),
             store=store,

@@ -20,6 +20,7 @@ from letta_code.core.errors import LettaError, ToolError
 from letta_code.core.requests import Approve, RuleOffer
 from letta_code.llm.model import CallPiece, ChatRequest, Finish, ModelInfo, StreamPart, TextPiece
 from letta_code.memory.desk import Desk
+from letta_code.safety.containment import Containment
 from letta_code.safety.operations import AskOperation, Decision, ExecOperation, Operation, ReadOperation
 from letta_code.tools.base import Args, Situation, Tool, ToolContext, ToolResult, Wanted
 from letta_code.workspace.workspace import Capabilities
@@ -242,6 +243,7 @@ class FakeSurroundings:
 
     def __init__(self) -> None:
         self.workspace: Any = None
+        self.containment = Containment()
         self.desk: Desk | None = None
         self.tools: dict[str, Tool[Any]] = {"Echo": Echo(), "Act": Act(), "Later": Later(), "Finder": Finder()}
         self.policy = FakePolicy()

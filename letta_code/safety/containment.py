@@ -1,0 +1,76 @@
+"""Containment: what a sandbox keeps a command from, and what a decision grants beyond that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+from letta_code.core.messages import Value
+
+Kind: TypeAlias = Literal["bubblewrap", "landlock", "seatbelt", "none"]
+# off: none; proxy: by HTTP(S) through a proxy that checks the host; open: as the person has it (ssh, other protocols).
+Network: TypeAlias = Literal["off", "proxy", "open"]
+
+
+class Containment(Value):
+    """What holds here.
+
+    `confines` says that a command which may run is kept to the work tree and off the network, so that it need not be
+    asked about; without it every command is asked about, whatever is done to contain it.  `says` is what a person is
+    told (what it cannot do, why there is none), `mend` the one command that gives the full one, "" when nothing does.
+    """
+
+    kind: Kind = "none"
+    confines: bool = False
+    says: str = ""
+    mend: str = ""
+
+
+NO_CONTAINMENT = Containment(says="Commands run with all of your rights: there is no sandbox.")
+
+
+class Grant(Value):
+    """What one command is given beyond the sandbox; the default is nothing.
+
+    `outside` runs it without any sandbox (mode full, a person's yes to leave it).  `git` opens the repository's `.git`
+    but for config, hooks, info and modules; `hooks` lets the repository's own hooks run (inside the sandbox).
+    `writes` are further real paths that may be written.
+    """
+
+    outside: bool = False
+    network: Network = "off"
+    git: bool = False
+    hooks: bool = False
+    writes: tuple[str, ...] = ()
+
+
+class Confined(Value):
+    """A command as it is to be started: `argv` begins with a path; `close` undoes what was made for it (stubs).
+
+    `private_pids` says that the command has a PID namespace of its own, which ends with it.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    private_pids: bool = False
+    close: Callable[[], None] | None = None
+
+
+class Sandbox(Protocol):
+    """Confines commands of one work tree; one file each in `safety/sandboxes/`."""
+
+    @property
+    def containment(self) -> Containment:
+        """What holds."""
+        ...
+
+    def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
+        """The command as it is to be started; called just before, since what exists now decides the mounts.
+
+        Blocks for a few ms.  Raises `WorkspaceError` when it cannot be confined: it is not run then.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what was made (proxies, control groups); nothing runs any more."""
+        ...

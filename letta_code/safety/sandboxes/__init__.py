@@ -1,0 +1,1 @@
+"""Sandboxes: one file a way to confine commands; `choose` takes the best that works here."""
