@@ -133,10 +133,15 @@ def path_for(label: str, scope: Scope | Literal[""], place: Place) -> tuple[str,
     return (f"{folder}/{label}" if folder else label) + SUFFIX, scope, True
 
 
+def is_label(text: str) -> bool:
+    """Whether a block can be called so, as far as the signs go."""
+    segments = text.split("/")
+    return len(text) <= 120 and len(segments) <= 5 and all(_SEGMENT.fullmatch(segment) for segment in segments)
+
+
 def check_label(label: str) -> None:
     """Raises `BlockError` when a new block cannot have this label."""
-    segments = label.split("/")
-    if len(label) > 120 or len(segments) > 5 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
+    if not is_label(label):
         raise BlockError(
             f"`{one_line(label, 80)}` cannot be a label: use lower-case letters, digits, `_`, `-` and `.` (no `.md`), "
             "with `/` between folders, for example `deploy_notes` or `notes/deploy`."

@@ -168,6 +168,7 @@ class Blocks:
         found = [f"Memory cannot be read whole: {problem}" for problem in view.problems]
         if total > WARN_TOKENS:
             found.append(f"The blocks in context have {total} tokens (more than {WARN_TOKENS}); each request has them.")
+        found += [f"{self.root / ATTACHED} names `{label}`: there is no such shared block." for label in view.missing]
         for block in view.blocks:
             if block.chars > block.limit:
                 found.append(f"`{block.label}` is over its limit: {block.fill} characters.")

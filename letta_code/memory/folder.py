@@ -15,7 +15,7 @@ from letta_code.host.locks import LockTimeout
 from letta_code.host.memory_git import LOCK_SECONDS, Commit, GitBusy, RefMoved, Repository
 from letta_code.host.memory_paths import PathRefused
 from letta_code.host.memory_tree import HandEdits, Record, WorkTree
-from letta_code.memory.block import ATTACHED, CONFLICTS, PENDING, SUFFIX, BlockError
+from letta_code.memory.block import ATTACHED, CONFLICTS, PENDING, SUFFIX, BlockError, is_label
 from letta_code.memory.front_matter import parsed
 from letta_code.memory.merge import merged
 from letta_code.memory.provenance import USER, Provenance, author_of, message
@@ -23,6 +23,7 @@ from letta_code.memory.provenance import USER, Provenance, author_of, message
 NO_COMMIT = "0" * 40  # where the branch is damaged: what is read then comes from the working files
 ATTEMPTS = 12  # how often a write begins again because another git moved the branch
 PAUSE_SECONDS = 0.005  # longer by so much each time
+_NO_LABELS = "it is to name shared blocks, a label a line, and does not; those that were attached stay so"
 
 
 class Taken(Value):
@@ -359,6 +360,16 @@ def held_reason(path: str, now: bytes | None, hand: bytes | None) -> str:
     """
     if path.startswith(f"{PENDING}/"):
         return "what waits for approval is decided with /memory, not by editing files" if now != hand else ""
+    if path == ATTACHED:
+        return "" if hand is None or hand == now or _names_labels(hand) else _NO_LABELS
     if now is not None and now != hand and parsed(now).read_only:
         return "the block is read-only"
     return ""
+
+
+def _names_labels(data: bytes) -> bool:
+    """Whether a file is what `attached` is to be: a label a line."""
+    try:
+        return all(is_label(line.strip()) for line in data.decode("utf-8").splitlines() if line.strip())
+    except UnicodeDecodeError:
+        return False

@@ -151,6 +151,12 @@ class View:
         )
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """Attached labels of which there is no shared block."""
+        shown = {block.label for block in self.blocks if block.scope == "shared"}
+        return tuple(label for label in self.attached if label not in shown)
+
+    @property
     def others(self) -> tuple[Block, ...]:
         """Files that are not in context: read on demand.  Blocks of other projects and conversations are not there."""
         if self._others is None:

@@ -123,7 +123,7 @@ class Waiting:
         self._check_held(path)
         data = self._writer.own.work.read(path)
         commit = self._writer.put(self._writer.own, {path: data}, Provenance(source=USER), f"hand edit of {path}")
-        self._writer.own.refresh(self._writer.place.folders)
+        self._writer.own.refresh(("",))  # the file may be in no folder of this place
         return commit
 
     def put_back(self, path: str, by: Provenance) -> str:

@@ -99,3 +99,45 @@ def test_a_patch_that_does_not_fit_detaches_nothing(blocks: Blocks, other: Block
     with pytest.raises(BlockError):
         blocks.apply(ApplyPatch(patch=patch), AGENT)
     assert blocks.pin() == before
+
+
+# ---------------------------------------------------------------- the list of what is attached
+
+
+@pytest.mark.parametrize(
+    "garbage", [b'{"crc":"901d78c5","type":"conversation_started"}\n', b"x\x01+)JMU0", b"team\nNo Label!\n"]
+)
+def test_a_list_of_attached_blocks_that_is_none_takes_no_block_away(home: Path, other: Blocks, garbage: bytes) -> None:
+    (other.root / "attached").write_bytes(garbage)
+    [told] = other.refresh(everything=True)
+    assert "attached was not taken in" in told
+    assert other.view().find("team").value == "we ship on Mondays"
+    assert other.refresh(everything=True) == ()
+    again = Blocks(home, "agent-2", "proj-1", "conv-2")
+    again.apply(Append(label="human", text="likes tea"), AGENT)
+    assert again.view().attached == ("team",)
+    assert (other.root / "attached").read_bytes() == garbage
+    [held] = again.waiting.held()
+    assert held.path == "attached"
+    again.waiting.put_back("attached", PERSON)
+    assert (other.root / "attached").read_text() == "team\n"
+    assert again.waiting.held() == [] and again.view().attached == ("team",)
+
+
+def test_a_list_of_attached_blocks_that_the_person_wrote_counts(blocks: Blocks, other: Blocks) -> None:
+    blocks.apply(Create(label="more", value="and more", scope="shared"), AGENT)
+    (other.root / "attached").write_text("\n  more\n")
+    [told] = other.refresh(everything=True)
+    assert "taken into memory: attached" in told
+    assert other.view().attached == ("more",)
+    (other.root / "attached").unlink()
+    other.refresh(everything=True)
+    assert other.view().attached == ()
+
+
+def test_a_label_of_no_shared_block_is_told(other: Blocks) -> None:
+    assert other.warnings(len) == ()
+    (other.root / "attached").write_text("taem\n")
+    other.refresh(everything=True)
+    [told] = other.warnings(len)
+    assert "`taem`" in told and str(other.root / "attached") in told
