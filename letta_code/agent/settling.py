@@ -63,5 +63,7 @@ class Settling:
         except LettaError as error:
             log.warning("memory could not be settled: %s", error)
             warnings = (f"The standard memory blocks could not be written: {error}",)
+        for text in desk.found():  # there may be no next message that would bring it as news
+            self._tell(Notice(level="info", text=text, code="memory"))
         for text in warnings:
             self._tell(Notice(level="warning", text=text, hint="`/memory` shows and mends it.", code="memory"))

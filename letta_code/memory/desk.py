@@ -138,8 +138,7 @@ class Desk:
     def _news(self, background: bool) -> News:
         self._look(everything=self.in_background and not background)
         self._hand_back(background)
-        notices = tuple(self._found)
-        del self._found[: len(notices)]  # another thread may have found more
+        notices = self.found()
         pin = self.blocks.pin()
         if pin == self._checked and (pin or not self._made):
             return News(pin=pin, notices=notices)
@@ -175,6 +174,12 @@ class Desk:
     async def look(self) -> None:
         """Take in what was edited by hand in all of memory's files; what was found is told with the next news."""
         await asyncio.to_thread(self._look, everything=True)
+
+    def found(self) -> tuple[str, ...]:
+        """What looks at the files found and nobody was told yet; it counts as told then."""
+        notices = tuple(self._found)
+        del self._found[: len(notices)]  # another thread may have found more
+        return notices
 
     def _look(self, *, everything: bool) -> None:
         self._found.extend(self.blocks.refresh(everything=everything))

@@ -39,3 +39,15 @@ async def test_a_memory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     settling.begin()
     await settling.end()
     assert told and all(notice.level == "warning" and notice.code == "memory" for notice in told)
+
+
+async def test_what_is_found_in_the_files_at_the_end_is_told(tmp_path: Path) -> None:
+    blocks = Blocks(tmp_path, "agent-1", "project-1", "conv-1")
+    blocks.ensure()
+    (blocks.root / "system/human.md").write_text("likes tea\n")
+    told: list[Notice] = []
+    settling = Settling(Desk(blocks, "conv-1", open_archive=no_search, open_recall=no_search), len, told.append)
+    settling.begin()
+    await settling.end()
+    [notice] = told
+    assert "system/human.md" in notice.text and notice.level == "info"
