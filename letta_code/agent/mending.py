@@ -71,4 +71,10 @@ def _built_anew(paths: Paths) -> Store | None:
 
 def opened(paths: Paths) -> Store:
     """The person's store as it is: nothing is mended.  Raises `StoreError`."""
-    return Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run)
+    return Store.open(
+        paths.database,
+        conversations_dir=paths.conversations,
+        agents_dir=paths.agents,
+        run_dir=paths.run,
+        backups_dir=paths.backups,
+    )

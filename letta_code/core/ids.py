@@ -38,6 +38,17 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(95, -1, -5))
 
 
+def made_at(name: str) -> float:
+    """When an id was made, in seconds since the epoch; 0.0 for what is no id of ours."""
+    signs = name.rpartition("-")[2]
+    if len(signs) != 20 or any(sign not in _ALPHABET for sign in signs):
+        return 0.0
+    number = 0
+    for sign in signs:
+        number = number * 32 + _ALPHABET.index(sign)
+    return (number >> 50) / 1000
+
+
 def utc_now() -> str:
     """The time now as `2026-11-21T08:15:30.123Z`."""
     return utc_time(time.time())

@@ -194,6 +194,25 @@ def _read(database: Database, kind: type[Any], table: str) -> tuple[list[Any], l
     return found, []
 
 
+def find_in_backups(directory: Path, conversation_id: str, seq: int) -> tuple[StoredRow | None, str]:
+    """One event of the newest copy of the database that has it sound, and that copy's path; None where none has."""
+    for path in sorted(directory.glob("letta-*.db"), reverse=True):
+        try:
+            database = _alone(path)
+        except StoreError:
+            continue
+        try:
+            sql = "SELECT crc, body FROM events WHERE conversation_id = ? AND seq = ?"
+            for crc, body in database.query(sql, [conversation_id, seq]):
+                if isinstance(crc, int) and isinstance(body, bytes) and is_sound(crc, body):
+                    return StoredRow(seq=seq, crc=crc, body=body), str(path)
+        except StoreError:
+            continue
+        finally:
+            database.close()
+    return None, ""
+
+
 def put_back_rest(database: Database, rescued: Rescued) -> tuple[int, int]:
     """Agents and passages that the database does not have yet; a writer's job; how many of each."""
     agents = passages = 0

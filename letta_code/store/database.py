@@ -43,11 +43,13 @@ class Store:
     and durable when it returns.
     """
 
-    def __init__(self, engine: Engine, conversations_dir: Path | None, agents_dir: Path | None) -> None:
+    def __init__(
+        self, engine: Engine, conversations_dir: Path | None, agents_dir: Path | None, backups_dir: Path | None = None
+    ) -> None:
         self._engine = engine
         self._agents_dir = agents_dir
         self._mirror = Mirror(conversations_dir) if conversations_dir else None
-        self.journal = Journal(engine, self._mirror)
+        self.journal = Journal(engine, self._mirror, backups_dir)
         self.agents = Agents(engine, agents_dir)
         self.conversations = Conversations(engine, self.journal)
         self.runs = Runs(engine)
@@ -63,13 +65,15 @@ class Store:
         conversations_dir: Path | None = None,
         agents_dir: Path | None = None,
         run_dir: Path | None = None,
+        backups_dir: Path | None = None,
         read_only: bool = False,
     ) -> Store:
         """Open the database file, making it and its folder when missing (0600 in 0700).
 
         `conversations_dir` holds the readable mirrors (None: none are written), `agents_dir` the agents' folders (None:
-        none are made), `run_dir` the locks (None: `run` beside the file).  A file of a newer version, or one that may
-        not be written, opens for reading only, with a notice.  Raises `StoreError` that names the file and what to do.
+        none are made), `run_dir` the locks (None: `run` beside the file), `backups_dir` the copies of the file, from
+        which damaged events are read (None: from none).  A file of a newer version, or one that may not be written,
+        opens for reading only, with a notice.  Raises `StoreError` that names the file and what to do.
         """
         path = Path(path)
 
@@ -78,7 +82,7 @@ class Store:
             return said or (agents_dir is not None and next(marked(agents_dir), None) is not None)
 
         engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only, was_lost=was_lost)
-        store = cls(engine, conversations_dir, agents_dir)
+        store = cls(engine, conversations_dir, agents_dir, backups_dir)
         try:
             # The database was lost or moved aside: never an empty list, nor a part of it.
             if engine.is_restoring and conversations_dir:
@@ -98,14 +102,14 @@ class Store:
             )
             return
 
-        def work(database: Database) -> tuple[int, Rebuilt, int]:
-            agents = put_back_agents(database, agents_dir) if agents_dir else 0
+        def work(database: Database) -> tuple[int, tuple[str, ...], Rebuilt, int]:
+            agents, torn = put_back_agents(database, agents_dir) if agents_dir else (0, ())
             result = rebuild(database, conversations_dir, DEFAULT_NAME)
             passages = put_back(database, agents_dir) if agents_dir else 0
             end_restoring(database)
-            return agents, result, passages
+            return agents, torn, result, passages
 
-        agents, result, passages = self._engine.write_now(work)
+        agents, torn, result, passages = self._engine.write_now(work)
         if not (agents or result.conversations or passages or result.problems):
             return  # another process was quicker, and tells it
         self._engine.notices += (
@@ -116,6 +120,7 @@ class Store:
                 else ""
             )
             + "".join(f"; {name}: {many(len(wrong), 'part')} set aside" for name, wrong in result.problems.items()),
+            *torn,
         )
 
     def _find_lost(self, conversations_dir: Path, agents_dir: Path | None) -> None:
@@ -135,15 +140,15 @@ class Store:
             self._see(state)
             return
 
-        def work(database: Database) -> Rebuilt:
-            if agents_dir:
-                put_back_agents(database, agents_dir)
+        def work(database: Database) -> tuple[tuple[str, ...], Rebuilt]:
+            _, torn = put_back_agents(database, agents_dir) if agents_dir else (0, ())
             result = rebuild(database, conversations_dir, DEFAULT_NAME, lost)
             if agents_dir:
                 put_back(database, agents_dir)
-            return result
+            return torn, result
 
-        result = self._engine.write_now(work)
+        torn, result = self._engine.write_now(work)
+        self._engine.notices += torn
         if result.conversations:
             found = many(result.conversations, "conversation")
             self.note(f"{self.path} had lost {found}; restored from {conversations_dir}.")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -41,9 +42,10 @@ class StoredEvent(Value, frozen=True):
 class Journal:
     """The events of all conversations.  Reading blocks for as long as a query takes; appending never blocks."""
 
-    def __init__(self, engine: Engine, mirror: Mirror | None) -> None:
+    def __init__(self, engine: Engine, mirror: Mirror | None, backups: Path | None = None) -> None:
         self._engine = engine
         self._mirror = mirror
+        self._backups = backups
         self._followers = _Followers()
         self._mended: set[str] = set()  # conversations with events from their readable copies, as a person was told
 
@@ -97,11 +99,15 @@ class Journal:
             yield self._restored(conversation_id, seq, str(at), left, "its checksum differs")
 
     def _restored(self, conversation_id: str, seq: int, at: str, left: bytes, damage: str) -> StoredEvent:
-        """A damaged event from the mirror if that still has it, else a notice in its place."""
+        """A damaged event from the mirror or a copy of the database that still has it, else a notice in its place."""
         path = self._mirror.path(conversation_id) if self._mirror else None
-        row = find_in_mirror(path, seq) if path else None
+        row, where = (find_in_mirror(path, seq) if path else None), "its readable copy"
+        if row is None and self._backups is not None:
+            from letta_code.store.backing import find_in_backups
+
+            row, where = find_in_backups(self._backups, conversation_id, seq)
         if row is not None:
-            self._tell_mended(conversation_id)
+            self._tell_mended(conversation_id, where)
             return StoredEvent(seq=seq, event=decode(row.body), raw=row.body)
         notice = Notice(
             seq=seq,
@@ -113,11 +119,11 @@ class Journal:
         )
         return StoredEvent(seq=seq, event=notice, raw=left, damage=damage)
 
-    def _tell_mended(self, conversation_id: str) -> None:
+    def _tell_mended(self, conversation_id: str, where: str) -> None:
         if conversation_id not in self._mended:
             self._mended.add(conversation_id)
             self._engine.notices += (
-                f"{self._engine.path} has damaged events of {conversation_id}; they were read from its readable copy. "
+                f"{self._engine.path} has damaged events of {conversation_id}; they were read from {where}. "
                 "`letta-code doctor` says how the store is.",
             )
 

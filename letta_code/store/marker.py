@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from letta_code.core.ids import utc_time
+from letta_code.core.ids import made_at, utc_time
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, read_bounded
 
@@ -43,6 +43,11 @@ def write_marker(folder: Path, marker: Marker) -> str:
     return kept
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether the file in an agent's folder says all that it said: no part of it was lost or changed."""
+    return _is_marker(folder / MARKER)
+
+
 def _is_marker(path: Path) -> bool:
     try:
         data = read_bounded(path, _LARGEST)
@@ -60,13 +65,22 @@ def read_marker(folder: Path) -> Marker | None:
         data, made = read_bounded(path, _LARGEST), path.stat().st_mtime
     except OSError:
         return None
-    try:
-        found = msgspec.json.decode(data, type=Marker)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    found = _said(data) or _said(data.partition(b"\n")[0])  # its tail may be damaged
+    if found is None:
         found = Marker(id=folder.name)  # the file being there is what marks it
     if found.id != folder.name:
         return None  # a copy of another agent's folder
-    return found if found.created_at else msgspec.structs.replace(found, created_at=utc_time(made))
+    if found.created_at:
+        return found
+    # The id knows how old the agent is: which one is the oldest, and so the default, must not change by damage.
+    return msgspec.structs.replace(found, created_at=utc_time(made_at(found.id) or made))
+
+
+def _said(data: bytes) -> Marker | None:
+    try:
+        return msgspec.json.decode(data, type=Marker)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def marked(directory: Path) -> Iterator[Marker]:

@@ -13,7 +13,7 @@ from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
 from letta_code.store.agents import DEFAULT_NAME, Agent, insert_agent
 from letta_code.store.dialect import Database
-from letta_code.store.marker import marked
+from letta_code.store.marker import MARKER, Marker, is_whole, marked
 from letta_code.store.mirror import StoredRow, is_mirror
 from letta_code.store.salvage import MirrorProblem, read_mirror
 from letta_code.store.summary import Summary, is_conversation_id, once_names, start_conversation
@@ -35,17 +35,20 @@ def mirrors(directory: Path) -> Iterator[Path]:
         yield from (path for path in sorted(directory.glob("*.jsonl")) if is_mirror(path))
 
 
-def put_back_agents(database: Database, agents_dir: Path) -> int:
-    """Put back the agents that the database does not have from the markers of their folders; returns how many.
+def put_back_agents(database: Database, agents_dir: Path) -> tuple[int, tuple[str, ...]]:
+    """Put back the agents that the database does not have from the markers of their folders.
 
-    A marker of the first versions does not know the agent's name: it gets the default one.
+    Returns how many, and sentences on markers that are not whole.  A marker of the first versions does not know the
+    agent's name: it gets the default one.
     """
-    count = 0
+    count, torn = 0, list[str]()
     with database.transaction():
         known = {row[0] for row in database.query("SELECT id FROM agents")}
         for marker in marked(agents_dir):
             if marker.id not in known:
                 count += 1
+                if not is_whole(agents_dir / marker.id):
+                    torn.append(_torn(agents_dir / marker.id / MARKER, marker))
                 insert_agent(
                     database,
                     Agent(
@@ -57,7 +60,12 @@ def put_back_agents(database: Database, agents_dir: Path) -> int:
                         deleted_at=marker.deleted_at,
                     ),
                 )
-    return count
+    return count, tuple(torn)
+
+
+def _torn(path: Path, marker: Marker) -> str:
+    lost = "" if marker.name else f" Its agent's name is lost: `letta-code agents rename {marker.id} NAME` gives one."
+    return f"{path} is damaged and was read as far as it can be.{lost}"
 
 
 def rebuild(database: Database, directory: Path, agent_name: str, only: Sequence[Path] | None = None) -> Rebuilt:

@@ -240,3 +240,23 @@ async def test_conversations_are_found_by_their_titles(store: Store) -> None:
     assert [one.id for one in store.conversations.titled("docs")] == ["conv-2"]
     assert store.conversations.titled("") == []
     assert store.conversations.taken("conv-1") and not store.conversations.taken("conv-9")
+
+
+@pytest.mark.parametrize("damage", ["garbage behind", "all garbage"])
+async def test_a_damaged_marker_changes_no_agents_age_and_is_told(home: Path, damage: str) -> None:
+    with open_store(home) as store:
+        first = await store.agents.create("first", "the one")
+        second = await store.agents.create("second")
+    marker = home / "agents" / first.id / MARKER
+    marker.write_bytes(marker.read_bytes() + b"{garb\xff" if damage == "garbage behind" else b"\xff\x00")
+    for path in home.glob("letta.db*"):
+        path.unlink()
+    with open_store(home) as store:
+        default = store.agents.default()
+        assert default is not None and default.id == first.id and default.created_at == first.created_at
+        assert [one.name for one in store.agents.list()] == [
+            "first" if damage == "garbage behind" else "letta",
+            second.name,
+        ]
+        [told] = [text for text in store.notices if str(marker) in text]
+        assert ("rename" in told) == (damage == "all garbage")

@@ -201,13 +201,15 @@ def _make_agents_known(paths: Paths, found: list[Rescued]) -> list[str]:
 
     Returns sentences on the markers that were no markers any more.
     """
-    from letta_code.store.marker import Marker, read_marker, write_marker
+    from letta_code.store.marker import Marker, is_whole, read_marker, write_marker
 
     kept: list[str] = []
     for one in found:
         for agent in one.agents:
             folder = paths.agents / agent.id
-            if not agent.id.startswith("agent-") or "/" in agent.id or read_marker(folder) is not None:
+            if not agent.id.startswith("agent-") or "/" in agent.id:
+                continue
+            if is_whole(folder) and read_marker(folder) is not None:
                 continue
             ensure_private_dir(folder)
             marker = Marker(

@@ -14,6 +14,7 @@ from letta_code.agent.saving.daily import copy_of_the_day
 from letta_code.agent.saving.salvaging import copies, newest_good_copy, salvage
 from letta_code.config.paths import Paths
 from letta_code.store.backing import verified
+from letta_code.store.marker import MARKER
 from letta_code.store.passages import Passage
 from tests.store.support import open_store, raw_sql, said, started
 
@@ -186,3 +187,36 @@ async def test_a_lost_database_comes_back_with_what_only_its_copy_has(tmp_path: 
         [told] = [text for text in store.notices if "was missing" in text]
     assert _events(paths.home) == before
     assert str(paths.backups) in told and "4 conversations" in told
+
+
+async def test_an_agent_whose_marker_is_damaged_has_its_name_and_age_from_the_backup(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    _today(paths)
+    with open_store(paths.home) as store:
+        [before] = store.agents.list()
+    _noise(paths.database)
+    marker = paths.agents / before.id / MARKER
+    _noise(marker)
+    noise = marker.read_bytes()
+    done = salvage(paths)
+    with open_store(paths.home) as store:
+        [agent] = store.agents.list()
+    assert (agent.name, agent.description, agent.created_at) == (before.name, before.description, before.created_at)
+    [kept] = [path for path in marker.parent.glob(f"{MARKER}.corrupt-*") if path.read_bytes() == noise]
+    assert any(str(kept) in text for text in done.problems)
+
+
+async def test_an_event_that_only_a_copy_of_the_database_has_is_read_from_it(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    copy = _today(paths)
+    with mending.opened(paths) as store:
+        before = store.read("conv-1")
+    raw_sql(paths.home, "UPDATE events SET body = x'00' WHERE conversation_id = 'conv-1' AND seq IN (7, 8)")
+    (paths.conversations / "conv-1.jsonl").write_text("2026-11-21\n")
+    with mending.opened(paths) as store:
+        assert store.read("conv-1") == before
+        [told] = [text for text in store.notices if str(copy) in text]
+        assert "conv-1" in told
+    copy.unlink()
+    with mending.opened(paths) as store:
+        assert [one.seq for one in store.read("conv-1") if one.damage] == [7, 8]
