@@ -62,7 +62,5 @@ def _is_due(paths: Paths) -> bool:
         if read_bounded(mark, 100).decode("utf-8", "replace").strip() == today:
             return False
     paths.folder(paths.cache)
-    if mark.is_symlink():  # nobody keeps this elsewhere: what it leads to is not ours to write
-        mark.unlink()
-    atomic_write(mark, f"{today}\n".encode(), durable=False)
+    atomic_write(mark, f"{today}\n".encode(), durable=False, follow=False)
     return True

@@ -31,15 +31,17 @@ def ensure_private_dir(path: Path) -> None:
             raise
 
 
-def atomic_write(path: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
+def atomic_write(
+    path: Path, data: bytes, *, mode: int | None = None, durable: bool = True, follow: bool = True
+) -> None:
     """Replace a file's content; a reader or a crash sees the old or the new bytes, never a mixture.
 
-    A symbolic link to a file is followed and stays one (people keep their dotfiles elsewhere); a link to a device or
-    pipe is replaced itself.  `mode` None keeps the bits of the
-    file that is there, 0600 for a new one.  `durable` waits for the disk, folder entry included.  Raises `OSError`
-    with the old file untouched and nothing left beside it.
+    A symbolic link to a file is followed and stays one (people keep their dotfiles elsewhere) unless `follow` is false,
+    which is for files that nobody keeps elsewhere: what a link leads to there is not ours.  A link to a device or pipe
+    is replaced itself.  `mode` None keeps the bits of the file that is there, 0600 for a new one.  `durable` waits for
+    the disk, folder entry included.  Raises `OSError` with the old file untouched and nothing left beside it.
     """
-    target = _target(path)
+    target = _target(path) if follow else path
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, PRIVATE_FILE)
@@ -72,9 +74,10 @@ def _target(path: Path) -> Path:
 
 def _mode_for(target: Path) -> int:
     try:
-        return stat.S_IMODE(target.stat().st_mode)
-    except OSError:  # none yet, or a link that leads to itself: it is replaced
+        found = target.lstat().st_mode
+    except OSError:  # none yet
         return PRIVATE_FILE
+    return stat.S_IMODE(found) if stat.S_ISREG(found) else PRIVATE_FILE  # a link that is replaced says nothing
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -95,7 +95,7 @@ class WorkTree:
 
     def save(self, record: Record) -> None:
         """Keep the record; not synced: written after the files it tells of, and an old one is understood."""
-        atomic_write(self._path, msgspec.json.encode(record), durable=False)
+        atomic_write(self._path, msgspec.json.encode(record), durable=False, follow=False)
         found = self._path.stat()
         self._record, self._record_stat = record, (found.st_mtime_ns, found.st_ino)
 

@@ -95,7 +95,7 @@ class Cover:
         file = self._store.folder / "info" / "exclude"
         if _rules(str(file)) == rules:
             return False
-        atomic_write(file, rules, durable=False)
+        atomic_write(file, rules, durable=False, follow=False)
         return True
 
     def look(self, place: Place, last: Remembered) -> Covered:
@@ -175,7 +175,8 @@ class Cover:
         cwd = os.path.join(self._store.root, os.fsdecode(path))
         own = self._store.theirs("rev-parse", "--git-path", "info/exclude", cwd=cwd)
         file = self._store.folder / "info" / "exclude-nested"
-        atomic_write(file, _rules(os.path.join(cwd, os.fsdecode(own[:-1]))) if own else b"", durable=False)
+        rules = _rules(os.path.join(cwd, os.fsdecode(own[:-1]))) if own else b""
+        atomic_write(file, rules, durable=False, follow=False)
         empty = {"GIT_INDEX_FILE": str(self._store.folder / "index-none")}
         list_others = ("ls-files", "-z", "-o", *_STANDARD, "-X", str(file))
 

@@ -181,7 +181,7 @@ class SnapshotIndex:
             now, modes=modes, usual=usual, fresh=tuple(sorted(limits.lately.difference(removing)))
         )
         if now != last:
-            atomic_write(self._memory, msgspec.msgpack.encode(now), durable=False)
+            atomic_write(self._memory, msgspec.msgpack.encode(now), durable=False, follow=False)
         return store_extras(self._store, tree, Extras(usual, modes, covered.empty)), added
 
     def _change(self, top: str, adding: list[bytes], removing: list[bytes]) -> tuple[str, int]:

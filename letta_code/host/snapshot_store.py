@@ -128,9 +128,9 @@ class SnapshotStore:
         if not (self.folder / "HEAD").exists():
             for name in ("objects/pack", "objects/info", "refs/kept", "info"):
                 ensure_private_dir(self.folder / name)
-            atomic_write(self.folder / "config", _CONFIG, durable=False)
-            atomic_write(self.folder / "info" / "attributes", _ATTRIBUTES, durable=False)
-            atomic_write(self.folder / "HEAD", b"ref: refs/heads/none\n", durable=False)
+            atomic_write(self.folder / "config", _CONFIG, durable=False, follow=False)
+            atomic_write(self.folder / "info" / "attributes", _ATTRIBUTES, durable=False, follow=False)
+            atomic_write(self.folder / "HEAD", b"ref: refs/heads/none\n", durable=False, follow=False)
         with suppress(FileNotFoundError):
             (self.folder / "index.lock").unlink()  # of a process that was killed: we hold the store alone
 

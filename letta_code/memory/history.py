@@ -182,7 +182,7 @@ class History:
     def _store(self, path: str, known: _Known) -> None:
         with contextlib.suppress(OSError):  # a cache: without room it is walked again next time
             ensure_private_dir(self._cache)
-            atomic_write(self._cache / _cache_name(path), msgspec.json.encode(known), durable=False)
+            atomic_write(self._cache / _cache_name(path), msgspec.json.encode(known), durable=False, follow=False)
 
     # ------------------------------------------------------------ taking back
 

@@ -187,7 +187,7 @@ class Store:
         """All readable copies are of conversations that the database knows."""
         if state and state != self._state_seen():
             with suppress(OSError):
-                atomic_write(self._engine.run_dir / _SEEN, state, durable=False)
+                atomic_write(self._engine.run_dir / _SEEN, state, durable=False, follow=False)
 
     @property
     def path(self) -> Path:

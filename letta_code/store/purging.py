@@ -60,7 +60,8 @@ def finish(database: Database, directory: Path) -> tuple[Left, ...]:
 
 def _note(folder: Path, copies: Iterable[Path]) -> None:
     try:
-        atomic_write(folder / _LEFT, "".join(f"{path}\n" for path in copies).encode(), mode=0o600)
+        lines = "".join(f"{path}\n" for path in copies)
+        atomic_write(folder / _LEFT, lines.encode(), mode=0o600, follow=False)
     except OSError:
         return  # then a purge that is cut off leaves them; this one goes on
 

@@ -228,3 +228,13 @@ def test_a_line_for_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(OSError) as caught:
             append_line(path, b"words")
         assert caught.value.errno in (errno.EINVAL, errno.ENXIO)
+
+
+def test_what_nobody_keeps_elsewhere_is_not_written_through_a_link(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.write_bytes(b"of somebody")
+    theirs.chmod(0o644)
+    ours.symlink_to(theirs)
+    atomic_write(ours, b"data", follow=False)
+    assert not ours.is_symlink() and ours.read_bytes() == b"data" and ours.stat().st_mode & 0o777 == 0o600
+    assert theirs.read_bytes() == b"of somebody"

@@ -338,3 +338,12 @@ def test_edits_of_files_while_a_command_runs_are_the_commands(blocks: Blocks, hu
     changed(human, "c\n", "by hand\n")
     assert "A hand edit was taken" in blocks.refresh()[0]
     assert "your own lines" in blocks.preview(Replace(label="human", old="by hand"), AGENT).why[0]
+
+
+def test_our_record_is_not_written_through_a_link(blocks: Blocks, human: Path, tmp_path: Path) -> None:
+    other, record = tmp_path / "elsewhere", blocks.root / ".git/letta/checkout.json"
+    other.write_text("of somebody")
+    record.unlink()
+    record.symlink_to(other)
+    Blocks(tmp_path / "home", "agent-1", "proj-1", "conv-1").apply(Append(label="human", text="d"), AGENT)
+    assert other.read_text() == "of somebody" and not record.is_symlink()

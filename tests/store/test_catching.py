@@ -148,3 +148,19 @@ async def test_a_log_that_is_lost_is_seen_though_no_file_has_changed(home: Path)
 def _settled(home: Path) -> None:
     """The folder of the copies is of a while ago."""
     os.utime(home / "conversations", (time.time() - 5, time.time() - 5))
+
+
+async def test_the_note_of_what_was_seen_is_not_written_through_a_link(home: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.write_text("of somebody")
+    with open_store(home) as store:
+        agent = (await store.agents.ensure_default()).id
+        await store.append("conv-1", [started("conv-1", agent), said("hello")])
+    seen = home / "run" / "copies.seen"
+    seen.unlink(missing_ok=True)
+    seen.symlink_to(other)
+    deadline = time.monotonic() + 30
+    while seen.is_symlink() and time.monotonic() < deadline:  # nothing is noted in the tick of the folder's last change
+        time.sleep(0.06)
+        open_store(home).close()
+    assert not seen.is_symlink() and other.read_text() == "of somebody"
