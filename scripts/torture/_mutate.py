@@ -55,10 +55,10 @@ def one_round(verdict: Verdict, job: Job, seed: int) -> None:
     for path in choose(home, rng, job.only):
         if not path.is_file() or path.is_symlink():
             continue
-        name = mutate(path, rng, home)
-        verdict.mutations[name.split(" with ")[0]] += 1
-        done.append(f"{path.relative_to(home)} {name}")
-        bad.append(remember(home, path))
+        name, _, other = mutate(path, rng, home).partition(" with ")
+        verdict.mutations[name] += 1
+        done.append(f"{path.relative_to(home)} {name}{other and f' with {other}'}")
+        bad += [remember(home, one) for one in (path, home / other) if one != home]
     copy_home(home, root / "copy")
     copies = surviving(root / "copy")
     if job.keep:

@@ -148,9 +148,8 @@ def look_for_silence(
             gone &= copies.all.get(name, {}).keys()
         if gone and not told("letta.db", name):
             find(f"the database lost {len(gone)} events of {name}")
-    by_hand = any("/memory/" in name and "/.git/" not in name for name in mutated)  # an edit as a person makes it
     differing = [label for label, text in truth.day.memory.items() if day.memory.get(label) != text]
-    if differing and not by_hand and not told("memory", "/.git"):
+    if differing and not told("memory", "/.git"):
         find(f"blocks are other ones: {', '.join(differing)}")
     for where_found, number in truth.day.found.items():
         kept_twice = {"talk": "conversations/", "archive": "passages.jsonl"}[where_found]
