@@ -10,8 +10,11 @@ from __future__ import annotations
 import os
 import re
 
-from letta_code.core.messages import Value
+from letta_code.safety.shell_values import Assignment, Command, Opaque, Reading, Redirect
 from letta_code.safety.terminal import has_hidden
+
+__all__ = ["LONGEST", "REFUSED_LENGTH", "Assignment", "Command", "Opaque", "Reading", "Redirect", "read_argv",
+           "read_shell", "simple_words"]  # fmt: skip
 
 LONGEST = 10_000  # characters; a longer text is always asked about
 REFUSED_LENGTH = 100_000  # characters; the kernel takes no argument above 128 KB, and reading more could take long
@@ -49,34 +52,10 @@ _SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "fish", "ash", "eval", "su", "wat
 _FIND_RUNS = {"-exec", "-execdir", "-ok", "-okdir"}
 
 
-class Command(Value):
-    """One command: its words without quotes and assignments, and the folder it runs in as far as it is known."""
-
-    words: tuple[str, ...]
-    cwd: str = ""
-
-    @property
-    def name(self) -> str:
-        """The program without its folder."""
-        return os.path.basename(self.words[0])
-
-
-class Reading(Value):
-    """What a shell text runs.
-
-    `certain` means that `commands` is all there is and its words are literal.  Else `doubt` says why not.
-    """
-
-    commands: tuple[Command, ...] = ()
-    mentions: tuple[tuple[str, ...], ...] = ()
-    certain: bool = False
-    doubt: str = ""
-
-
 def read_argv(argv: tuple[str, ...], cwd: str) -> Reading:
     """A command that no shell interprets."""
     command = Command(words=argv, cwd=cwd)
-    return Reading(commands=(command, *_inside(argv, cwd)), mentions=(argv,), certain=True)
+    return Reading(commands=(command, *_inside(argv, cwd)), mentions=(argv,), certain=True, whole=True)
 
 
 def read_shell(text: str, cwd: str) -> Reading:
@@ -92,7 +71,9 @@ def read_shell(text: str, cwd: str) -> Reading:
         return _doubted(text, cwd, "the command is more than one simple command")
     command = Command(words=words, cwd=moved)
     behind = tuple(Command(words=one, cwd=moved) for one in filters)
-    return Reading(commands=(command, *_inside(words, moved), *behind), mentions=(words, *filters), certain=True)
+    return Reading(
+        commands=(command, *_inside(words, moved), *behind), mentions=(words, *filters), certain=True, whole=True
+    )
 
 
 def _without_filters(text: str) -> tuple[str, list[tuple[str, ...]]]:
