@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.host.process import Launcher, run
 from letta_code.workspace import ripgrep
 from letta_code.workspace.globs import matcher
-from letta_code.workspace.paths import LocalHandle, shown
+from letta_code.workspace.paths import LocalHandle, failed, open_folder, shown
 from letta_code.workspace.workspace import Found, SearchLine, SearchQuery, Walked
 
 TIME_LIMIT = 30.0  # seconds of a search or walk
@@ -32,6 +34,10 @@ class Search:
     async def walk(self, handle: LocalHandle, glob: str, limit: int, ignored: bool) -> Walked:
         """Files below a folder that match, newest first."""
         _need_folder(handle)
+        with _pinned(handle, by_descriptor=self._rg is not None) as folder:
+            return await self._walk(folder, glob, limit, ignored)
+
+    async def _walk(self, folder: str, glob: str, limit: int, ignored: bool) -> Walked:
         wanted = matcher(glob).fullmatch if glob else None
         names: list[str] = []
         full = asyncio.Event()
@@ -45,11 +51,11 @@ class Search:
         if self._rg is None:
             from letta_code.workspace import python_search
 
-            cut = await asyncio.to_thread(python_search.walk, handle.raw, found, full, ignored, TIME_LIMIT)
+            cut = await asyncio.to_thread(python_search.walk, folder, found, full, ignored, TIME_LIMIT)
         else:
             command = ripgrep.listing(self._rg, ignored=ignored)
-            _, cut = await self._run(command, handle.raw, ripgrep.Names(found).add, full)
-        newest = await asyncio.to_thread(_newest_first, handle.raw, names, limit)
+            _, cut = await self._run(command, folder, ripgrep.Names(found).add, full)
+        newest = await asyncio.to_thread(_newest_first, folder, names, limit)
         return Walked(paths=tuple(shown(name) for name in newest), more=cut or len(names) > limit)
 
     async def search(self, handle: LocalHandle, query: SearchQuery) -> Found:
@@ -60,8 +66,14 @@ class Search:
                 if handle.kind == "missing"
                 else f"{handle.given} is a device, FIFO or socket; such files are never opened."
             )
-        is_file = handle.kind == "file"
-        folder, target = (os.path.dirname(handle.raw), os.path.basename(handle.raw)) if is_file else (handle.raw, "")
+        target = os.path.basename(handle.raw) if handle.kind == "file" else ""
+        with _pinned(handle, by_descriptor=self._rg is not None) as folder:
+            found = await self._search(folder, target, query)
+            if target:
+                _same_file(handle, folder)
+            return found
+
+    async def _search(self, folder: str, target: str, query: SearchQuery) -> Found:
         collected = _Collected(folder, query)
         if self._rg is None:
             from letta_code.workspace import python_search
@@ -178,6 +190,64 @@ def _newest_first(folder: str, names: list[str], limit: int) -> list[str]:
         return sorted(names, key=age)[:limit]
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _pinned(handle: LocalHandle, *, by_descriptor: bool) -> Generator[str]:
+    """The folder of a search by a path that no link put in since the judgement can lead elsewhere.
+
+    On Linux it is our open descriptor, by its name in /proc.  Elsewhere, and for the Python engine, which looks at the
+    folders above by their names, the path is looked at before and after.
+    """
+    path = os.path.dirname(handle.raw) if handle.kind == "file" else handle.raw
+    try:
+        fd = open_folder(path)
+    except OSError as error:
+        raise failed(error, handle.given) from error
+    try:
+        if handle.kind == "file":
+            _same_file(handle, path, fd)
+        elif not _is(os.fstat(fd), handle):
+            raise _replaced(handle)
+        if by_descriptor and sys.platform == "linux":
+            yield f"/proc/{os.getpid()}/fd/{fd}"
+        else:
+            yield path
+            _unmoved(handle, path, os.fstat(fd))
+    finally:
+        os.close(fd)
+
+
+def _unmoved(handle: LocalHandle, path: str, judged: os.stat_result) -> None:
+    try:
+        again = open_folder(path)
+    except OSError as error:
+        raise failed(error, handle.given) from error
+    try:
+        status = os.fstat(again)
+    finally:
+        os.close(again)
+    if (status.st_dev, status.st_ino) != (judged.st_dev, judged.st_ino):
+        raise _replaced(handle)
+
+
+def _same_file(handle: LocalHandle, folder: str, fd: int | None = None) -> None:
+    """Raises when the file that was judged is not the one that is there now: the engine may have read another one."""
+    name = os.path.basename(handle.raw)
+    try:
+        status = os.lstat(os.path.join(folder, name)) if fd is None else os.lstat(name, dir_fd=fd)
+    except OSError as error:
+        raise failed(error, handle.given) from error
+    if not _is(status, handle):
+        raise _replaced(handle)
+
+
+def _is(status: os.stat_result, handle: LocalHandle) -> bool:
+    return (status.st_dev, status.st_ino) == (handle.identity.device, handle.identity.inode)
+
+
+def _replaced(handle: LocalHandle) -> WorkspaceError:
+    return WorkspaceError(f"{handle.given} was replaced by something else meanwhile; make the call again.")
 
 
 def _need_folder(handle: LocalHandle) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -261,3 +262,61 @@ def test_ripgrep_output_may_come_in_any_pieces(size: int) -> None:
     for start in range(0, len(text), size):
         reader.add(text[start : start + size])
     assert [(line.line, line.text, line.is_match) for line in found] == [(3, "\ufffd", True), (4, "next", False)]
+
+
+@pytest.mark.parametrize("target", ["d", "d/f"])
+async def test_a_racing_link_never_leads_a_search_out(workspace: LocalWorkspace, tree: Path, target: str) -> None:
+    """One thread swaps a folder and a link to a secret place; what is judged inside never shows the secret."""
+    secret = tree.parent / f"{tree.name}-secret"
+    secret.mkdir()
+    (secret / "f").write_text("needle of somebody else\n")
+    (tree / "real").mkdir()
+    (tree / "real" / "f").write_text("needle of the tree\n")
+    (tree / "link").symlink_to(secret)
+    going = True
+
+    def swap() -> None:
+        while going:
+            os.rename(tree / "real", tree / "d")
+            time.sleep(0.001)
+            os.rename(tree / "d", tree / "real")
+            os.rename(tree / "link", tree / "d")
+            time.sleep(0.001)
+            os.rename(tree / "d", tree / "link")
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    texts: set[str] = set()
+    try:
+        for _ in range(150):
+            try:
+                handle = await workspace.resolve(target, "list")
+                found = await workspace.search(handle, SearchQuery(pattern="needle", mode="content"))
+            except WorkspaceError:
+                continue
+            texts |= {line.text for line in found.lines if handle.inside}
+    finally:
+        going = False
+        thread.join()
+    assert texts <= {"needle of the tree"}
+
+
+@pytest.mark.parametrize("swapped", ["d", "d/f"])
+async def test_what_became_a_link_since_it_was_judged_is_not_searched(
+    workspace: LocalWorkspace, tree: Path, swapped: str
+) -> None:
+    secret = tree.parent / f"{tree.name}-secret"
+    secret.mkdir()
+    (secret / "f").write_text("needle of somebody else\n")
+    (tree / "d").mkdir()
+    (tree / "d" / "f").write_text("plain\n")
+    folder, file = [await workspace.resolve(name, "list") for name in ("d", "d/f")]
+    (tree / swapped).rename(tree / "old")
+    (tree / swapped).symlink_to(secret / "f" if swapped == "d/f" else secret)
+    with pytest.raises(WorkspaceError, match=r"link|replaced"):
+        await workspace.search(file, SearchQuery(pattern="needle"))
+    if swapped == "d":
+        with pytest.raises(WorkspaceError, match=r"link|replaced"):
+            await workspace.search(folder, SearchQuery(pattern="needle"))
+        with pytest.raises(WorkspaceError, match=r"link|replaced"):
+            await workspace.walk(folder)
