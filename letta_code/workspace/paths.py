@@ -96,6 +96,8 @@ def resolve(given: str, intent: Intent, *, root: str, base: str = "") -> LocalHa
         status = None
     except OSError as error:
         raise failed(error, given) from error
+    if not _reached(full, given, intent) and status is not None:
+        raise WorkspaceError(f"{given} does not exist: a part of it before `.` or `..` is missing, or is a file.")
     if status is None:
         kind, identity = "missing", Identity()
     elif stat.S_ISLNK(status.st_mode):
@@ -106,6 +108,19 @@ def resolve(given: str, intent: Intent, *, root: str, base: str = "") -> LocalHa
         kind, identity = kind_of(status.st_mode), identity_of(status)
     inside = real == root or real.startswith(root.rstrip("/") + "/")
     return LocalHandle(given=given, path=shown(real), kind=kind, identity=identity, inside=inside, raw=real)
+
+
+def _reached(full: str, given: str, intent: Intent) -> bool:
+    """Whether the kernel finds a path, too: `missing/../x` and `file/.` it does not."""
+    try:
+        os.stat(full.rstrip("/") or "/", follow_symlinks=intent != "delete")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise WorkspaceError(f"{given} is a symbolic link that leads nowhere (a loop).") from error
+        raise failed(error, given) from error
+    return True
 
 
 def _real(path: str, given: str) -> str:
