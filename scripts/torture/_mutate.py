@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent.parent))  # the checkout: letta_code as it is
 from _mutate_everyday import Day, day  # noqa: E402 - after the path is set
 from _mutate_files import ELSEWHERE, ENDLESS, HOME, WORDS, choose, copy_home, make_outside, mutate  # noqa: E402
 from _mutate_home import make  # noqa: E402
-from _mutate_kept import Bad, look_for_bad, remember  # noqa: E402
+from _mutate_kept import look_for_bad, remember  # noqa: E402
 from _mutate_plants import PLANTS  # noqa: E402
 from _mutate_verdict import WRONGS, Truth, Verdict, look, look_for_silence, surviving  # noqa: E402
 
@@ -51,14 +51,16 @@ def one_round(verdict: Verdict, job: Job, seed: int) -> None:
     copy_home(job.source, home)
     make_outside(root)
     done: list[str] = []
-    bad: list[Bad] = []
+    names: dict[str, None] = {}
     for path in choose(home, rng, job.only):
         if not path.is_file() or path.is_symlink():
             continue
         name, _, other = mutate(path, rng, home).partition(" with ")
         verdict.mutations[name] += 1
         done.append(f"{path.relative_to(home)} {name}{other and f' with {other}'}")
-        bad += [remember(home, one) for one in (path, home / other) if one != home]
+        names.update(dict.fromkeys(one for one in (str(path.relative_to(home)), other) if one))
+    # As they are after all mutations: what a swap moved on is looked for in its new place.
+    bad = [remember(home, home / one) for one in names]
     copy_home(home, root / "copy")
     copies = surviving(root / "copy")
     if job.keep:
