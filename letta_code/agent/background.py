@@ -87,7 +87,7 @@ def keep(job: Job, paths: Paths) -> None:
 
     Durable when it returns.  Raises `LettaError`: then nothing is kept, an older job neither.
     """
-    kept = replace(job, mode="" if job.mode == "full" else job.mode)
+    kept = replace(job, mode="", trusted_as="") if job.mode == "full" else job  # full trusts without having asked
     data = msgspec.json.encode(Kept(job=kept, crc=_crc(kept)))
     path = _file(paths, job.conversation)
     try:

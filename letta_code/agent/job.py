@@ -14,6 +14,7 @@ class Job(Value):
     """What a worker is told on its stdin: the conversation, and what its starter was allowed.
 
     `mode` may be full: that holds for this process only and is never kept.  `unattended`: nobody will answer.
+    `trusted_as` is a digest of what of the folder the starter trusted: it is trusted here while it is that.
     """
 
     conversation: str
@@ -25,6 +26,7 @@ class Job(Value):
     max_turns: int = 0
     time_limit: float = 0.0
     unattended: bool = False
+    trusted_as: str = ""
 
 
 def job_of(options: SessionOptions, conversation_id: str, *, mode: str, model: str) -> Job:
@@ -39,4 +41,5 @@ def job_of(options: SessionOptions, conversation_id: str, *, mode: str, model: s
         max_turns=options.settings.max_turns,
         time_limit=options.settings.time_limit,
         unattended=not options.interactive,
+        trusted_as=options.trusted_as,
     )

@@ -88,7 +88,8 @@ class Place:
     def facts(self) -> Sequence[Fact]:
         """The facts of now."""
         rules = tuple(rule.text for rule in self.policy.rules if rule.verdict == "allow")
-        terms = Terms(mode=self.policy.mode, interactive=self._options.interactive, allow=rules)
+        options = self._options
+        terms = Terms(mode=self.policy.mode, interactive=options.interactive, allow=rules, trusted=options.trusted)
         return gather(self._cwd, self._root, str(self._paths.home), terms)
 
     def set_mode(self, mode: str) -> None:

@@ -41,6 +41,7 @@ class SessionOptions(Value):
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     trusted: bool = False  # whether the folder's own settings, hooks, skills … may be used
+    trusted_as: str = ""  # a digest of what was trusted, for a process that goes on with the run
 
 
 class Status(Value):

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from letta_code.agent.background import revive_one
+from letta_code.agent.folder_trust import look
 from letta_code.agent.live.attached import AttachedSession
 from letta_code.agent.live.opening import attach
 from letta_code.agent.mending import open_store
@@ -28,7 +29,9 @@ _SHOWS = "letta-code runs shows what waits."
 
 def options_for(run: Run, cwd: str, face: str) -> SessionOptions:
     """How the conversation of a run is opened from outside."""
-    return SessionOptions(cwd=cwd, settings=load(cwd).settings, conversation=run.conversation_id, face=face)
+    trusted = look(cwd, Paths.find()).trusted
+    settings = load(cwd, trusted=trusted).settings
+    return SessionOptions(cwd=cwd, settings=settings, conversation=run.conversation_id, face=face, trusted=trusted)
 
 
 async def stop(run: Run, cwd: str, paths: Paths) -> str:

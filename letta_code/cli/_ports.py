@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from letta_code.agent.folder_trust import TrustQuestion
 from letta_code.agent.port import SessionOptions
 from letta_code.cli._connecting import Connecting, note
 from letta_code.commands.resume import agent_names
@@ -12,6 +13,7 @@ from letta_code.commands.wording import ago
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
 from letta_code.core.display import ShellBlock
+from letta_code.core.events import Notice
 from letta_code.store.database import Store
 from letta_code.tui.ports import ConversationRow, ModelRow, Ports, RunRow
 
@@ -113,9 +115,11 @@ class TypedShell:
         )
 
 
-def ports(options: SessionOptions) -> Ports:
-    """All of them, made when they are first needed."""
+def ports(options: SessionOptions, *, trust: TrustQuestion | None = None, notices: Sequence[Notice] = ()) -> Ports:
+    """All of them, made when they are first needed; `trust` and `notices` as there."""
     return Ports(
+        trust=trust,
+        notices=tuple(notices),
         connect=lambda: Connecting(options.cwd),
         lists=lambda: Listing(options),
         shell=lambda: TypedShell(options.cwd),

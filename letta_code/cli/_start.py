@@ -10,13 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from letta_code.agent.folder_trust import look, mark_of
 from letta_code.agent.port import SessionOptions
 from letta_code.cli._flags import HELP, Flag, Parsed, help_lines, here, parse, seconds_of, whole_number
 from letta_code.cli._stdin import with_stdin
+from letta_code.cli._trust import AskedAtStart, ignored
+from letta_code.config.paths import Paths
 from letta_code.config.settings import MODES, load
 from letta_code.core.display import ShellBlock
 from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.events import Notice
+from letta_code.safety.trust import Standing
 
 FACE = (
     Flag(names=("--plain",), help="A plain line-by-line prompt, for dumb terminals and screen readers."),
@@ -34,6 +38,11 @@ FACE = (
     ),
     Flag(names=("--allow",), metavar="RULE", repeat=True, help="Allow what a rule covers, such as 'Bash(npm test)'."),
     Flag(names=("--deny",), metavar="RULE", repeat=True, help="Refuse what a rule covers; it wins over --allow."),
+    Flag(
+        names=("--trust",),
+        help="Use this folder's own settings, servers, skills, commands and hooks for this start, without asking "
+        "(`letta-code trust` remembers it; --mode full implies it).",
+    ),
     Flag(names=("--max-turns",), metavar="N", help="Stop a run after N model calls (exit code 4)."),
     Flag(names=("--time-limit",), metavar="TIME", help="Stop a run after 90s, 10m or 2h (exit code 4)."),
 )
@@ -78,20 +87,24 @@ def run(argv: Sequence[str]) -> int:
         print(f"letta-code {__version__}")
         return 0
     face = _face(parsed)
-    options, notices = session_options(parsed, face)
     if face == "headless":
+        options, notices = session_options(parsed, face)
         return _headless(parsed, options, notices)
-    for notice in notices:
-        print(f"{notice.level}: {notice.text}", file=sys.stderr)
+    looked = look(folder_of(parsed), Paths.find())
+    asks = looked.asks and has_screen() and not _held(parsed)
+    options, notices = session_options(parsed, face, looked=looked, asks=asks)
+    question = AskedAtStart(looked, lambda held: session_options(parsed, face, held=held), Paths.find())
     if face == "plain":
-        return _plain(options)
+        for notice in notices:
+            print(f"{notice.level}: {notice.text}", file=sys.stderr)
+        return _plain(options, question if asks else None)
     from letta_code.cli._ports import ports
     from letta_code.tui.main import run as tui
 
-    return tui(options, ports=ports(options))
+    return tui(options, ports=ports(options, trust=question if asks else None, notices=notices))
 
 
-def _plain(options: SessionOptions) -> int:
+def _plain(options: SessionOptions, question: AskedAtStart | None) -> int:
     from letta_code.plain.app import run as plain
     from letta_code.plain.reader import Reader
 
@@ -106,7 +119,7 @@ def _plain(options: SessionOptions) -> int:
 
         return await TypedShell(options.cwd).run(command, on_output)
 
-    return plain(options, connect=connect, shell=shell)
+    return plain(options, connect=connect, shell=shell, trust=question)
 
 
 def _face(parsed: Parsed) -> str:
@@ -137,9 +150,15 @@ def _is_tty(descriptor: int) -> bool:
         return False  # closed
 
 
-def session_options(parsed: Parsed, face: str) -> tuple[SessionOptions, tuple[Notice, ...]]:
-    """What to open the session with, and what was wrong with the settings.  Raises `UsageError`."""
-    cwd = _folder(parsed)
+def session_options(
+    parsed: Parsed, face: str, *, held: bool = False, looked: Standing | None = None, asks: bool = False
+) -> tuple[SessionOptions, tuple[Notice, ...]]:
+    """What to open the session with, and what was wrong with the settings or is not used.  Raises `UsageError`.
+
+    `held`: the folder is trusted for this start, whatever is known of it; `asks`: the face asks about it, so that
+    there is nothing to be told of that yet.
+    """
+    cwd = folder_of(parsed)
     if parsed.on("continue") and parsed.on("resume"):
         raise UsageError("--continue and --resume do not go together.", hint="Leave one of them out.")
     flags: dict[str, Any] = {name: parsed.flags.get(name) for name in ("model", "mode", "agent")}
@@ -148,7 +167,9 @@ def session_options(parsed: Parsed, face: str) -> tuple[SessionOptions, tuple[No
     if parsed.on("time_limit"):
         flags["time_limit"] = seconds_of(parsed.text("time_limit"), "--time-limit")
     _check_rules(parsed)
-    loaded = load(cwd, flags=flags)
+    looked = looked or look(cwd, Paths.find())
+    trusted = looked.trusted or held or _held(parsed)
+    loaded = load(cwd, flags=flags, trusted=trusted)
     options = SessionOptions(
         cwd=str(cwd),
         settings=loaded.settings,
@@ -160,8 +181,16 @@ def session_options(parsed: Parsed, face: str) -> tuple[SessionOptions, tuple[No
         face=face,
         allow=parsed.many("allow"),
         deny=parsed.many("deny"),
+        trusted=trusted,
+        trusted_as=mark_of(looked.pinned) if trusted else "",
     )
-    return options, loaded.notices
+    wrong = (notice for notice in loaded.notices if notice.code != "trust")  # said in one line for the whole folder
+    return options, (*wrong, *ignored(looked, trusted=trusted or asks))
+
+
+def _held(parsed: Parsed) -> bool:
+    """Whether this start itself trusts the folder: mode full does all that the folder could."""
+    return parsed.on("trust") or (parsed.text("mode") or os.environ.get("LETTA_MODE", "")) == "full"
 
 
 def _check_rules(parsed: Parsed) -> None:
@@ -177,7 +206,8 @@ def _check_rules(parsed: Parsed) -> None:
         raise UsageError(str(error), hint=error.hint) from error
 
 
-def _folder(parsed: Parsed) -> Path:
+def folder_of(parsed: Parsed) -> Path:
+    """The folder to work in; raises `UsageError`."""
     named = [*parsed.words, *filter(None, [parsed.text("cwd")])]
     if len(named) > 1:
         raise UsageError(

@@ -122,6 +122,7 @@ def options_for(folder: Path, *, face: str) -> SessionOptions:
         interactive=face == "tui",
         face=face,
         allow=_ALLOWED,
+        trusted=True,
     )
 
 

@@ -62,7 +62,8 @@ def project_layer(settings: Settings, path: Path, *, trusted: bool) -> tuple[Set
         if rule in ("tighten", "unknown") or (rule == "any" and trusted):
             taken[key] = value
         elif rule == "any":
-            notices.append(_refused(path, document, key, "is taken from a project's file once the folder is trusted"))
+            waits = _refused(path, document, key, "is taken from a project's file once the folder is trusted")
+            notices.append(msgspec.structs.replace(waits, code="trust", hint="letta-code trust"))
         else:
             notices.append(_refused(path, document, key, "is never taken from a project's file"))
     wished, problems = overlay(settings, taken)

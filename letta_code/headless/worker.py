@@ -7,6 +7,7 @@ import logging
 import signal
 
 from letta_code.agent.background import Job, forget
+from letta_code.agent.folder_trust import mark_of, still
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.session import Session
 from letta_code.agent.start import start_session
@@ -42,9 +43,10 @@ def options_of(job: Job) -> SessionOptions:
         )
         if value
     }
+    looked = still(job.trusted_as, job.cwd, Paths.find())
     return SessionOptions(
         cwd=job.cwd,
-        settings=load(job.cwd, flags=flags).settings,
+        settings=load(job.cwd, flags=flags, trusted=looked.trusted).settings,
         conversation=job.conversation,
         model=job.model,
         mode=job.mode,
@@ -53,6 +55,8 @@ def options_of(job: Job) -> SessionOptions:
         face="worker",
         allow=job.allow,
         deny=job.deny,
+        trusted=looked.trusted,
+        trusted_as=mark_of(looked.pinned) if looked.trusted else "",
     )
 
 

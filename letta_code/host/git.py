@@ -114,6 +114,7 @@ class Drivers(NamedTuple):
     merges: tuple[str, ...] = ()
     worktree: str = ""
     hooks_path: str = ""
+    hooks_own: bool = False  # whether `hooks_path` stands in the repository's own configuration
 
     def moved(self, folder: str, root: str) -> bool:
         """Whether the work tree is not `root`: a planted core.worktree would show, or change, files anywhere.
@@ -136,13 +137,13 @@ def parse_drivers(output: bytes) -> Drivers:
     """
     filters: dict[str, None] = {}
     merges: dict[str, None] = {}
-    worktree, hooks_path = "", ""
+    worktree, hooks_path, hooks_own = "", "", False
     fields = output.decode("utf-8", "surrogateescape").split("\0")
     for scope, entry in zip(fields[::2], fields[1::2], strict=False):
         key, _, value = entry.partition("\n")
         section, _, rest = key.partition(".")
         if key == "core.hookspath" and scope != "command":
-            hooks_path = value
+            hooks_path, hooks_own = value, scope in _REPOSITORY_SCOPES
         elif scope not in _REPOSITORY_SCOPES:
             continue
         elif key == "core.worktree":
@@ -152,7 +153,7 @@ def parse_drivers(output: bytes) -> Drivers:
         elif section == "merge":
             merges[rest.rpartition(".")[0]] = None
     known = bool(output) and not any("=" in name for name in filters)
-    return Drivers(known, tuple(filters), tuple(merges), worktree, hooks_path)
+    return Drivers(known, tuple(filters), tuple(merges), worktree, hooks_path, hooks_own)
 
 
 class GitStatus(NamedTuple):

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, cast
 
 from letta_code import __version__
+from letta_code.agent.folder_trust import TrustQuestion
 from letta_code.agent.live.words import short
 from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.commands.base import Context, Outcome, load_commands
@@ -57,12 +58,26 @@ def run(
     reader: Reader | None = None,
     connect: Connect | None = None,
     shell: RunShell | None = None,
+    trust: TrustQuestion | None = None,
 ) -> int:
-    """Talk until the person leaves; 0, or 128 + N when signal N ended it."""
+    """Talk until the person leaves; 0, or 128 + N when signal N ended it.  `trust` is asked first, where given."""
     if open_session is None:
         open_session = _open_session
     reader = reader or open_reader(Paths.find().prompts, options.cwd)
-    return asyncio.run(PlainFace(options, open_session, reader, connect, TypedCommands(shell, say)).main())
+    typed = TypedCommands(shell, say)
+
+    async def talk() -> int:
+        opened = options
+        if trust is not None:
+            from letta_code.plain.trusting import ask
+
+            answered = await ask(reader, trust)
+            if answered is None:
+                return 0
+            opened = answered
+        return await PlainFace(opened, open_session, reader, connect, typed).main()
+
+    return asyncio.run(talk())
 
 
 async def _open_session(options: SessionOptions) -> SessionPort:

@@ -137,9 +137,26 @@ class LettaApp(App[int]):
         if draft:
             self.chat.restore(draft)
             self.chat.flash("Your draft from last time.")
-        self._core.start(self._options)
+        for notice in self._ports.notices:
+            self.chat.state.notice(notice.level, notice.text, notice.hint)
+        if self._ports.notices:
+            self.chat.redraw()
+        if self._ports.trust is None:
+            self._core.start(self._options)
+        else:
+            from letta_code.tui.trusting import ask
+
+            self.run_worker(ask(self.chat, self._ports.trust, self._open_as, self.action_leave), group="trust")
         gc.collect()
         gc.freeze()
+
+    def _open_as(self, options: SessionOptions) -> None:
+        """The person has said whether the folder's settings hold: open the conversation with what holds now."""
+        self._options = options
+        self.chat.use(options)
+        if options.settings.face.theme in self.available_themes:
+            self.theme = options.settings.face.theme
+        self._core.start(options)
 
     async def on_unmount(self) -> None:
         """Give everything back."""

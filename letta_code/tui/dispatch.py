@@ -90,7 +90,7 @@ class Dispatch:
     def __init__(self, core: CoreThread, face: Face, settings: Settings, ports: Ports) -> None:
         self._core = core
         self._face = face
-        self._settings = settings
+        self.settings = settings
         self._ports = ports
         self.commands: Mapping[str, Command] = {}
         self._attached: list[str] = []
@@ -165,7 +165,7 @@ class Dispatch:
             self._face.flash("The context is compacted right after this step.")
         try:
             outcome = await self._core.call(
-                lambda session: command.run(Context(session=session, settings=self._settings), arguments)
+                lambda session: command.run(Context(session=session, settings=self.settings), arguments)
             )
         except LettaError as error:
             if command.name not in _WITHOUT_SESSION or self._core.has_session:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeAlias
 
+from letta_code.agent.folder_trust import TrustQuestion
 from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.core.display import ShellBlock
+from letta_code.core.events import Notice
 from letta_code.core.messages import Value
 from letta_code.tui.places import git_branch, list_files
 
@@ -118,8 +120,12 @@ class PersonShell(Protocol):
 class Ports(Value):
     """All of them; None where a port is not there, and the screen says so when it is asked for.
 
-    `list_files` and `git_branch` take the folder and are called on the core's loop.
+    `list_files` and `git_branch` take the folder and are called on the core's loop.  `trust` is asked before a session
+    is opened, where the person is to say whether the folder's own settings may be used; `notices` are told at first.
     """
+
+    trust: TrustQuestion | None = None
+    notices: tuple[Notice, ...] = ()
 
     connect: Callable[[], ConnectPort] | None = None
     lists: Callable[[], Lists] | None = None

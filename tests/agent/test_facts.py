@@ -12,7 +12,8 @@ from letta_code.agent.facts import INSTRUCTION_LIMIT, Terms, gather, git_branch,
 
 
 def told(cwd: Path, home: Path, kind: str) -> str:
-    found = [f.text for f in gather(str(cwd), project_root(str(cwd)), str(home), Terms()) if f.kind == kind]
+    terms = Terms(trusted=True)
+    found = [f.text for f in gather(str(cwd), project_root(str(cwd)), str(home), terms) if f.kind == kind]
     return found[0] if found else ""
 
 
@@ -98,7 +99,9 @@ def test_a_worktree_finds_its_head(tmp_path: Path) -> None:
 
 def test_keys_change_only_with_what_they_describe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def keys() -> dict[str, str]:
-        return {f.kind: f.key for f in gather(str(tmp_path), str(tmp_path), str(tmp_path / "none"), Terms())}
+        return {
+            f.kind: f.key for f in gather(str(tmp_path), str(tmp_path), str(tmp_path / "none"), Terms(trusted=True))
+        }
 
     before = keys()
     assert keys() == before

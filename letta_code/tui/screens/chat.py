@@ -120,6 +120,11 @@ class ChatScreen(Screen[None]):
         """What is shown."""
         return self._state
 
+    def use(self, options: SessionOptions) -> None:
+        """Take other options, before a session is open."""
+        self.options = options
+        self.dispatch.settings = options.settings
+
     def redraw(self) -> None:
         """The state changed by something else than an event."""
         self.call_later(self._draw)

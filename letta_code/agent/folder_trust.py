@@ -1,0 +1,240 @@
+"""Folder trust: looks what of a folder has power, and keeps what the person said of it, a private file a project."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from letta_code.agent.facts import project_root
+from letta_code.agent.port import SessionOptions
+from letta_code.config.paths import PROJECT_FOLDER, Paths
+from letta_code.core.errors import ConfigError
+from letta_code.core.events import Notice
+from letta_code.safety.trust import (
+    FILES,
+    FOLDERS,
+    INSTRUCTIONS,
+    NEVER_READ,
+    Consent,
+    Power,
+    Standing,
+    consent_to,
+    judge,
+)
+
+CONSENT = "trust.json"
+MOST_FILES = 2000  # of one folder such as .letta/skills; what is beyond is not pinned, and not used
+MOST_BYTES = 32 << 20
+_HEAD_LINES, _HEAD_WIDTH = 40, 400
+_LARGEST_CONSENT = 16 << 20
+
+
+class TrustQuestion(Protocol):
+    """What a face asks before it opens anything in a folder; both methods block for a few ms."""
+
+    def standing(self) -> Standing:
+        """What there is to be trusted."""
+        ...
+
+    def answer(self, *, trusted: bool) -> tuple[SessionOptions, tuple[Notice, ...]]:
+        """Keep the answer; how the session is opened then, and what is to be told."""
+        ...
+
+
+def look(cwd: str | Path, paths: Paths) -> Standing:
+    """How the folder stands now.  About 0.2 ms where nothing in it has power, else the time to hash that."""
+    root = os.path.realpath(project_root(os.path.realpath(cwd)))
+    powers = survey(cwd, root, paths)
+    if not powers:  # by far the most folders: no consent is looked for
+        return Standing(root=root, trusted=True)
+    consent, notices = read(root, paths)
+    standing = judge(root, powers, consent)
+    folders = _folders(os.path.realpath(cwd), root)
+    return replace(
+        standing,
+        unread=tuple(_there(folders, NEVER_READ, root)),
+        instructions=tuple(_there(folders, INSTRUCTIONS, root)),
+        notices=notices,
+    )
+
+
+def mark_of(powers: Sequence[Power]) -> str:
+    """One digest of all that was trusted, for a process that goes on with the same run."""
+    from hashlib import sha256
+
+    text = "\n".join(f"{power.sha256} {power.path}" for power in sorted(powers, key=lambda power: power.path))
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def still(mark: str, cwd: str | Path, paths: Paths) -> Standing:
+    """How a folder stands for a process that goes on: trusted as its starter was, while nothing has changed."""
+    looked = look(cwd, paths)
+    if not looked.trusted and mark and mark == mark_of(looked.pinned):
+        return replace(looked, trusted=True)
+    return looked
+
+
+# ---------------------------------------------------------------- what there is
+
+
+def survey(cwd: str | Path, root: str, paths: Paths) -> tuple[Power, ...]:
+    """Everything of power, from the project's top to the folder worked in."""
+    found: list[Power] = []
+    room = [MOST_BYTES]
+    own = {os.path.realpath(paths.home), os.path.realpath(os.path.expanduser(f"~/{PROJECT_FOLDER}"))}
+    for folder in _folders(os.path.realpath(cwd), root):
+        mine = os.path.realpath(os.path.join(folder, PROJECT_FOLDER)) in own
+        for name, kind in FILES.items():
+            path = os.path.join(folder, name)
+            if os.path.lexists(path) and not (mine and name.startswith(PROJECT_FOLDER)):
+                found.append(power_of(path, root, kind, room))
+        for name, kind in FOLDERS.items():
+            path = os.path.join(folder, name)
+            if os.path.lexists(path) and not mine:
+                found += (power_of(one, root, kind, room) for one in _below(path))
+    return tuple(found)
+
+
+def _folders(cwd: str, root: str) -> list[str]:
+    folders = [cwd]
+    while folders[-1] != root and (parent := os.path.dirname(folders[-1])) != folders[-1]:
+        folders.append(parent)
+    return folders[::-1] if folders[-1] == root else [cwd]
+
+
+def _below(path: str) -> Iterator[str]:
+    """Files of a folder, in a fixed order; a link to a folder is one entry, since what is in it is somebody else's."""
+    if not os.path.isdir(path):
+        yield path
+        return
+    count = 0
+    for folder, inner, files in os.walk(path):
+        inner.sort()
+        links = [name for name in inner if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*files, *links]):
+            yield os.path.join(folder, name)
+            count += 1
+            if count == MOST_FILES:
+                yield os.path.join(path, "…")  # what is beyond: there is no such file, so nothing pins it
+                return
+
+
+def power_of(path: str, root: str, kind: str, room: list[int]) -> Power:
+    """One file, read once: what is shown is what is hashed.  `room` is how many bytes may still be read of all."""
+    from hashlib import sha256
+
+    from letta_code.host.files import read_bounded
+
+    name = os.path.relpath(path, root)
+    try:
+        data = read_bounded(Path(path), room[0])
+    except (OSError, ValueError):
+        return Power(path=name, kind=kind)
+    room[0] -= len(data)
+    lines = data[: _HEAD_LINES * _HEAD_WIDTH].decode("utf-8", "replace").splitlines()[:_HEAD_LINES]
+    head = tuple(line[:_HEAD_WIDTH] for line in lines)
+    digests = tuple(sha256(line.encode("utf-8", "replace")).hexdigest()[:8] for line in head)
+    return Power(path=name, kind=kind, sha256=sha256(data).hexdigest(), head=head, lines=digests)
+
+
+def _there(folders: Sequence[str], wanted: Sequence[str], root: str) -> Iterator[str]:
+    for folder in folders:
+        for name in wanted:
+            if os.path.lexists(os.path.join(folder, name)):
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+
+# ---------------------------------------------------------------- what was said
+
+
+def consent_file(root: str, paths: Paths) -> Path:
+    """Where the answer about a project is kept."""
+    from letta_code.safety.remembered import project_key
+
+    return paths.projects / project_key(root) / CONSENT
+
+
+def read(root: str, paths: Paths) -> tuple[Consent | None, tuple[Notice, ...]]:
+    """The last answer; a file that is damaged or another folder's gives none, is kept aside, and that is told."""
+    from letta_code.host.files import read_bounded
+
+    path = consent_file(root, paths)
+    try:
+        consent = msgspec.json.decode(read_bounded(path, _LARGEST_CONSENT), type=Consent, strict=True)
+    except FileNotFoundError:
+        return None, ()
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return None, (_aside(path, f"cannot be read ({_why(error)}), so nothing of this folder is trusted"),)
+    if consent.root != root:
+        return None, (_aside(path, "is about another folder, so nothing of this one is trusted"),)
+    return consent, ()
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is damaged"
+
+
+def _aside(path: Path, words: str) -> Notice:
+    from letta_code.config.files import keep_aside
+    from letta_code.config.yamlfile import BadFile
+
+    try:
+        return replace(keep_aside(path, BadFile(words)), code="trust", hint="Answer once more, or: letta-code trust")
+    except OSError as error:
+        text = f"{path} {words}; it could not be moved aside ({error.strerror or error})."
+        return Notice(level="warning", code="trust", text=text, hint="Remove it.")
+
+
+def answer(standing: Standing, paths: Paths, *, trusted: bool) -> None:
+    """Keep what the person said of what they were shown.  Raises `ConfigError` when it cannot be kept."""
+    before, _ = read(standing.root, paths)
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    keep(consent_to(standing, trusted=trusted, before=before, at=at), paths)
+
+
+def keep(consent: Consent, paths: Paths) -> None:
+    """Write an answer, whole and readable by its owner only.  Raises `ConfigError`."""
+    from letta_code.host.files import atomic_write
+
+    path = consent_file(consent.root, paths)
+    try:
+        paths.folder(path.parent.parent)
+        paths.folder(path.parent)
+        data = msgspec.json.format(msgspec.json.encode(consent), indent=1) + b"\n"
+        atomic_write(path, data, mode=0o600, follow=False)
+    except OSError as error:
+        raise ConfigError(
+            f"What you said of {consent.root} cannot be kept in {path}: {error.strerror or error}.",
+            hint="See that the folder is yours and the disk is not full; --trust holds for one start.",
+        ) from error
+
+
+def forget(root: str, paths: Paths) -> bool:
+    """Take the answer about a folder back; False when there is none.  Raises `ConfigError`."""
+    path = consent_file(root, paths)
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be removed: {error.strerror or error}.") from error
+    return True
+
+
+def answers(paths: Paths) -> list[Consent]:
+    """Every folder that was answered about, by path; damaged files are passed over here and told where they count."""
+    from letta_code.host.files import read_bounded
+
+    found: list[Consent] = []
+    for path in sorted(paths.projects.glob(f"*/{CONSENT}")):
+        try:
+            found.append(msgspec.json.decode(read_bounded(path, _LARGEST_CONSENT), type=Consent))
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return sorted(found, key=lambda one: one.root)

@@ -1,0 +1,108 @@
+"""Repository hooks: programs that git would run of a repository, and whether the person has seen them as they are."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+from msgspec.structs import replace
+
+from letta_code.agent import folder_trust
+from letta_code.config.paths import Paths
+from letta_code.safety.trust import GIT_HOOK, Consent, Power, unconsented
+
+_NAMES = frozenset([
+    "applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg",
+    "commit-msg", "post-commit", "pre-rebase", "post-checkout", "post-merge", "pre-push", "pre-receive", "update",
+    "proc-receive", "post-receive", "post-update", "reference-transaction", "push-to-checkout", "pre-auto-gc",
+    "post-rewrite", "sendemail-validate", "fsmonitor-watchman", "post-index-change",
+])  # fmt: skip
+_STUBS = "_"  # husky's folder of stubs, which call the files of the same name above it
+_FRESH_SECONDS = 1.0
+_MOST_BYTES = 8 << 20
+
+
+class RepositoryHooks:
+    """Those of the repository at `root`, with a memory of a second: a policy asks several times about one command."""
+
+    def __init__(self, root: str, paths: Paths) -> None:
+        self._root = os.path.realpath(root)
+        self._paths = paths
+        self._at = float("-inf")
+        self._unseen: tuple[str, ...] = ()
+
+    def unconsented(self) -> tuple[str, ...]:
+        """Paths of hooks that the person has not said yes to as they are now.  Blocks for a few ms."""
+        if monotonic() - self._at > _FRESH_SECONDS:
+            found = hooks_of(self._root)
+            consent = folder_trust.read(self._root, self._paths)[0] if found else None
+            self._unseen = unconsented(found, consent)
+            self._at = monotonic()
+        return self._unseen
+
+    def remember(self) -> None:
+        """The person said yes to a command that runs them: as they are now they are known.  Raises `ConfigError`."""
+        before, _ = folder_trust.read(self._root, self._paths)
+        known = {hook.path: hook.sha256 for hook in hooks_of(self._root) if hook.sha256}
+        folder_trust.keep(replace(before or Consent(root=self._root), hooks=known), self._paths)
+        self._at = float("-inf")
+
+
+def unconsented_hooks(root: str, paths: Paths) -> tuple[str, ...]:
+    """Paths of hooks of a repository that the person has not said yes to as they are now.  Blocks for a few ms."""
+    return RepositoryHooks(root, paths).unconsented()
+
+
+def hooks_of(root: str) -> tuple[Power, ...]:
+    """The hooks that git would run in a work tree; none where they are the person's own (a global core.hooksPath).
+
+    Runs git once, hardened; blocks for about 5 ms, without a repository for none.
+    """
+    from letta_code.host.git import GitReader
+
+    git = _common_folder(root)
+    if git is None:
+        return ()
+    drivers = GitReader(root).drivers()
+    if not drivers.hooks_path:
+        return tuple(_hooks_in(git / "hooks", root))
+    folder = Path(os.path.normpath(os.path.join(root, os.path.expanduser(drivers.hooks_path))))
+    inside = folder.is_relative_to(root) or Path(os.path.realpath(folder)).is_relative_to(root)
+    if not (drivers.hooks_own or inside):
+        return ()
+    above = _hooks_in(folder.parent, root) if folder.name == _STUBS else ()
+    return (*_hooks_in(folder, root), *above)
+
+
+def _common_folder(root: str) -> Path | None:
+    """The repository's own folder, which a linked work tree shares; None where there is none."""
+    from letta_code.host.files import read_bounded
+
+    path = Path(root, ".git")
+    try:
+        if not path.is_dir():
+            text = read_bounded(path, 4096).decode("utf-8", "surrogateescape")
+            path = Path(root, text.removeprefix("gitdir:").strip())
+        if (path / "commondir").exists():
+            path = path / read_bounded(path / "commondir", 4096).decode("utf-8", "surrogateescape").strip()
+    except (OSError, ValueError):
+        return None
+    return path if path.is_dir() else None
+
+
+def _hooks_in(folder: Path, root: str) -> Iterator[Power]:
+    try:
+        names = sorted(_NAMES.intersection(os.listdir(folder)))
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            runs = stat.S_IMODE(os.stat(path).st_mode) & 0o111
+        except OSError:
+            continue  # a dangling link
+        if runs or folder.name != "hooks":  # what a stub calls by `sh` need not be executable
+            yield folder_trust.power_of(path, root, GIT_HOOK, [_MOST_BYTES])

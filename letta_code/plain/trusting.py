@@ -1,0 +1,46 @@
+"""Trusting: the question about the folder in lines, before a conversation is opened."""
+
+from __future__ import annotations
+
+import asyncio
+
+from letta_code.agent.folder_trust import TrustQuestion
+from letta_code.agent.port import SessionOptions
+from letta_code.plain.reader import Reader
+from letta_code.plain.say import say
+from letta_code.safety.terminal import visible
+from letta_code.safety.trust import shown
+
+_CHOICES = (
+    "1. Trust it: all of this is used, and asked about again when it changes.",
+    "2. Work without it: nothing of it is used; remembered until it changes.",
+    "3. Leave.",
+)
+
+
+async def ask(reader: Reader, question: TrustQuestion) -> SessionOptions | None:
+    """The options after the person's answer; None when they leave, or their input has ended."""
+    standing = await asyncio.to_thread(question.standing)
+    place = visible(standing.root)
+    say(f"What decides how I work in {place} has changed." if standing.news else f"Do you trust {place}?")
+    say("These files of the folder decide what I do. Trust them if you know who wrote them.")
+    for thing in shown(standing):
+        say(f"- {thing.title}")
+        for line in thing.lines:
+            say(f"    {line}")
+        if thing.more:
+            say(f"    … {thing.more} lines more")
+    for line in _CHOICES:
+        say(line)
+    while True:
+        try:
+            text = (await reader.line("Answer 1 to 3: ")).strip()
+        except (EOFError, KeyboardInterrupt):
+            return None
+        if text in ("1", "2"):
+            options, notices = await asyncio.to_thread(question.answer, trusted=text == "1")
+            for notice in notices:
+                say(f"{notice.level}: {visible(notice.text)}")
+            return options
+        if text == "3":
+            return None
