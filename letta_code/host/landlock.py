@@ -6,8 +6,8 @@ own process, between fork and exec, where a program with threads cannot run Pyth
 
 Words: `write=PATH` (everything below may be written), `keep=PATH` (not written, there or not: the folders above it are
 opened child by child, so nothing can be made or replaced directly in them), `hide=PATH` (its files are not read),
-`show=PATH` (may be read although it is below a hidden one), `net=off|proxy:PORT|open`, `unset=NAME` (a variable that
-Python itself put into the environment).
+`show=PATH` (may be read although it is below a hidden one), `net=off|proxy|open` (proxy: TCP to
+the port that HTTP_PROXY names), `unset=NAME` (a variable that Python itself put into the environment).
 Exit code 125 and a line on stderr: the rules could not be made, the command was not started.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import stat
 import struct
 import sys
@@ -186,8 +187,8 @@ def landlock(wanted: Wanted) -> None:
         below(f"/dev/{name}", rules, READ_FILE | WRITE_FILE | TRUNCATE, [])
     for path in ("/dev/shm", *wanted.write):
         below(path, rules, CHANGES, [*wanted.keep, *wanted.hide])
-    if wanted.net.startswith("proxy:"):
-        rules.connect(int(wanted.net[6:]))
+    if wanted.net == "proxy":
+        rules.connect(int(os.environ["HTTP_PROXY"].rpartition(":")[2]))
     rules.restrict()
 
 
@@ -273,6 +274,8 @@ def main() -> None:
         drop_capabilities()
         landlock(wanted)
         seccomp(wanted.net)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)  # Python ignores them, and its successor would too
         os.execv(argv[0], argv)
     except (OSError, KeyError) as error:
         sys.stderr.write(f"letta-code: the command was not started: it could not be confined: {error}\n")

@@ -112,7 +112,7 @@ async def listen(path: Path, on_peer: OnPeer) -> Listener:
         # Not a coroutine: asyncio 3.11 logs a traceback for each that is cancelled when the loop ends.
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             lines = Lines(reader, writer)
-            if not _is_own(writer):
+            if not is_own(writer):
                 lines.cut()
                 return
             task = asyncio.create_task(serve(lines), name="peer")
@@ -131,7 +131,7 @@ async def connect(path: Path) -> Lines:
     place = _place(path, make=False)
     reader, writer = await asyncio.open_unix_connection(os.fspath(place), limit=LINE_LIMIT)
     lines = Lines(reader, writer)
-    if not _is_own(writer):
+    if not is_own(writer):
         lines.cut()
         raise PermissionError(errno.EPERM, "another person's process listens there", str(place))
     return lines
@@ -162,7 +162,7 @@ def _must_be_private(folder: Path) -> None:
         raise PermissionError(errno.EPERM, "it must be a folder that is yours alone (0700)", str(folder))
 
 
-def _is_own(writer: asyncio.StreamWriter) -> bool:
+def is_own(writer: asyncio.StreamWriter) -> bool:
     """Whether the other side runs as the same user, as the kernel says."""
     peer = writer.get_extra_info("socket")
     try:
