@@ -47,13 +47,16 @@ class Grant(Value):
 class Confined(Value):
     """A command as it is to be started: `argv` begins with a path; `close` undoes what was made for it (stubs).
 
+    `close` is called when the command has ended, on any thread; it returns what is to be told about its traces.
+    `exceeded`, asked now and then with the id of the first process, says which limit the command has passed, or "".
     `private_pids` says that the command has a PID namespace of its own, which ends with it.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     private_pids: bool = False
-    close: Callable[[], None] | None = None
+    close: Callable[[], Sequence[str]] | None = None
+    exceeded: Callable[[int], str] | None = None
 
 
 class Sandbox(Protocol):

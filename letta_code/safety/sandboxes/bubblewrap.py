@@ -1,0 +1,120 @@
+"""Bubblewrap: commands see the disk read-only but for their work tree, no network and no other process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from letta_code.core.errors import WorkspaceError
+from letta_code.safety.containment import Confined, Containment, Grant
+from letta_code.safety.places import is_within
+from letta_code.safety.sandboxes import environment, hidden
+from letta_code.safety.sandboxes.guards import Guards
+from letta_code.safety.sandboxes.mounts import Mounts
+
+if TYPE_CHECKING:
+    from letta_code.safety.sandboxes.choose import Territory
+
+SHARED_MEMORY = 1_000_000_000  # bytes of /dev/shm
+HOLDS = Containment(
+    kind="bubblewrap",
+    confines=True,
+    says="Commands are kept to the work tree and off the network (bubblewrap).",
+)
+
+
+class Bubblewrap:
+    """Satisfies `Sandbox` with the program `bwrap`, which must have been found to work."""
+
+    def __init__(self, program: str, territory: Territory) -> None:
+        self.containment = HOLDS
+        self._program = program
+        self._at = territory
+        name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
+        self._own = f"{territory.letta_home}/cache/sandbox/{name}"
+        self._temp = f"{territory.temp or self._own}/tmp"
+        self._var_temp = f"{territory.temp or self._own}/var-tmp"
+        self._empty = f"{self._own}/empty"
+        self._guards = Guards(territory.root, territory.home, self._own)
+        self._prepared = False
+
+    def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
+        """The command behind `bwrap`; the mounts follow from what exists now."""
+        if grant.network == "proxy":
+            raise WorkspaceError('The network through a proxy is not there yet; ask for it by needs="network" again.')
+        self._prepare()
+        mounts = self._mounts(grant, env)
+        raised = self._guards.raise_for(grant, mounts)
+        self._hide(mounts, grant, env)
+        words = [self._program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+        words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+        words += [] if grant.network == "open" else ["--unshare-net"]
+        words += [*mounts.argv(), "--chdir", cwd, "--", *argv]
+        return Confined(argv=tuple(words), env=self._env(env, grant), private_pids=True, close=raised.lower)
+
+    def close(self) -> None:
+        """Nothing is left: each command's own `close` removed its stubs."""
+
+    def _prepare(self) -> None:
+        if self._prepared and os.path.isdir(self._temp):
+            return
+        try:
+            for folder in (self._own, f"{self._own}/caches", self._temp, self._var_temp):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            with suppress(FileExistsError):
+                os.close(os.open(self._empty, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400))
+        except OSError as error:
+            raise WorkspaceError(
+                f"The sandbox needs a folder of its own and {error.filename} cannot be made: {error.strerror}. "
+                "The command was not run."
+            ) from error
+        self._prepared = True
+
+    def _mounts(self, grant: Grant, env: Mapping[str, str]) -> Mounts:
+        """The disk, what may be written, and what programs expect."""
+        mounts, at = Mounts(), self._at
+        mounts.read_only("/")
+        mounts.special("--dev", "/dev")
+        mounts.scratch("/dev/shm", SHARED_MEMORY)
+        mounts.special("--proc", "/proc")
+        mounts.writable("/tmp", self._temp)
+        mounts.writable(os.path.realpath("/var/tmp"), self._var_temp)
+        for folder in (at.home, at.temp):
+            if folder and is_within(folder, "/tmp"):
+                mounts.read_only(folder)
+        for path in env.get("PATH", "").split(":"):
+            if is_within(os.path.realpath(path), "/tmp") and os.path.isdir(path):
+                mounts.read_only(os.path.realpath(path))
+        mounts.writable(self._temp)
+        mounts.writable(at.root)
+        for path in grant.writes:
+            if os.path.exists(path):
+                mounts.writable(os.path.realpath(path))
+        return mounts
+
+    def _hide(self, mounts: Mounts, grant: Grant, env: Mapping[str, str]) -> None:
+        """Secrets, letta-code's own home, sockets; last, since it wins over what was said about the same path."""
+        at, is_open = self._at, grant.network == "open"
+        kept = (at.root, *grant.writes)
+        for path in (*hidden.secrets(at.home, is_open), at.letta_home):
+            if path in kept or not os.path.exists(path):
+                continue
+            mounts.hidden(path) if os.path.isdir(path) else mounts.read_only(path, self._empty)
+        mounts.writable(f"{self._own}/caches")
+        if os.path.isdir(f"{at.letta_home}/skills"):
+            mounts.read_only(f"{at.letta_home}/skills")
+        mounts.hidden("/run")
+        for path in hidden.shown_in_run():
+            mounts.read_only(path)
+        for path in hidden.sockets("/run", "/tmp", "/proc", "/dev", at.root, at.letta_home):
+            mounts.read_only(path, self._empty)
+        agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
+        if agent and os.path.exists(agent):
+            mounts.writable(os.path.realpath(agent))
+
+    def _env(self, env: Mapping[str, str], grant: Grant) -> dict[str, str]:
+        more = environment.without_hooks(env) if grant.git and not grant.hooks else {}
+        return {**environment.caches(f"{self._own}/caches", self._at.home, env), **env, "TMPDIR": self._temp, **more}

@@ -1,0 +1,87 @@
+"""Environment: the variables that a confined command gets, and where its tools may keep caches."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+_NAMES = {
+    *("PATH", "HOME", "LANG", "LANGUAGE", "TERM", "USER", "LOGNAME", "SHELL", "TZ", "HOSTNAME", "PWD", "COLUMNS"),
+    *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONUTF8"),
+    *("PYTHONIOENCODING", "GOPATH", "GOROOT", "GOBIN", "GOFLAGS", "GOPRIVATE", "CARGO_HOME", "RUSTUP_HOME"),
+    *("RUSTUP_TOOLCHAIN", "JAVA_HOME", "ANDROID_HOME", "ANDROID_SDK_ROOT", "GRADLE_HOME", "MAVEN_HOME", "M2_HOME"),
+    *("DOTNET_ROOT", "GEM_HOME", "GEM_PATH", "BUN_INSTALL", "DENO_DIR", "DENO_INSTALL", "PNPM_HOME", "VOLTA_HOME"),
+    *("FNM_DIR", "N_PREFIX", "SDKMAN_DIR", "GHCUP_INSTALL_BASE_PREFIX", "OPAM_SWITCH_PREFIX", "CI", "MAKEFLAGS"),
+    *("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "NIX_PATH"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE"),
+    *("NIX_SSL_CERT_FILE", "NO_COLOR", "PAGER", "MANPAGER", "EDITOR", "DEBIAN_FRONTEND", "PIP_NO_INPUT", "NODE_ENV"),
+    *("NODE_VERSION", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "UV_PYTHON"),
+    *("UV_CACHE_DIR", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"),
+}  # fmt: skip
+_BEGINNINGS = ("LC_", "NVM_", "PYENV_", "CONDA_", "MAMBA_", "RBENV_", "ASDF_", "MISE_", "JENV_", "NODENV_", "GOENV_")
+_SECRET = re.compile(
+    r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|COOKIE|_PAT|_PWD|AUTH)$", re.IGNORECASE
+)
+_MOST = 32_768  # characters of a value
+
+
+def allowed(inherited: Mapping[str, str], *, network_open: bool = False) -> dict[str, str]:
+    """The person's environment as far as tools need it and nothing in it is secret or runs something.
+
+    LD_*, GIT_* (but who the author is), BASH_ENV, PYTHONSTARTUP, NODE_OPTIONS and everything unknown is left out.
+    """
+    env = {
+        name: value
+        for name, value in inherited.items()
+        if (name in _NAMES or name.startswith(_BEGINNINGS)) and not _SECRET.search(name) and len(value) <= _MOST
+    }
+    if network_open and "SSH_AUTH_SOCK" in inherited:
+        env["SSH_AUTH_SOCK"] = inherited["SSH_AUTH_SOCK"]
+    return env
+
+
+def caches(folder: str, home: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Where tools keep what they download and compile: a folder of the project's own, since the person's is read-only.
+
+    Tools that only read there (models, browsers, crates) still find the person's.
+    """
+    modules = os.path.join(inherited.get("GOPATH", "").split(":")[0] or f"{home}/go", "pkg/mod/cache/download")
+    env = {
+        "PIP_CACHE_DIR": f"{folder}/pip",
+        "UV_CACHE_DIR": f"{folder}/uv",
+        "npm_config_cache": f"{folder}/npm",
+        "npm_config_store_dir": f"{folder}/pnpm",
+        "YARN_CACHE_FOLDER": f"{folder}/yarn",
+        "YARN_GLOBAL_FOLDER": f"{folder}/yarn-berry",
+        "GOCACHE": f"{folder}/go-build",
+        "GOMODCACHE": f"{folder}/go-mod",
+        "GOTELEMETRY": "off",
+        "CCACHE_DIR": f"{folder}/ccache",
+        "PRE_COMMIT_HOME": f"{folder}/pre-commit",
+        "MPLCONFIGDIR": f"{folder}/matplotlib",
+        "NUMBA_CACHE_DIR": f"{folder}/numba",
+        "XDG_STATE_HOME": f"{folder}/state",
+        "npm_config_update_notifier": "false",
+    }
+    if os.path.isdir(modules):
+        env["GOPROXY"] = f"file://{modules},https://proxy.golang.org,direct"
+    return env
+
+
+def elsewhere(path: str, root: str) -> str:
+    """A search path without what lies in the work tree (or is relative): for programs that we look up ourselves."""
+    inside = os.path.join(root, "")
+    kept = [part for part in path.split(os.pathsep) if part.startswith("/")]
+    return os.pathsep.join(part for part in kept if not os.path.join(os.path.realpath(part), "").startswith(inside))
+
+
+def without_hooks(env: Mapping[str, str]) -> dict[str, str]:
+    """Variables that keep git from running the hooks of a repository, besides those already set that way."""
+    count = int(env.get("GIT_CONFIG_COUNT", "") or 0) if env.get("GIT_CONFIG_COUNT", "").isdigit() else 0
+    return {
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": "core.hooksPath",
+        f"GIT_CONFIG_VALUE_{count}": os.devnull,
+    }

@@ -1,0 +1,68 @@
+"""Hidden: the places of a person that a confined command does not see, and sockets that would lead out of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from letta_code.safety.places import is_within
+
+# Below the home folder.  What only exists on other systems costs a look each.
+SECRETS = (
+    *(".ssh", ".aws", ".gnupg", ".kube", ".azure", ".password-store", ".docker/config.json", ".docker/run", ".netrc"),
+    *(".pgpass", ".my.cnf", ".git-credentials", ".config/git/credentials", ".pypirc", ".npmrc", ".yarnrc.yml"),
+    *(".config/gh", ".config/hub", ".config/glab-cli", ".config/gcloud", ".config/op", ".config/doctl"),
+    *(".config/rclone", ".config/containers/auth.json", ".config/sops", ".config/age"),
+    *(".terraform.d/credentials.tfrc.json", ".vault-token", ".cargo/credentials", ".cargo/credentials.toml"),
+    *(".gem/credentials", ".m2/settings.xml", ".m2/settings-security.xml", ".gradle/gradle.properties"),
+    *(".local/share/keyrings", ".kde/share/apps/kwallet", ".local/share/kwalletd", ".mozilla", ".thunderbird"),
+    *(".config/google-chrome", ".config/chromium", ".config/BraveSoftware", ".config/vivaldi"),
+    *(".config/microsoft-edge", ".config/opera", ".config/Signal", ".config/Slack", ".config/discord"),
+    *("snap/firefox", ".var/app/org.mozilla.firefox", ".var/app/com.google.Chrome", ".electrum", ".bitcoin"),
+    *(".ethereum", ".claude/.credentials.json", ".claude.json", ".codex/auth.json", ".gemini/oauth_creds.json"),
+    *(".letta", ".config/openai", ".config/anthropic", ".huggingface/token", ".cache/huggingface/token"),
+    *(".bash_history", ".zsh_history", ".python_history", ".node_repl_history", ".psql_history", ".mysql_history"),
+    *(".config/fish/fish_history", ".local/share/fish/fish_history"),
+)  # fmt: skip
+# What ssh and git need to log in somewhere: seen by a command that was given the open network.
+FOR_THE_NETWORK = (".ssh", ".git-credentials", ".config/git/credentials", ".config/gh", ".config/hub", ".netrc")
+_OF_THE_SYSTEM = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers", "/etc/ssl/private")
+_RUN_SHOWN = ("/run/current-system", "/run/wrappers", "/run/opengl-driver", "/run/host", "/run/systemd/resolve")
+
+
+def secrets(home: str, network_open: bool) -> Iterator[str]:
+    """Real paths that exist and hold secrets, of the home folder and of the system."""
+    for name in SECRETS:
+        if network_open and name in FOR_THE_NETWORK:
+            continue
+        path = f"{home}/{name}"
+        if os.path.lexists(path):
+            yield os.path.realpath(path)
+    for path in _OF_THE_SYSTEM:
+        if os.path.exists(path) and os.access(path, os.R_OK):  # for root alone
+            yield os.path.realpath(path)
+
+
+def shown_in_run() -> Iterator[str]:
+    """Folders of /run that programs need: what NixOS keeps there, and the names of the resolver."""
+    return (path for path in _RUN_SHOWN if os.path.isdir(path) and not os.path.islink(path))
+
+
+def sockets(*left_alone: str) -> Iterator[str]:
+    """Real paths of unix sockets somebody listens at, but for those in folders that are `left_alone`.
+
+    A read-only mount does not keep a command from connecting to one (docker, an agent of keys, the desktop).
+    """
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
+            rows = [line.split(None, 7) for line in file]
+    except OSError:
+        return
+    for row in rows[1:]:
+        # Num RefCount Protocol Flags Type St Inode Path; 00010000 is a socket that listens, a datagram one has no mark.
+        path = row[7].rstrip("\n") if len(row) == 8 else ""
+        if not path.startswith("/"):
+            continue  # without a name, or with one that belongs to the network namespace
+        real = os.path.realpath(path)
+        if os.path.exists(real) and not any(is_within(real, folder) for folder in left_alone):
+            yield real
