@@ -32,8 +32,9 @@ from letta_code.core.requests import (
 )
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.containment import Grant
+from letta_code.safety.coverage import hides_work
 from letta_code.safety.operations import Decision, Operation
-from letta_code.safety.rules import hides_work
+from letta_code.safety.taint import MARK, Taints, source_of
 from letta_code.tools.base import Tool, Wanted
 from letta_code.tools.base import ToolResult as Result
 from letta_code.workspace.workspace import Handle, Workspace
@@ -56,6 +57,10 @@ class Judge(Protocol):
 
     def offers(self, tool: str, operations: Sequence[Operation]) -> tuple[RuleOffer, ...]:
         """The rules that a yes could be remembered as."""
+        ...
+
+    def with_taints(self, taints: Taints) -> Judge:
+        """The same where the conversation holds text from these sources."""
         ...
 
     def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
@@ -81,6 +86,7 @@ class CallContext:
         self.approved = approved
         self.confirmed = False
         self.grant = grant
+        self.taints = calls.history.taints
         self._name = call.name
         self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}
         self.seen = _Seen(calls.history)
@@ -130,9 +136,12 @@ class CallContext:
 class _Ready:
     """A call that may run."""
 
-    def __init__(self, tool: Tool[Any], args: Any, context: CallContext, title: str, *, destroys: bool) -> None:
+    def __init__(
+        self, tool: Tool[Any], args: Any, context: CallContext, title: str, *, destroys: bool, taint: str
+    ) -> None:
         self.tool, self.args, self.context, self.title = tool, args, context, title
         self.destroys = destroys
+        self.taint = taint  # where the result's text comes from, when it is not the person's own
 
 
 class Calls:
@@ -151,6 +160,7 @@ class Calls:
         memory: Desk | None = None,
         printed: Printed | None = None,
         raises_concerns: Callable[[], bool] = lambda: False,
+        foreign: bool = False,
     ) -> None:
         self.history = history
         self.toolset = toolset
@@ -161,9 +171,10 @@ class Calls:
         self.emit = emit
         self.memory = memory
         self.raises_concerns = raises_concerns  # whether somebody is there to be asked, and wants to be
+        self.foreign = foreign  # whether the folder is not trusted
         self.printed = printed or Printed()  # what running calls have printed, for an interrupt
         self._ready: dict[str, _Ready] = {}
-        self._begun: dict[str, str] = {}  # titles of the calls that ran or run: a result may be lost with an interrupt
+        self._begun: dict[str, _Ready] = {}  # the calls that ran or run: a result may be lost with an interrupt
 
     def reads_only(self, call: ToolCall) -> bool:
         """Whether the call changes nothing."""
@@ -201,10 +212,12 @@ class Calls:
         state = self.history.tool_state.get(call.name, {})
         wanted = await tool.operations(args, self.workspace, state)
         operations = [w.operation for w in wanted]
-        decision = self.policy().decide_all(tool.name, operations)
+        policy = self.policy().with_taints(self.history.taints)
+        decision = policy.decide_all(tool.name, operations)
         context = CallContext(self, call, wanted, approved=not self.raises_concerns(), grant=decision.grant)
         destroys = decision.destructive or any(map(hides_work, operations))
-        ready = _Ready(tool, args, context, tool.title(args), destroys=destroys)
+        taint = source_of(operations, decision.grant, foreign=self.foreign)
+        ready = _Ready(tool, args, context, tool.title(args), destroys=destroys, taint=taint)
         if decision.verdict == "allow":
             return await self._allowed_or_asked(call, ready, decision)
         if decision.verdict == "deny":
@@ -262,7 +275,7 @@ class Calls:
         """Run an allowed call; every fault but cancellation becomes a result that the model can act on."""
         call = judged.call
         ready = self._ready.pop(call.id)
-        self._begun[call.id] = ready.title
+        self._begun[call.id] = ready
         self.emit(ToolStarted(call_id=call.id, name=call.name, title=ready.title))
         began = monotonic()
         try:
@@ -280,20 +293,21 @@ class Calls:
                 is_error=True,
             )
         self.printed.take(call.id)
-        return self._done(call, ready.title, result, monotonic() - began)
+        return self._done(call, ready, result, monotonic() - began)
 
-    def _done(self, call: ToolCall, title: str, result: Result, seconds: float) -> Done:
+    def _done(self, call: ToolCall, ready: _Ready, result: Result, seconds: float) -> Done:
         event = ToolResult(
             message_id=new_id("msg"),
             call_id=call.id,
             name=call.name,
             status="error" if result.is_error else "ok",
-            content=result.content,
-            title=title,
+            content=(*result.content, *_mark(ready.taint, self.history.taints)),
+            title=ready.title,
             blocks=result.blocks,
             files=result.files,
             state=result.state,
             seconds=round(seconds, 4),
+            taint=ready.taint,
         )
         also: list[TodoChanged | ToolsLoaded] = []
         if result.todo is not None:
@@ -307,7 +321,8 @@ class Calls:
         """The result of a call that was stopped: while it ran, with what it had printed, or before it began."""
         printed = self.printed.take(call.id)
         ready = self._ready.pop(call.id, None)
-        if call.id not in self._begun:
+        begun = self._begun.get(call.id)
+        if begun is None:
             return not_run(call, NOT_BEGUN, status=status, title=ready.title if ready else "")
         text = f"{words}\nIts output until then:\n{printed}" if printed else words
         return ToolResult(
@@ -316,7 +331,8 @@ class Calls:
             name=call.name,
             status=status,
             content=(TextPart(text=text),),
-            title=self._begun[call.id],
+            title=begun.title,
+            taint=begun.taint,
         )
 
     def _unknown(self, name: str) -> str:
@@ -336,6 +352,11 @@ def todo_lines(items: Sequence[TodoItem]) -> tuple[str, ...]:
     """The todo list as lines for people and models."""
     marks = {"done": "x", "in_progress": ">"}
     return tuple(f"[{marks.get(item.status, ' ')}] {item.text}" for item in items)
+
+
+def _mark(taint: str, known: Taints) -> tuple[TextPart, ...]:
+    """A line that the first result of a source ends in."""
+    return (TextPart(text=MARK.format(taint)),) if taint and taint not in known.sources else ()
 
 
 def _for_model(error: LettaError) -> str:

@@ -18,6 +18,7 @@ from letta_code.core.messages import (
 )
 from letta_code.core.requests import Approve, Request
 from letta_code.core.view import View, goes_back
+from letta_code.safety.taint import Taints
 
 MEMORY = "memory"  # the kind of reminders that tell of changed blocks, until the head carries them
 COMPACTION = "compaction"  # why a head is pinned by a compaction, in one commit with it
@@ -66,6 +67,7 @@ class History:
         self.run_steps = 0
         self.before_run: tuple[Usage, float | None] = (Usage(), None)  # used and spent when it began
         self.checkpoints: list[ev.CheckpointMade] = []  # also of what was taken back: they lead there again
+        self.taints = Taints()  # the sources of text from outside, also of what was summarised since
         self.rewinds: list[tuple[int, int]] = []  # seq and `to_seq` of each time that messages were taken back
         self.rewinding: ev.CheckpointMade | None = None  # a rewind began and has not ended
         self.last_run: ev.RunFinished | None = None
@@ -311,6 +313,7 @@ class History:
             self.seen[file.path] = file.sha
         if event.state:
             self.tool_state[event.name] = event.state
+        self.taints = self.taints.plus(event.taint)
 
     @property
     def mode(self) -> str:

@@ -184,7 +184,8 @@ class ToolResult(Durable, tag="tool_result"):
     `status` is ok, error, denied, interrupted (stopped; `content` says whether it had begun: then its
     effect is unknown) or unknown (the process died, effect unknown).
     `content` is for the model, `blocks` for the person; `files` are the versions that the model has now seen; `state`
-    is what the tool wants to find again on resume (the shell's cwd), by tool name.
+    is what the tool wants to find again on resume (the shell's cwd), by tool name; `taint` names where its text comes
+    from when somebody else wrote it ("" where it is the person's own).
     """
 
     message_id: str
@@ -197,6 +198,7 @@ class ToolResult(Durable, tag="tool_result"):
     files: tuple[FileSeen, ...] = ()
     state: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     seconds: float = 0.0
+    taint: str = ""
 
 
 class RequestMade(Durable, tag="request_made"):

@@ -243,6 +243,12 @@ class Desk:
 
         return Provenance(source=AGENT, conversation=self.conversation_id, seq=seq, reason=reason)
 
+    def from_outside(self, seq: int, source: str) -> Provenance:
+        """Text from outside, which the agent was perhaps told to keep: it waits for a person."""
+        from letta_code.memory.provenance import UNTRUSTED, Provenance
+
+        return Provenance(source=f"outside:{source}", conversation=self.conversation_id, seq=seq, trust=UNTRUSTED)
+
     async def read(self, label: str) -> Block:
         """A block as it is now, for the model to see: its edits of it are based on that; raises `BlockError`."""
         return await asyncio.to_thread(self._read, label)

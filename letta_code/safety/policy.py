@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, cast
 from letta_code.core.errors import UsageError
 from letta_code.core.requests import RuleOffer
 from letta_code.safety import places
-from letta_code.safety.containment import NO_CONTAINMENT, Containment
+from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant
 from letta_code.safety.destruction import catastrophe, is_destructive, mentions_catastrophe
 from letta_code.safety.offers import offers_for
 from letta_code.safety.operations import (
@@ -27,6 +27,7 @@ from letta_code.safety.operations import (
 )
 from letta_code.safety.rules import Cover, Ground, Rule, Rules, covers, git_words, is_special, reading_of
 from letta_code.safety.shell_syntax import REFUSED_LENGTH, Reading
+from letta_code.safety.taint import NO_TAINTS, Taints, why_ask
 from letta_code.safety.terminal import has_hidden
 
 Mode: TypeAlias = Literal["plan", "ask", "auto", "full"]
@@ -69,6 +70,7 @@ class Policy:
         letta_home: str = "",
         variables: Mapping[str, str] | None = None,
         containment: Callable[[], Containment] = lambda: NO_CONTAINMENT,
+        taints: Taints = NO_TAINTS,
     ) -> None:
         self.mode: Mode = mode_of(mode)
         self.rules = rules
@@ -76,11 +78,16 @@ class Policy:
         self.ground = Ground(root=os.path.realpath(root), home=home)
         self._own = os.path.realpath(letta_home or os.path.join(home, ".letta"))
         self._containment = containment
+        self._taints = taints
         self._variables: Mapping[str, str] = os.environ if variables is None else variables
 
     def with_mode(self, mode: Mode) -> Policy:
         """The same policy in another mode."""
         return self._copy(mode, self.rules)
+
+    def with_taints(self, taints: Taints) -> Policy:
+        """The same policy where the conversation holds text from these sources."""
+        return self._copy(self.mode, self.rules, taints)
 
     def with_rules(self, *rules: Rule) -> Policy:
         """The same policy with more rules, as when a person's yes is remembered."""
@@ -146,7 +153,7 @@ class Policy:
             lines.append("it may destroy work that nothing brings back")
         return (*lines, f"mode {self.mode}: {MODE_TEXT[self.mode]}")
 
-    def _copy(self, mode: Mode, rules: Rules) -> Policy:
+    def _copy(self, mode: Mode, rules: Rules, taints: Taints | None = None) -> Policy:
         ground = self.ground
         return Policy(
             mode,
@@ -156,6 +163,7 @@ class Policy:
             letta_home=self._own,
             variables=self._variables,
             containment=self._containment,
+            taints=self._taints if taints is None else taints,
         )
 
     def _would_allow(self, rule: Rule, tool: str, operation: Operation) -> bool:
@@ -185,6 +193,9 @@ class Policy:
             return [("ask", "Somewhere in it is a command that would remove far too much.", "hard deny")]
         if isinstance(operation, ExecOperation) and self.mode != "full" and has_hidden(operation.command):
             return [("ask", "It has invisible or control characters, or long runs of blanks.", "hidden characters")]
+        # A yes that was remembered was not given to what text from outside asks for.
+        if self.mode != "full" and (why := why_ask(operation, Grant(), self._taints)):
+            return [("ask", why, "text from outside")]
         for rule in self.rules.allow:
             if covers(rule, tool, operation, self.ground, reading) == "yes":
                 return [("allow", "", rule.name)]

@@ -9,7 +9,7 @@ from letta_code.core.display import TextBlock
 from letta_code.memory.block import one_line
 from letta_code.safety.operations import MemoryOperation
 from letta_code.tools.base import Args, ToolContext, ToolResult, Wanted
-from letta_code.tools.remembering import MemoryTool, told_to_the_model
+from letta_code.tools.remembering import MemoryTool, author, told_to_the_model
 from letta_code.workspace.workspace import Workspace
 
 
@@ -42,6 +42,6 @@ class ArchivalMemoryInsert(MemoryTool[ArchivalMemoryInsertArgs]):
         """Keep it; near duplicates are told."""
         desk = ctx.memory
         with told_to_the_model():
-            kept = await desk.archive.insert(args.content, args.tags, by=desk.by_agent(ctx.seq))
+            kept = await desk.archive.insert(args.content, args.tags, by=author(ctx))
         tags = f" ({', '.join(kept.passage.tags)})" if kept.passage.tags else ""
         return ToolResult.text(kept.text, TextBlock(text=kept.passage.content, title=f"archival memory{tags}"))

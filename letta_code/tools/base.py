@@ -20,6 +20,7 @@ from letta_code.core.requests import Answer, Choice
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.containment import Grant
 from letta_code.safety.operations import Operation
+from letta_code.safety.taint import Taints
 from letta_code.workspace.workspace import Capabilities, Handle, Workspace
 
 if TYPE_CHECKING:
@@ -138,6 +139,11 @@ class ToolContext(Protocol):
     @property
     def grant(self) -> Grant:
         """What the policy, or a person's yes, gave this call beyond the sandbox."""
+        ...
+
+    @property
+    def taints(self) -> Taints:
+        """What text from outside the conversation holds."""
         ...
 
     @property

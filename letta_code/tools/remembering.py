@@ -13,12 +13,14 @@ import msgspec
 from letta_code.core.display import DisplayBlock, NoteBlock
 from letta_code.core.errors import LettaError, ToolError
 from letta_code.safety.operations import MemoryOperation
+from letta_code.safety.taint import asked_for
 from letta_code.tools.base import Args, Concern, Situation, Tool, ToolContext, ToolResult, Wanted
 from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:  # what only a write needs is loaded then: the tools themselves are on the start path
     from letta_code.memory.edits import Edit
     from letta_code.memory.outcome import NeedsApproval, Written
+    from letta_code.memory.provenance import Provenance
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -78,11 +80,12 @@ class MemoryEditor(MemoryTool[A]):
         return (*_shown(foreseen), *(NoteBlock(level="warning", text=_sentence(why)) for why in foreseen.why))
 
     async def concern(self, args: A, ctx: ToolContext) -> Concern | None:
-        """A person's own lines, or a good part of a block, would go."""
+        """A person's own lines, or a good part of a block, would go; or text from outside may have asked for it."""
         foreseen = await self._foreseen(args, ctx)
-        if foreseen is None or not foreseen.why:
+        if foreseen is None or not (foreseen.why or ctx.taints):
             return None
-        return Concern(why=_sentence("; ".join(foreseen.why)), blocks=_shown(foreseen))
+        outside = (f"it would stay, {asked_for(ctx.taints)}".rstrip("."),) if ctx.taints else ()
+        return Concern(why=_sentence("; ".join((*outside, *foreseen.why))), blocks=_shown(foreseen))
 
     async def _foreseen(self, args: A, ctx: ToolContext) -> NeedsApproval | None:
         edit = self.edit_of(args)
@@ -100,7 +103,7 @@ class MemoryEditor(MemoryTool[A]):
 
         desk = ctx.memory
         with told_to_the_model():
-            outcome = await desk.write(edit, _labels(edit), desk.by_agent(ctx.seq), approved=ctx.approved)
+            outcome = await desk.write(edit, _labels(edit), author(ctx), approved=ctx.approved)
         match outcome:
             case Written():
                 return _told(outcome, confirmed=ctx.confirmed)
@@ -115,6 +118,16 @@ class MemoryEditor(MemoryTool[A]):
     async def look(self, args: A, ctx: ToolContext) -> ToolResult:
         """The result of a call that edits nothing."""
         raise NotImplementedError
+
+
+def author(ctx: ToolContext) -> Provenance:
+    """Whose a write is: the agent's own, or, when text from outside may have asked for it and no person said yes, its.
+
+    What comes from outside is held back until a person decides.
+    """
+    if not ctx.taints or ctx.confirmed:
+        return ctx.memory.by_agent(ctx.seq)
+    return ctx.memory.from_outside(ctx.seq, ctx.taints.sources[-1])
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from letta_code.core.requests import Answer, Choice, Unanswered
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.memory.desk import Desk
 from letta_code.safety.containment import Grant
+from letta_code.safety.taint import Taints
 from letta_code.tools.apply_patch import ApplyPatch
 from letta_code.tools.base import Tool, ToolResult
 from letta_code.tools.edit import Edit
@@ -59,6 +60,7 @@ class Context:
     confirmed = False
     context_from = 0
     grant = Grant()
+    taints = Taints()
 
     def __init__(self, root: str) -> None:
         self.workspace = LocalWorkspace(root, root)

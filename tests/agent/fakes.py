@@ -22,6 +22,7 @@ from letta_code.llm.model import CallPiece, ChatRequest, Finish, ModelInfo, Stre
 from letta_code.memory.desk import Desk
 from letta_code.safety.containment import Containment
 from letta_code.safety.operations import AskOperation, Decision, ExecOperation, Operation, ReadOperation
+from letta_code.safety.taint import Taints
 from letta_code.tools.base import Args, Situation, Tool, ToolContext, ToolResult, Wanted
 from letta_code.workspace.workspace import Capabilities
 
@@ -227,6 +228,9 @@ class FakePolicy:
 
     def copied(self) -> FakePolicy:
         return FakePolicy(self.verdicts)
+
+    def with_taints(self, taints: Taints) -> FakePolicy:
+        return self
 
     def decide_all(self, tool: str, operations: Sequence[Operation]) -> Decision:
         return Decision(verdict=self.verdicts.get(tool, "allow"), reason="the test says so")

@@ -114,6 +114,7 @@ DURABLE_SAMPLES: tuple[KnownEvent, ...] = (
         files=(events.FileSeen(path="/w/a.py", sha="00ff"),),
         state={"cwd": "/w"},
         seconds=0.125,
+        taint="the output of `curl x`, which could reach the network",
     ),
     events.RequestMade(**_DURABLE, request=_APPROVAL),
     events.RequestAnswered(
