@@ -1,78 +1,252 @@
-"""Secrets: texts that look like keys or passwords, so that they are kept out of memory and of exports."""
+"""Secrets: texts that look like keys or passwords are found, so that they are kept out of whatever is kept or sent."""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-# What is assigned to a name that tells it to be secret.  Paths, calls and words with separators (`v2-deps-linux`) are
-# no keys, and a lower-case name, as it stands in any code, needs a value that nobody would write by hand.
-_MIXED = r"(?=[^\s\"']*[0-9])(?=[^\s\"']*[A-Za-z])"
-_GIVEN = r"[\"']?\s*[:=]\s*[\"']?"
-_NO_PATH = r"(?![~./$])"
-_NO_CALL = r"(?![(\[])"
-_RANDOM = r"[^\s\"'`<>${}()\[\],;]"
-_WORD = r"(?:[A-Za-z]+[0-9]{0,4}|[0-9]{1,4})"
-_END = r"(?=[\s\"'`<>${}()\[\],;]|$)"
+from letta_code.safety.formats import FORMATS, Format
 
-# Formats that carry their own mark; free passwords cannot be told from words.
-_FORMATS = (
-    (
-        "a private key",
-        r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?:.*?-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----)?",
-    ),
-    ("an AWS key", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
-    ("a GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,})"),
-    ("a GitLab token", r"\bgl(?:pat|ptt|dt|rt|cbt|ft|soat)-[A-Za-z0-9_\-]{20,}"),
-    ("a Slack token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    ("a Google key", r"\bAIza[A-Za-z0-9_\-]{30,}"),
-    (
-        "an API key",
-        r"\b(?:sk|pk|rk|gsk|xai|pplx|fw|hf|r8|key)[-_](?=[A-Za-z0-9_\-]*[0-9][A-Za-z0-9_\-]*[0-9])[A-Za-z0-9_\-]{20,}",
-    ),
-    ("a Stripe key", r"\b(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}"),
-    ("an npm token", r"\bnpm_[A-Za-z0-9]{30,}"),
-    ("a PyPI token", r"\bpypi-[A-Za-z0-9_\-]{50,}"),
-    ("a Telegram token", r"\b\d{8,10}:AA[A-Za-z0-9_\-]{32,}"),
-    ("a SendGrid key", r"\bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}"),
-    ("a JSON web token", r"\beyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}"),
-    ("a password in an address", r"(?<=://)[^\s/?#@:]+:[^\s/?#@]{3,}(?=@)"),
-    ("a bearer token", r"(?i)\bbearer\s+(?=[A-Za-z0-9_\-.=+/]*[0-9])[A-Za-z0-9_\-.=+/]{20,}"),
-    (
-        "a password",
-        r"(?i)\b[a-z0-9_]*(?:password|passwd|passphrase|secret|api_?key|access_?key|auth_?token)"
-        rf"{_GIVEN}{_MIXED}[^\s\"'<>${{}}()]{{8,}}",
-    ),
-    ("a password", rf"(?i)\b(?:[a-z0-9_]*_pass{_GIVEN}|pass=[\"']?){_NO_PATH}{_MIXED}{_RANDOM}{{8,}}+{_NO_CALL}"),
-    (
-        "a token or key",
-        rf"\b[A-Z0-9_]*(?:TOKEN|_KEY){_GIVEN}{_NO_PATH}(?!{_WORD}(?:[-_./]{_WORD})+{_END}){_MIXED}{_RANDOM}{{8,}}+{_NO_CALL}",
-    ),
-    (
-        "a token or key",
-        r"(?i)\b[a-z0-9_]*(?:token|(?:private|encryption|signing|master|auth|service|account|license|deploy)[_-]?key)"
-        rf"{_GIVEN}{_NO_PATH}(?!{_WORD}(?:[-_./]{_WORD})*{_END}){_MIXED}{_RANDOM}{{12,}}+{_NO_CALL}",
-    ),
+_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
+_FINISH = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
+# A line of a key, perhaps behind a line number, a diff's sign or an indent.
+_KEY_LINE = re.compile(
+    r"^[^A-Za-z0-9+/=\n]*(?:\d{1,6}[^A-Za-z0-9+/=\n]+)?(?P<v>[A-Za-z0-9+/=]{2,})[^A-Za-z0-9+/=\n]*$", re.MULTILINE
+)
+_LONG_LINE = re.compile(
+    r"^[^A-Za-z0-9+/=\n]*(?:\d{1,6}[^A-Za-z0-9+/=\n]+)?(?P<v>[A-Za-z0-9+/]{16,}={0,2})[^A-Za-z0-9+/=\n]*$"
+)
+_KEY_LIMIT = 20_000  # characters of a private key
+_DISCORD = re.compile(r"\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27}")  # a token of two dots, without any letter to go by
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_SEQUENCE = re.compile(
+    r"(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0e-\x1f\x7f-\x9f]"
 )
 
 
+# What tokens are made of; none is shorter than a run of these.
+_SIGNS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.+/=:%~"
+_SHAPE = bytes(ord("a") if sign in _SIGNS else ord(" ") for sign in range(256))
+_RUN = b"a" * 14
+
+
+class Found(NamedTuple):
+    """A secret at `start` to `end` of a text; `kind` and `name` are its format's."""
+
+    start: int
+    end: int
+    kind: str
+    name: str
+
+
+class _Table(NamedTuple):
+    """The formats, made ready: tokens by their marks, what is told by its place, Discord's without any mark."""
+
+    tokens: tuple[tuple[bytes, str, re.Pattern[str], Format], ...]
+    placed: tuple[tuple[str, str, re.Pattern[str], Format], ...]  # the first is a mark within the mark
+    roots: tuple[str, ...]
+    discord: re.Pattern[str]
+
+
 @functools.cache
-def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _FORMATS)
+def _table() -> _Table:
+    made = [
+        (mark, re.compile(one.pattern, re.MULTILINE | (re.IGNORECASE if one.folded else 0)), one)
+        for one in FORMATS
+        for mark in one.marks
+    ]
+    low = {mark for mark, _, one in made if one.folded}
+    roots = tuple(sorted(mark for mark in low if not any(other != mark and other in mark for other in low)))
+    [discord] = [re.compile(one.pattern) for one in FORMATS if not one.marks]
+    return _Table(
+        tokens=tuple((mark.encode(), mark, pattern, one) for mark, pattern, one in made if not one.folded),
+        placed=tuple(
+            (next(root for root in roots if root in mark), mark, pattern, one)
+            for mark, pattern, one in made
+            if one.folded
+        ),
+        roots=roots,
+        discord=discord,
+    )
+
+
+def _folded(text: str) -> str:
+    """The text in lower case, character by character."""
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(sign.lower() if sign.isascii() else sign for sign in text)
+
+
+def _long_runs(text: str) -> bytes:
+    """The parts of a text in which a token could stand, a line each: the rest need not be searched for every mark."""
+    data = text.encode("utf-8", "replace")
+    shape = data.translate(_SHAPE)
+    at = shape.find(_RUN)
+    runs: list[bytes] = []
+    while at >= 0:
+        end = shape.find(b" ", at)
+        end = end if end >= 0 else len(shape)
+        runs.append(data[shape.rfind(b" ", 0, at) + 1 : end])
+        at = shape.find(_RUN, end)
+    return b"\n".join(runs)
+
+
+def secrets_in(text: str, known: Sequence[str] = ()) -> list[Found]:
+    """All secrets of a text in order, none overlapping; `known` are values that are secret whatever they look like.
+
+    Terminal sequences within one do not hide it.  A private key is found line by line: what a line of it says besides
+    (a number, a sign of a diff) is left alone.
+    """
+    if _CONTROL.search(text) is None:
+        return _in_plain(text, known)
+    bare, places = without_sequences(text)
+    return [Found(places[one.start], places[one.end - 1] + 1, one.kind, one.name) for one in _in_plain(bare, known)]
+
+
+def without_sequences(text: str) -> tuple[str, list[int]]:
+    """The text without terminal sequences, and where each of its characters stood."""
+    parts: list[str] = []
+    places: list[int] = []
+    at = 0
+    for found in _SEQUENCE.finditer(text):
+        parts.append(text[at : found.start()])
+        places.extend(range(at, found.start()))
+        at = found.end()
+    parts.append(text[at:])
+    places.extend(range(at, len(text)))
+    return "".join(parts), places
+
+
+def _in_plain(text: str, known: Sequence[str]) -> list[Found]:
+    found = [*_formatted(text), *_private_keys(text), *_known(text, known)]
+    return _merged(found) if found else []
+
+
+def _known(text: str, known: Sequence[str]) -> Iterator[Found]:
+    for value in known:
+        at = text.find(value)
+        while at >= 0:
+            yield Found(at, at + len(value), "key", "a key that is in use here")
+            at = text.find(value, at + len(value))
+
+
+def _formatted(text: str) -> Iterator[Found]:
+    table = _table()
+    if runs := _long_runs(text):
+        for mark, written, pattern, one in table.tokens:
+            if mark in runs:
+                yield from _at_marks(one, pattern, text, text, written)
+        if _DISCORD.search(text) is not None:
+            for match in table.discord.finditer(text):
+                yield Found(match.start(), match.end(), "discord-token", "a Discord token")
+    low = _folded(text)
+    there = {root for root in table.roots if root in low}
+    if not there:
+        return
+    for root, mark, pattern, one in table.placed:
+        if root in there and mark in low:
+            yield from _at_marks(one, pattern, text, low, mark)
+
+
+def _at_marks(one: Format, pattern: re.Pattern[str], text: str, marked: str, mark: str) -> Iterator[Found]:
+    at = marked.find(mark)
+    while at >= 0:
+        match = pattern.match(text, at)
+        if match is not None:
+            start, end = match.span("v" if "v" in pattern.groupindex else 0)
+            yield Found(start, end, one.kind, one.name)
+        at = marked.find(mark, at + 1)
+
+
+def _private_keys(text: str) -> Iterator[Found]:
+    if "PRIVATE KEY" not in text:
+        return
+    at = 0
+    while begin := _BEGIN.search(text, at):
+        finish = _FINISH.search(text, begin.end(), begin.end() + _KEY_LIMIT)
+        if finish is not None:
+            yield from _lines_of_key(text, begin.end(), finish.start())
+            at = finish.end()
+        else:
+            at = yield from _cut_key(text, begin.end())
+    at = 0
+    while finish := _FINISH.search(text, at):  # the end of a key whose beginning is elsewhere
+        if _BEGIN.search(text, max(at, finish.start() - _KEY_LIMIT), finish.start()) is None:
+            yield from _lines_before(text, finish.start())
+        at = finish.end()
+
+
+def _key(start: int, end: int) -> Found:
+    return Found(start, end, "private-key", "a private key")
+
+
+def _lines_of_key(text: str, start: int, end: int) -> Iterator[Found]:
+    if "\n" not in text[start:end]:  # within a JSON text: one line, with escapes
+        if text[start:end].strip() and "<secret:" not in text[start:end]:
+            yield _key(start, end)
+        return
+    for line in _KEY_LINE.finditer(text, text.find("\n", start) + 1, end):
+        yield _key(*line.span("v"))
+
+
+def _cut_key(text: str, start: int) -> Iterator[Found]:
+    """The lines after a beginning whose end is not there; returns where they end."""
+    line_end = text.find("\n", start)
+    if line_end < 0 or line_end - start > 4:
+        run = re.compile(r"[A-Za-z0-9+/=\\]{16,}").match(text, start)
+        if run is not None:
+            yield _key(*run.span())
+        return start
+    at = line_end + 1
+    while at < len(text):
+        end = text.find("\n", at)
+        end = end if end >= 0 else len(text)
+        line = text[at:end]
+        if line.strip(" \t\r+-|>") and ": " not in line:  # else a header of the key, or the empty line after it
+            match = _KEY_LINE.match(line)
+            if match is None:
+                break
+            yield _key(at + match.start("v"), at + match.end("v"))
+        at = end + 1
+    return at
+
+
+def _lines_before(text: str, end: int) -> Iterator[Found]:
+    at = text.rfind("\n", 0, end) + 1
+    while at > 0:
+        start = text.rfind("\n", 0, at - 1) + 1
+        match = _LONG_LINE.match(text[start : at - 1]) or (
+            _KEY_LINE.match(text[start : at - 1]) if at > end - 90 else None
+        )
+        if match is None:
+            return
+        yield _key(start + match.start("v"), start + match.end("v"))
+        at = start
+
+
+def _merged(found: list[Found]) -> list[Found]:
+    """In order; what overlaps becomes one, of the kind that was found first (the formats' order)."""
+    kept: list[Found] = []
+    for one in sorted(found, key=lambda one: one.start):  # stable: the more telling format comes first
+        last = kept[-1] if kept else None
+        if last is None or one.start >= last.end:
+            kept.append(one)
+        elif one.end > last.end:
+            kept[-1] = last._replace(end=one.end)
+    return kept
 
 
 def secret_reason(text: str) -> str:
     """Why a text is not to be kept, such as `it holds a GitHub token`; "" when nothing in it looks like a secret."""
-    for name, pattern in _patterns():
-        if pattern.search(text):
-            return f"it holds {name}"
-    return ""
+    found = secrets_in(text)
+    return f"it holds {found[0].name}" if found else ""
 
 
 def without_secrets(text: str) -> tuple[str, int]:
     """The text with `[removed: a GitHub token]` in the place of each, and how many there were."""
-    count = 0
-    for name, pattern in _patterns():
-        text, found = pattern.subn(f"[removed: {name}]", text)
-        count += found
-    return text, count
+    found = secrets_in(text)
+    for one in reversed(found):
+        text = f"{text[: one.start]}[removed: {one.name}]{text[one.end :]}"
+    return text, len(found)
