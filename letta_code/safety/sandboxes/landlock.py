@@ -1,0 +1,96 @@
+"""Landlock: where bubblewrap does not work, commands give up rights themselves; weaker, so each is asked about.
+
+Landlock can only allow: what is given for a folder is given for all below it.  So the work tree is opened child by
+child where something in it must not be written (`.git`, `.letta` …, there or not).  The price: directly in such a
+folder a command can neither make nor remove nor replace a file or folder, only write into those that are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from letta_code.core.errors import WorkspaceError
+from letta_code.host import landlock as script
+from letta_code.safety.containment import Confined, Containment, Grant
+from letta_code.safety.sandboxes import environment, hidden
+from letta_code.safety.sandboxes.repositories import PROTECTED, Tree
+
+if TYPE_CHECKING:
+    from letta_code.safety.sandboxes.choose import Territory
+
+LOOK = 0.05  # seconds for finding repositories inside the work tree
+_HOLDS = (
+    "Commands cannot write outside the folders and files that the work tree has, cannot reach the network and cannot "
+    "signal other programs (Landlock). It does not stop chmod, chown and new dates of files elsewhere, nor limit "
+    "processes and memory; other programs stay visible; and a command cannot make files directly in the work tree's "
+    "top folder. So every command is asked about."
+)
+_OLDER = (" This kernel's Landlock (version {version}) does not keep a command that was given the web from other ports"
+          " of other machines.", " It does not keep commands from ending other programs.")  # fmt: skip
+
+
+def holds(version: int, mend: str) -> Containment:
+    """What Landlock of a version (at least `OLDEST`) holds."""
+    says = _HOLDS if version >= 6 else _HOLDS.replace(" and cannot signal other programs", "") + _OLDER[1]
+    if version < 4:
+        says += _OLDER[0].format(version=version)
+    return Containment(kind="landlock", confines=False, says=says, mend=mend)
+
+
+class Landlock:
+    """Satisfies `Sandbox` where the kernel has Landlock; `containment` is what `holds` says of it."""
+
+    def __init__(self, containment: Containment, territory: Territory) -> None:
+        self.containment = containment
+        self._at = territory
+        name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
+        self._own = f"{territory.letta_home}/cache/sandbox/{name}"
+        self._temp = f"{territory.temp}/tmp" if territory.temp else f"{self._own}/tmp"
+        self._tree = Tree(territory.root)
+
+    def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
+        """The command behind the script that takes its rights away."""
+        self._prepare()
+        words = [*self._words(grant), f"net={grant.network}"]
+        if "LC_CTYPE" not in env:
+            words.append("unset=LC_CTYPE")  # Python sets it where there is no other locale
+        python = [sys.executable, "-I", "-S", script.__file__]
+        more = environment.without_hooks(env) if grant.git and not grant.hooks else {}
+        caches = environment.caches(f"{self._own}/caches", self._at.home, env)
+        return Confined(argv=(*python, *words, "--", *argv), env={**caches, **env, "TMPDIR": self._temp, **more})
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+    def _prepare(self) -> None:
+        try:
+            for folder in (f"{self._own}/caches", self._temp):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(
+                f"The sandbox needs a folder of its own and {error.filename} cannot be made: {error.strerror}. "
+                "The command was not run."
+            ) from error
+
+    def _words(self, grant: Grant) -> Iterator[str]:
+        at, is_open = self._at, grant.network == "open"
+        for path in (at.root, self._temp, f"{self._own}/caches", *grant.writes):
+            yield f"write={path}"
+        # git makes and replaces files all over `.git` and directly in the work tree: both are open for it, or neither.
+        for path in self._protected() if not grant.git else ():
+            yield f"keep={path}"
+        for path in (*hidden.secrets(at.home, is_open), at.letta_home):
+            if path not in (at.root, *grant.writes):
+                yield f"hide={path}"
+        for path in (f"{at.letta_home}/skills", f"{self._own}/caches", self._temp):
+            yield f"show={path}"
+
+    def _protected(self) -> Iterator[str]:
+        root = self._at.root
+        own = [f"{root}/{name}" for name in (".git", *PROTECTED)]
+        found = self._tree.look(LOOK)
+        yield from dict.fromkeys([*own, *found.gits, *found.others])
