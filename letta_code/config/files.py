@@ -57,6 +57,7 @@ def project_layer(settings: Settings, path: Path, *, trusted: bool) -> tuple[Set
         return settings, [_bad_file(path, error)]
     taken: dict[str, Any] = {}
     notices: list[Notice] = []
+    never: list[str] = []
     for key, value in document.data.items():
         rule = field_rule(key) if key in field_kinds(Settings) else "unknown"
         if rule in ("tighten", "unknown") or (rule == "any" and trusted):
@@ -65,7 +66,12 @@ def project_layer(settings: Settings, path: Path, *, trusted: bool) -> tuple[Set
             waits = _refused(path, document, key, "is taken from a project's file once the folder is trusted")
             notices.append(msgspec.structs.replace(waits, code="trust", hint="letta-code trust"))
         else:
-            notices.append(_refused(path, document, key, "is never taken from a project's file"))
+            never.append(key)
+    if len(never) > 1:  # one line: a file that tries them all must not fill the screen
+        words = f"{path}: {', '.join(never)} are never taken from a project's file; they are ignored."
+        notices.append(msgspec.structs.replace(_refused(path, document, "", ""), text=words))
+    elif never:
+        notices.append(_refused(path, document, never[0], "is never taken from a project's file"))
     wished, problems = overlay(settings, taken)
     notices += [_problem(path, document, problem.key, problem.text) for problem in problems]
     result = wished

@@ -13,6 +13,8 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from letta_code.host.programs import program_outside, project_top
+
 SWITCHES = (
     "core.fsmonitor=false",
     f"core.hooksPath={os.devnull}",
@@ -211,9 +213,12 @@ class GitReader:
 
     def _capture(self, argv: Sequence[str]) -> bytes | None:
         env = {name: value for name, value in self.environment.items() if name not in _ENV_DROPPED}
+        program = program_outside(argv[0], env.get("PATH") or os.defpath, project_top(self.root))
+        if program is None:
+            return None
         try:
             with subprocess.Popen(
-                argv,
+                [program, *argv[1:]],
                 cwd=self.root,
                 env={**env, **ENVIRONMENT, **QUIET},
                 stdin=subprocess.DEVNULL,

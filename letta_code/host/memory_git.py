@@ -346,11 +346,12 @@ class Repository:
 
         Takes seconds and holds the lock: for a quiet moment.  Without git they stay loose, which costs only room.
         """
-        import shutil
         import subprocess
 
+        from letta_code.host.programs import program_outside, project_top
+
         loose = sum(len(_listed(self.git_dir / "objects" / f"{byte:02x}")) for byte in range(256))
-        program = shutil.which("git")
+        program = program_outside("git", os.environ.get("PATH") or os.defpath, project_top(os.curdir))
         if loose < PACK_FROM or program is None:
             return False
         environment = {"PATH": os.environ.get("PATH", ""), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}

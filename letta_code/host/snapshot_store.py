@@ -16,6 +16,7 @@ from letta_code.core.errors import WorkspaceError
 from letta_code.host.files import atomic_write, ensure_private_dir
 from letta_code.host.git import ENVIRONMENT, QUIET, hardened
 from letta_code.host.locks import FileLock, LockTimeout
+from letta_code.host.programs import program_outside
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git knows it without an object
 _LOCK_WAIT = 60.0  # seconds
@@ -209,7 +210,7 @@ class SnapshotStore:
         try:
             with (
                 subprocess.Popen(
-                    argv,
+                    self._found(argv),
                     cwd=cwd,
                     env=env,
                     stdin=subprocess.PIPE,
@@ -234,6 +235,13 @@ class SnapshotStore:
             raise WorkspaceError("The snapshot was stopped", hint="Open the conversation again for the next one.")
         return Done(process.returncode, output, problem.decode("utf-8", "replace").strip()[-2000:])
 
+    def _found(self, argv: list[str]) -> list[str]:
+        """The command with the git of this machine, not one that lies in the work tree."""
+        program = program_outside(argv[0], os.environ.get("PATH") or os.defpath, self.root)
+        if program is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+        return [program, *argv[1:]]
+
     def _missing(self, cwd: str) -> WorkspaceError:
         if not os.path.isdir(cwd):
             return WorkspaceError(f"The folder {cwd} is not there any more", hint="Make it again, or start elsewhere.")
@@ -247,7 +255,7 @@ class SnapshotStore:
         """A git process on the store with pipes, killed at the end of the block."""
         try:
             running = subprocess.Popen(
-                hardened(*arguments),
+                self._found(hardened(*arguments)),
                 cwd=self.root,
                 env=self.environment(self.root),
                 stdin=subprocess.PIPE,

@@ -169,7 +169,8 @@ def shown(standing: Standing) -> list[Shown]:
     """All there is for the person who is asked, the news first; hidden and control characters are written out."""
     known = [power for power in standing.pinned if standing.news and power.path not in standing.news]
     news = [power for power in standing.pinned if power not in known]
-    found = [_shown(power, standing) for power in (*news, *standing.hooks)]
+    found = [Shown(title=_counted((*news, *standing.hooks)))]
+    found += [_shown(power, standing) for power in (*news, *standing.hooks)]
     if known:
         found.append(Shown(title=f"{names(known)}: as you know {'it' if len(known) == 1 else 'them'}"))
     if unpinned := [power for power in standing.powers if not power.sha256]:
@@ -179,6 +180,14 @@ def shown(standing: Standing) -> list[Shown]:
     for name in standing.unread:
         found.append(Shown(title=f"{visible(name)}: never read by letta-code, whatever you answer"))
     return found
+
+
+def _counted(powers: Sequence[Power]) -> str:
+    """`settings · 2 × MCP servers · 15 × git hook`: what kinds of files there are, before each of them."""
+    counts: dict[str, int] = {}
+    for power in powers:
+        counts[power.kind] = counts.get(power.kind, 0) + 1
+    return " · ".join(f"{count} × {kind}" if count > 1 else kind for kind, count in counts.items())
 
 
 def _shown(power: Power, standing: Standing) -> Shown:

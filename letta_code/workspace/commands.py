@@ -6,18 +6,23 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.output import Output, Spool
 from letta_code.host.process import Child, Launcher, LauncherLost, Pipe, run, which
-from letta_code.safety.containment import Confined, Sandbox
+from letta_code.host.programs import program_outside
+from letta_code.safety.containment import Confined, Grant, Sandbox
+from letta_code.safety.sandboxes.environment import allowed
+from letta_code.workspace.background import Background
+from letta_code.workspace.endings import Ending
 from letta_code.workspace.workspace import ExecResult, ExecSpec, OnOutput, Process
 
 SPOOLS_LIMIT = 1_000_000_000  # bytes of all spool files of a workspace; the oldest go first
 BACKGROUND_LIMIT = 32  # running at the same time
+WATCHED_EVERY = 0.2  # seconds between two looks at what a confined command uses
 LONGEST_ARGUMENT = 120_000  # bytes; Linux takes 131,071 for one argument, a longer script goes through a file
 
 # Dropped: files that a shell would run before the command, what makes output colourful, the mark of an outer
@@ -51,61 +56,6 @@ def environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[s
     return env
 
 
-class _Background:
-    """A background command: its output goes through a pipe into a spool, or, when kept, straight into a file."""
-
-    def __init__(self, name: str, command: str, path: str, keep: bool) -> None:
-        self.name = name
-        self.command = command
-        self.path = path
-        self.keep = keep
-        self.began = time.monotonic()
-        self.ended_at = 0.0
-        self.child: Child | None = None
-        self.pipe: Pipe | None = None
-        self.spool: Spool | None = None
-        self.killed = False
-
-    @property
-    def running(self) -> bool:
-        return self.child is not None and not self.child.ended.done()
-
-    def finish(self) -> None:
-        """Called when the first process has ended."""
-        self.ended_at = time.monotonic()
-
-    def process(self, since: int, length: int) -> Process:
-        code: int | None = None
-        if self.child is not None and self.child.ended.done() and not self.child.ended.exception():
-            code = self.child.ended.result()
-        since, output, total = self._read(since, length)
-        return Process(
-            id=self.name,
-            command=self.command,
-            pid=self.child.pid if self.child else 0,
-            running=self.running,
-            exit_code=None if code is None or (self.killed and code < 0) else (code if code >= 0 else 128 - code),
-            seconds=(self.ended_at or time.monotonic()) - self.began,
-            total=total,
-            output=output,
-            since=since,
-            spool=self.path,
-            keep=self.keep,
-        )
-
-    def _read(self, since: int, length: int) -> tuple[int, bytes, int]:
-        if self.spool is not None:
-            since, data = self.spool.read(since, length)
-            return since, data, self.spool.total
-        try:
-            with open(self.path, "rb") as file:
-                total = os.fstat(file.fileno()).st_size
-                file.seek(since)
-                return since, file.read(length), total
-        except OSError:
-            return since, b"", 0
-
-
 class Commands:
     """Runs commands for a workspace; spools and helper files live in its temporary folder."""
 
@@ -119,26 +69,27 @@ class Commands:
         self._sandbox = sandbox
         self._inherited = dict(inherited)
         self._bash: str | None = None
-        self._hook = ""  # the file that bash reads first, to tell the folder it ends in
         self._session = new_id("s")[-8:]  # several sessions may share the folder
         self._count = 0
         self._spools: deque[tuple[str, int]] = deque()
-        self._background: dict[str, _Background] = {}
+        self._background: dict[str, Background] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------ foreground
 
     async def exec(self, spec: ExecSpec, on_output: OnOutput | None) -> ExecResult:
         """Run to the end; cancelled or timed out, the whole tree is killed."""
-        env = environment(self._inherited, spec.env)
-        pids: list[int] = []
+        env, ending = self._environment(spec), None
         if spec.report_cwd and spec.shell:
-            env["BASH_ENV"] = _in_double_quotes(self._cwd_hook())  # bash expands what stands in it
-        confined = self._confined(spec, env)
+            ending = self._ending(spec.grant)
+            env["BASH_ENV"] = ending.variable
         output = Output(
             head=spec.keep_head, tail=spec.keep_tail, path=self._spool_path("output"), spool_limit=spec.spool_limit
         )
         errors = None if spec.merge_stderr else Output(head=spec.keep_head, tail=spec.keep_tail)
+        confined = self._confined(spec, env)
+        watch = _Watch(confined)
+        notes: Sequence[str] = ()
 
         def sink(data: bytes) -> None:
             output.add(data)
@@ -154,7 +105,8 @@ class Commands:
                 stdout=sink,
                 stderr=errors.add if errors else None,
                 timeout=spec.timeout,
-                on_pid=pids.append,
+                stop=watch.stop,
+                on_pid=watch.begin,
             )
         except LauncherLost as error:
             raise WorkspaceError(
@@ -164,9 +116,9 @@ class Commands:
         except (OSError, ValueError) as error:
             raise _not_started(error, confined.argv[0], self._cwd(spec)) from error
         finally:
-            if confined.close is not None:
-                confined.close()
-            cwd = self._reported_cwd(pids)
+            watch.end()
+            notes = await _closed(confined)
+            cwd, left = ending.read() if ending else ("", 0)
             await self._finish_spool(output.spool)
         return ExecResult(
             exit_code=outcome.exit_code,
@@ -182,7 +134,16 @@ class Commands:
             seconds=outcome.seconds,
             cwd=cwd,
             left_running=outcome.left_running,
+            ended_with_it=left,
+            exceeded=watch.exceeded,
+            notes=tuple(notes),
         )
+
+    def _environment(self, spec: ExecSpec) -> dict[str, str]:
+        """Only what is needed, where a sandbox holds; the person's own where the command was let out of it."""
+        if spec.grant.outside or self._sandbox.containment.kind == "none":
+            return environment(self._inherited, spec.env)
+        return environment(allowed(self._inherited, network_open=spec.grant.network == "open"), spec.env)
 
     def _cwd(self, spec: ExecSpec) -> str:
         return os.path.join(self.root, spec.cwd) if spec.cwd else self.root
@@ -194,12 +155,14 @@ class Commands:
     def _argv(self, spec: ExecSpec, env: Mapping[str, str]) -> list[str]:
         path = env.get("PATH") or os.defpath
         if not spec.shell:
-            program = which(spec.argv[0], path) if spec.argv else None
+            program = program_outside(spec.argv[0], path, self.root) if spec.argv else None
             if program is None:
                 raise WorkspaceError(f"There is no program {spec.argv[0] if spec.argv else ''!r} on PATH.")
             return [program, *spec.argv[1:]]
         if self._bash is None:
-            self._bash = which("bash", path) or which("bash", "/bin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+            self._bash = program_outside("bash", path, self.root) or which(
+                "bash", "/bin:/usr/bin:/usr/local/bin:/opt/homebrew/bin"
+            )
         if self._bash is None:
             raise WorkspaceError("There is no bash on this machine; commands cannot be run.")
         if len(spec.shell) > LONGEST_ARGUMENT // 4 and len(spec.shell.encode("utf-8", "replace")) > LONGEST_ARGUMENT:
@@ -212,32 +175,13 @@ class Commands:
             file.write(text.encode("utf-8", "replace"))
         return path
 
-    def _cwd_hook(self) -> str:
-        """A file for BASH_ENV: at its end the shell writes its folder into a file named after its pid.
-
-        So the command's text stays as it was written (line numbers, `$0`), no descriptor and no variable leaks into it,
-        and `exit`, a failure or `set -e` still tell.  A command that sets its own EXIT trap or ends in `exec` does not.
-        """
-        if not self._hook:
-            path = os.path.join(self.temp, f"cwd-{self._session}")
-            quoted = _in_double_quotes(path).replace("'", "'\\''")
-            text = f"unset BASH_ENV\ntrap '{{ builtin pwd -P >|\"{quoted}.$$\"; }} 2>/dev/null' EXIT\n"
-            with open(os.open(path + ".sh", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-                file.write(text)
-            self._hook = path + ".sh"
-        return self._hook
-
-    def _reported_cwd(self, pids: list[int]) -> str:
-        if not pids or not self._hook:
-            return ""
-        path = f"{self._hook.removesuffix('.sh')}.{pids[0]}"
-        try:
-            with open(path, "rb") as file:
-                text = os.fsdecode(file.read().removesuffix(b"\n"))
-            os.unlink(path)
-        except OSError:
-            return ""
-        return text if text.startswith("/") else ""
+    def _ending(self, grant: Grant) -> Ending:
+        """How this command's bash tells where it ends; `temp/tmp` is what confined commands may write."""
+        self._count += 1
+        name = f"{self._session}-{self._count}"
+        os.makedirs(f"{self.temp}/tmp", mode=0o700, exist_ok=True)
+        confined = not grant.outside and self._sandbox.containment.confines
+        return Ending(f"{self.temp}/ending-{name}.sh", f"{self.temp}/tmp/.ending-{name}", counts=confined)
 
     def _spool_path(self, kind: str) -> str:
         self._count += 1
@@ -264,45 +208,64 @@ class Commands:
             raise WorkspaceError("Commands may not outlive the session here; start it without `keep`.")
         if sum(1 for b in self._background.values() if b.running) >= BACKGROUND_LIMIT:
             raise WorkspaceError(f"{BACKGROUND_LIMIT} background commands run already; stop one first.")
-        env = environment(self._inherited, spec.env)
-        confined = self._confined(spec, env)
+        confined = self._confined(spec, self._environment(spec))
         name = f"sh-{len(self._background) + 1}"
-        record = _Background(name, spec.shell or " ".join(spec.argv), self._spool_path("background"), keep)
+        record = Background(name, spec.shell or " ".join(spec.argv), self._spool_path("background"), keep, confined)
         try:
             if keep:
-                await self._spawn_kept(record, confined, self._cwd(spec))
+                await self._spawn_kept(record, self._cwd(spec))
             else:
-                await self._spawn_piped(record, confined, self._cwd(spec), spec.spool_limit)
-        except (OSError, ValueError) as error:
-            raise _not_started(error, confined.argv[0], self._cwd(spec)) from error
+                await self._spawn_piped(record, self._cwd(spec), spec.spool_limit)
+        except BaseException as error:
+            await _closed(confined)
+            if isinstance(error, OSError | ValueError):
+                raise _not_started(error, confined.argv[0], self._cwd(spec)) from error
+            raise
         self._background[name] = record
         task = asyncio.ensure_future(self._watch(record))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return record.process(0, 0)
 
-    async def _spawn_piped(self, record: _Background, confined: Confined, cwd: str, limit: int) -> None:
+    async def _spawn_piped(self, record: Background, cwd: str, limit: int) -> None:
         record.spool = Spool(record.path, limit)
         record.pipe = pipe = Pipe(record.spool.write)
         try:
-            record.child = await self.launcher.spawn(confined.argv, cwd=cwd, env=confined.env, output=[pipe.write_end])
+            record.child = await self._start(record, cwd, pipe.write_end)
         except BaseException:
             pipe.close()
             record.spool.close()
             raise
         pipe.started()
 
-    async def _spawn_kept(self, record: _Background, confined: Confined, cwd: str) -> None:
+    async def _spawn_kept(self, record: Background, cwd: str) -> None:
         fd = os.open(record.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            record.child = await self.launcher.spawn(confined.argv, cwd=cwd, env=confined.env, output=[fd], keep=True)
+            record.child = await self._start(record, cwd, fd)
         finally:
             os.close(fd)
 
-    async def _watch(self, record: _Background) -> None:
-        assert record.child is not None
-        await asyncio.wait({record.child.ended})
-        record.finish()
+    async def _start(self, record: Background, cwd: str, output: int) -> Child:
+        confined = record.confined
+        return await self.launcher.spawn(confined.argv, cwd=cwd, env=confined.env, output=[output], keep=record.keep)
+
+    async def _watch(self, record: Background) -> None:
+        child = record.child
+        assert child is not None
+        watch = _Watch(record.confined)
+        watch.begin(child.pid)
+        stopping = asyncio.ensure_future(watch.stop.wait())
+        try:
+            await asyncio.wait({child.ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not child.ended.done():
+                record.killed = True
+                await child.kill()
+        finally:
+            stopping.cancel()
+            watch.end()
+            record.finish()
+            notes = await asyncio.shield(asyncio.ensure_future(_closed(record.confined)))
+            record.notes = (*([watch.exceeded] if watch.exceeded else []), *notes)
         if record.pipe is not None:
             await asyncio.wait({record.pipe.ended}, timeout=1.0)
 
@@ -325,7 +288,7 @@ class Commands:
         """All background commands, oldest first."""
         return [record.process(0, 0) for record in self._background.values()]
 
-    def _known(self, name: str) -> _Background:
+    def _known(self, name: str) -> Background:
         record = self._background.get(name)
         if record is None:
             known = ", ".join(self._background) or "none"
@@ -348,10 +311,35 @@ class Commands:
         return stopped
 
 
-def _in_double_quotes(path: str) -> str:
-    for char in '\\"$`':
-        path = path.replace(char, "\\" + char)
-    return path
+class _Watch:
+    """Looks now and then whether a command has passed a limit of its sandbox; `stop` is set when it has."""
+
+    def __init__(self, confined: Confined) -> None:
+        self.stop = asyncio.Event()
+        self.exceeded = ""
+        self._asks = confined.exceeded
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, pid: int) -> None:
+        """The command has started."""
+        if self._asks is not None:
+            self._task = asyncio.ensure_future(self._look(self._asks, pid))
+
+    def end(self) -> None:
+        """It has ended."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _look(self, asks: Callable[[int], str], pid: int) -> None:
+        while not self.exceeded:
+            await asyncio.sleep(WATCHED_EVERY)
+            self.exceeded = asks(pid)
+        self.stop.set()
+
+
+async def _closed(confined: Confined) -> Sequence[str]:
+    """Give back what was made for a command; what is to be told about it."""
+    return await asyncio.to_thread(confined.close) if confined.close is not None else ()
 
 
 def _not_started(error: OSError | ValueError, program: str, cwd: str) -> WorkspaceError:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from letta_code.core.errors import WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.process import which
+from letta_code.host.programs import outside
 from letta_code.safety.containment import Sandbox
 from letta_code.safety.sandboxes.none import Unconfined
 from letta_code.workspace import files, ripgrep
@@ -59,7 +60,8 @@ class LocalWorkspace:
         self._environment = dict(os.environ if environment is None else environment)
         self._keep = keep_processes
         self._sandbox: Sandbox = sandbox or Unconfined()
-        self._ripgrep = ripgrep.program(self._environment.get("PATH") or os.defpath) if use_ripgrep else None
+        path = outside(self._environment.get("PATH") or os.defpath, self._root)
+        self._ripgrep = ripgrep.program(path) if use_ripgrep else None
         self._commands_made: Commands | None = None
         self._capabilities: Capabilities | None = None
         self.stopped: tuple[str, ...] = ()  # background commands that `close` had to stop, for the person to be told
@@ -73,7 +75,7 @@ class LocalWorkspace:
     def capabilities(self) -> Capabilities:
         """What this machine can do."""
         if self._capabilities is None:
-            path = self._environment.get("PATH") or os.defpath
+            path = outside(self._environment.get("PATH") or os.defpath, self._root)
             self._capabilities = Capabilities(
                 shell=which("bash", path) is not None,
                 git=which("git", path) is not None,

@@ -224,6 +224,7 @@ def test_every_field_says_who_may_set_it() -> None:
         "mode",
         "endpoints",
         "allow",
+        "sandbox",
         "reflection",
         "checkpoints",
         "on_hangup",

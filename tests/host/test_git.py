@@ -168,7 +168,7 @@ def test_drivers_are_of_the_repository_only() -> None:
         "local\0merge.m.driver\nz\0local\0core.hookspath\n.husky\0command\0core.hookspath\n/dev/null\0"
     )
     assert parse_drivers(listed.encode()) == Drivers(
-        known=True, filters=("Evil Name", "two"), merges=("m",), hooks_path=".husky"
+        known=True, filters=("Evil Name", "two"), merges=("m",), hooks_path=".husky", hooks_own=True
     )
     assert not parse_drivers(b"").known
 

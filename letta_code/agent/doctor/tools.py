@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 from letta_code.agent.doctor.base import Finding, Look, Telling, check
 from letta_code.host.probe import ask
+from letta_code.host.programs import outside, project_top
 
 _said = Telling("tools")
 _OLDEST_GIT = (2, 26)
@@ -19,7 +20,9 @@ _OLDEST_GIT = (2, 26)
 @check("tools", 6)
 def tools(look: Look) -> Iterator[Finding]:
     """git, ripgrep, bash, Python, llama.cpp."""
-    path = look.environ.get("PATH", "")
+    path = outside(
+        look.environ.get("PATH", ""), project_top(look.cwd)
+    )  # a folder that is looked at starts nothing here
     yield _said("python", "ok", f"Python {platform.python_version()} ({sys.executable}).")
     yield from _git(path)
     yield from _ripgrep(path)
