@@ -6,6 +6,7 @@ import os
 
 from letta_code.core.requests import RuleOffer
 from letta_code.safety import places
+from letta_code.safety.coverage import git_words, is_special, reading_of
 from letta_code.safety.destruction import is_destructive
 from letta_code.safety.operations import (
     ExecOperation,
@@ -14,7 +15,7 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
-from letta_code.safety.rules import Ground, Rule, git_words, is_special, parse_rule, reading_of
+from letta_code.safety.rules import Ground, Rule, parse_rule
 
 # Programs that run whatever they are given: no rule is offered for them at all.
 _NEVER = {

@@ -21,6 +21,50 @@ _TEMPLATES = (".example", ".sample", ".template", ".dist", ".test")
 _PROTECTED_FOLDERS = {".letta", ".vscode", ".idea"}
 _PROTECTED_NAMES = {".mcp.json", ".envrc", ".gitmodules", ".gitattributes", ".pre-commit-config.yaml"}
 
+# System folders that hold programs, headers and documentation: the same on every machine, nothing of a person.
+_PUBLIC_FOLDERS = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/snap", "/sys",
+    "/etc/ssl/certs", "/etc/alternatives", "/etc/apt", "/etc/ld.so.conf.d", "/etc/profile.d", "/etc/fonts",
+    "/var/lib/dpkg", "/Library", "/System", "/Applications", "/private/tmp",
+)  # fmt: skip
+_PUBLIC_FILES = {
+    "/etc/os-release", "/etc/lsb-release", "/etc/debian_version", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf",
+    "/etc/timezone", "/etc/localtime", "/etc/nsswitch.conf", "/etc/mime.types", "/etc/ld.so.conf", "/etc/shells",
+    "/etc/services", "/etc/protocols", "/etc/redhat-release", "/etc/alpine-release", "/etc/issue", "/etc/locale.gen",
+    "/proc/cpuinfo", "/proc/meminfo", "/proc/version", "/proc/loadavg", "/proc/uptime", "/proc/filesystems",
+    "/proc/mounts", "/proc/self/mounts", "/proc/self/limits", "/proc/self/status",
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/stdin", "/dev/stdout",
+    "/dev/stderr", "/dev/fd/0", "/dev/fd/1", "/dev/fd/2",
+}  # fmt: skip
+# What tool chains keep in a home folder: packages that anybody can fetch.
+_PUBLIC_AT_HOME = (
+    ".cargo/registry", ".cargo/git", ".cargo/bin", ".rustup", "go/pkg", "go/bin", ".pyenv", ".nvm", ".rbenv", ".asdf",
+    ".local/share/uv", ".local/share/mise", ".local/lib", ".local/bin", ".cache/uv", ".cache/pip", ".npm/_npx",
+    ".m2/repository", ".gradle/caches", ".virtualenvs", ".conda/pkgs", "miniconda3", "anaconda3", ".sdkman",
+)  # fmt: skip
+_SINKS = {"/dev/null", "/dev/tty", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/dev/full", "/dev/zero"}
+
+
+def is_public(path: str, home: str) -> bool:
+    """Whether a place outside the work tree may be looked at without a question: it holds nothing of a person."""
+    if is_secret(path):
+        return False
+    if path in _PUBLIC_FILES or any(is_within(path, folder) for folder in _PUBLIC_FOLDERS):
+        return True
+    return any(is_within(path, os.path.join(home, folder)) for folder in _PUBLIC_AT_HOME)
+
+
+def is_sink(path: str) -> bool:
+    """Whether what is written there is only shown or thrown away."""
+    return path in _SINKS
+
+
+def secrets_like(pattern: str) -> list[str]:
+    """The usual names of files with keys that a file name pattern of the shell may stand for (`.e*`)."""
+    from fnmatch import fnmatchcase
+
+    return sorted(n for n in _SECRET_NAMES if fnmatchcase(n, pattern) and n.startswith(".") == pattern.startswith("."))
+
 
 def is_wild(pattern: str) -> bool:
     """Whether a path pattern stands for more than one name."""

@@ -1,19 +1,24 @@
 """The one policy: whether an operation may happen, must be asked, or is refused, and which rule says so.
 
 Order: hard deny, deny rules (user, then project), what the mode `plan` forbids, ask rules, allow rules, the mode.
+Where a sandbox confines, the modes ask and auto let commands run in it, and ask about what it does not give.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, cast
 
 from letta_code.core.errors import UsageError
+from letta_code.core.messages import Value
 from letta_code.core.requests import RuleOffer
 from letta_code.safety import places
 from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant
+from letta_code.safety.coverage import allowed_by_parts, allows_command, covers, git_words, is_special, reading_of
 from letta_code.safety.destruction import catastrophe, is_destructive, mentions_catastrophe
+from letta_code.safety.named_paths import Where
+from letta_code.safety.needs import NO_HOOKS, Hooks, Need, free_grant, merged, needs_of
 from letta_code.safety.offers import offers_for
 from letta_code.safety.operations import (
     AskOperation,
@@ -25,24 +30,26 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
-from letta_code.safety.rules import Cover, Ground, Rule, Rules, covers, git_words, is_special, reading_of
+from letta_code.safety.rules import Ground, Rule, Rules
 from letta_code.safety.shell_syntax import REFUSED_LENGTH, Reading
-from letta_code.safety.taint import NO_TAINTS, Taints, why_ask
 from letta_code.safety.terminal import has_hidden
 
 Mode: TypeAlias = Literal["plan", "ask", "auto", "full"]
 MODES: tuple[Mode, ...] = ("plan", "ask", "auto", "full")
 MODE_TEXT: Mapping[Mode, str] = {
     "plan": "only looks: no edits, no commands",
-    "ask": "asks before edits and commands",
-    "auto": "edits the work tree without asking, asks before commands",
-    "full": "does everything without asking",
+    "ask": "edits the work tree and runs commands in the sandbox, asks before what destroys and to leave the sandbox; "
+    "without a sandbox asks before every edit and command",
+    "auto": "asks only to leave the sandbox; without one edits the work tree and asks before commands",
+    "full": "does everything without asking and without a sandbox",
 }
 _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
 _PLAN = "The mode is plan: only reading is allowed. Finish the plan and tell the person; they change the mode."
 # What letta-code itself keeps in its home: changed by its own commands only.
 _OWN_FILES = ("letta.db", "config.yaml", "credentials.yaml")
 _OWN_FOLDERS = ("conversations", "run", "projects", "checkpoints", "index", "agents", "shared")
+_TEMPS = ("/tmp", "/var/tmp")
+_MOST_REASONS = 3
 
 
 def mode_of(name: str) -> Mode:
@@ -52,11 +59,27 @@ def mode_of(name: str) -> Mode:
     return cast(Mode, name)
 
 
+class _Case(Value):
+    """One operation, read."""
+
+    tool: str
+    operation: Operation
+    reading: Reading | None
+    needs: tuple[Need, ...]
+    free: Grant  # what it gets without anybody's yes
+
+    @property
+    def wanted(self) -> Grant:
+        """What it gets by a yes to all that is asked."""
+        return merged([self.free, *(need.grant for need in self.needs)])
+
+
 class Policy:
     """Decides for one work tree, mode and set of rules; immutable.
 
     `root` is the work tree, `home` the person's home folder, `letta_home` letta-code's own; `variables` is the
-    environment that commands get (for `$NAME` in removals); `containment` says what a sandbox holds them to.  Paths in
+    environment that commands get (for `$NAME` in removals); `containment` says what a sandbox holds them to; `hooks`
+    which of the repository's own hooks wait for a yes; `temps` are more folders for temporary files.  Paths in
     operations are real and absolute already.
     """
 
@@ -70,7 +93,8 @@ class Policy:
         letta_home: str = "",
         variables: Mapping[str, str] | None = None,
         containment: Callable[[], Containment] = lambda: NO_CONTAINMENT,
-        taints: Taints = NO_TAINTS,
+        hooks: Callable[[], Hooks] = lambda: NO_HOOKS,
+        temps: Sequence[str] = (),
     ) -> None:
         self.mode: Mode = mode_of(mode)
         self.rules = rules
@@ -78,34 +102,52 @@ class Policy:
         self.ground = Ground(root=os.path.realpath(root), home=home)
         self._own = os.path.realpath(letta_home or os.path.join(home, ".letta"))
         self._containment = containment
-        self._taints = taints
+        self._hooks = hooks
+        self._temps = tuple(temps)
+        # A work tree among temporary files is not free to use what lies beside it.
+        common = [folder for folder in _TEMPS if not places.is_within(self.ground.root, os.path.realpath(folder))]
+        self._where = Where(
+            root=self.ground.root, home=home, temps=tuple(os.path.realpath(f) for f in (*common, *temps) if f)
+        )
         self._variables: Mapping[str, str] = os.environ if variables is None else variables
 
     def with_mode(self, mode: Mode) -> Policy:
         """The same policy in another mode."""
         return self._copy(mode, self.rules)
 
-    def with_taints(self, taints: Taints) -> Policy:
-        """The same policy where the conversation holds text from these sources."""
-        return self._copy(self.mode, self.rules, taints)
-
     def with_rules(self, *rules: Rule) -> Policy:
         """The same policy with more rules, as when a person's yes is remembered."""
         return self._copy(self.mode, self.rules.plus(*rules))
 
+    def without_rule(self, text: str) -> Policy:
+        """The same policy without the rules of this text."""
+        return self._copy(self.mode, Rules.of(rule for rule in self.rules if rule.text != text))
+
+    @property
+    def containment(self) -> Containment:
+        """What a sandbox holds commands to."""
+        return self._containment()
+
     def decide(self, tool: str, operation: Operation) -> Decision:
-        """The verdict on one operation of a tool."""
-        reading = reading_of(operation)
-        destructive = _destroys(operation, reading)
-        refusal = self._hard_deny(operation, reading)
+        """The verdict on one operation of a tool, and what a command gets by it (or by a yes to it)."""
+        case = self._case(tool, operation)
+        destructive = _destroys(operation, case.reading)
+        refusal = self._hard_deny(operation, case.reading)
         if refusal:
             return Decision(verdict="deny", reason=refusal, rule="hard deny", destructive=True)
-        for verdict, reason, rule in self._steps(tool, operation, reading):
-            return Decision(verdict=verdict, reason=reason, rule=rule, destructive=destructive)
-        return self._by_mode(operation, destructive=destructive)
+        step = self._by_rules(case)
+        verdict, reason, rule = step or self._by_mode(case)
+        grant = Grant()
+        if self.mode == "full":
+            grant = Grant(outside=isinstance(operation, ExecOperation | GitOperation))
+        elif verdict == "ask" or (verdict == "allow" and step):
+            grant = case.wanted
+        elif verdict == "allow":
+            grant = case.free
+        return Decision(verdict=verdict, reason=reason, rule=rule, destructive=destructive, grant=grant)
 
     def decide_all(self, tool: str, operations: Sequence[Operation]) -> Decision:
-        """The strictest verdict on the operations of one call; a call without any operation is allowed."""
+        """The strictest verdict on the operations of one call, and all that they are granted."""
         decisions = [self.decide(tool, operation) for operation in operations]
         if not decisions:
             return Decision(verdict="allow", rule="no effect")
@@ -115,12 +157,14 @@ class Policy:
             reason=worst.reason,
             rule=worst.rule,
             destructive=any(decision.destructive for decision in decisions),
+            grant=merged(decision.grant for decision in decisions),
         )
 
     def offers(self, tool: str, operations: Operation | Sequence[Operation]) -> tuple[RuleOffer, ...]:
         """Rules that a yes to this call can be remembered as, narrowest first; each would allow this very call.
 
-        Nothing is offered for compound commands, interpreters with free arguments, or where an ask rule asked.
+        Nothing is offered for interpreters with free arguments, for what leaves the sandbox because it was asked for,
+        or where an ask rule asked; of `cd src && npm test` only `npm test`.
         """
         wanted = list(operations) if isinstance(operations, Sequence) else [operations]
         asked = [operation for operation in wanted if self.decide(tool, operation).verdict == "ask"]
@@ -136,24 +180,16 @@ class Policy:
         return next(allowing, "")
 
     def explain(self, tool: str, operation: Operation) -> tuple[str, ...]:
-        """The decision and everything that was weighed, a line each.
+        """The decision and everything that was weighed, a line each."""
+        from letta_code.safety.explanation import explanation
 
-        Nothing calls it yet: it is for the command `permissions why` of issue 5.
-        """
+        case = self._case(tool, operation)
+        weighed = [(rule, covers(rule, tool, operation, self.ground, case.reading)) for rule in self.rules]
         decision = self.decide(tool, operation)
-        reading = reading_of(operation)
-        lines = [f"{decision.verdict}: {decision.reason or decision.rule}", f"decided by: {decision.rule}"]
-        if reading is not None and reading.doubt:
-            lines.append(f"allow rules do not apply: {reading.doubt}")
-        for rule in self.rules:
-            cover = covers(rule, tool, operation, self.ground, reading)
-            if cover != "no":
-                lines.append(f"{rule.name}: {'covers it' if cover == 'yes' else 'may cover it'}")
-        if decision.destructive:
-            lines.append("it may destroy work that nothing brings back")
-        return (*lines, f"mode {self.mode}: {MODE_TEXT[self.mode]}")
+        said = f"mode {self.mode}: {MODE_TEXT[self.mode]}"
+        return (*explanation(decision, case.reading, case.needs, weighed, self.containment), said)
 
-    def _copy(self, mode: Mode, rules: Rules, taints: Taints | None = None) -> Policy:
+    def _copy(self, mode: Mode, rules: Rules) -> Policy:
         ground = self.ground
         return Policy(
             mode,
@@ -163,43 +199,60 @@ class Policy:
             letta_home=self._own,
             variables=self._variables,
             containment=self._containment,
-            taints=self._taints if taints is None else taints,
+            hooks=self._hooks,
+            temps=self._temps,
         )
 
     def _would_allow(self, rule: Rule, tool: str, operation: Operation) -> bool:
         return self.with_rules(rule).decide(tool, operation).verdict == "allow"
 
-    def _steps(self, tool: str, operation: Operation, reading: Reading | None) -> list[tuple[str, str, str]]:
-        """Verdicts in their order, at most the first that holds."""
-        denied = [(rule, covers(rule, tool, operation, self.ground, reading)) for rule in self.rules.deny]
+    def _case(self, tool: str, operation: Operation) -> _Case:
+        reading = reading_of(operation)
+        needs: tuple[Need, ...] = ()
+        free = Grant()
+        if isinstance(operation, ExecOperation) and reading is not None and not operation.stop:
+            needs = needs_of(operation, reading, self._where, self._hooks)
+            free = free_grant(reading, self._where, self._hooks)
+        elif isinstance(operation, GitOperation):
+            free = Grant(git=operation.writes)
+        return _Case(tool=tool, operation=operation, reading=reading, needs=needs, free=free)
+
+    def _by_rules(self, case: _Case) -> tuple[str, str, str] | None:
+        """What comes before the mode, in its order: the verdict, why, and the rule; None when nothing does."""
+        operation, reading = case.operation, case.reading
+        denied = [(rule, self._covers(rule, case)) for rule in self.rules.deny]
         denied.sort(key=lambda pair: pair[0].source.startswith("project"))
         for rule, cover in denied:
             if cover == "yes":
-                return [("deny", f"The rule {rule.text} denies it.", rule.name)]
+                return "deny", f"The rule {rule.text} denies it.", rule.name
         if self.mode == "plan" and not _only_looks(operation):
-            return [("deny", _PLAN, "mode plan")]
+            return "deny", _PLAN, "mode plan"
         for rule, cover in denied:
             if cover == "maybe":
-                return [("ask", f"It may do what the rule {rule.text} denies.", rule.name)]
-        asked = [(rule, covers(rule, tool, operation, self.ground, reading)) for rule in self.rules.ask]
-        for rule, cover in cast("list[tuple[Rule, Cover]]", asked):
-            if cover != "no":
-                return [("ask", f"The rule {rule.text} asks.", rule.name)]
-        if (
-            isinstance(operation, ExecOperation)
-            and reading is not None
-            and self._looks_catastrophic(operation, reading)
-        ):
-            return [("ask", "Somewhere in it is a command that would remove far too much.", "hard deny")]
-        if isinstance(operation, ExecOperation) and self.mode != "full" and has_hidden(operation.command):
-            return [("ask", "It has invisible or control characters, or long runs of blanks.", "hidden characters")]
-        # A yes that was remembered was not given to what text from outside asks for.
-        if self.mode != "full" and (why := why_ask(operation, Grant(), self._taints)):
-            return [("ask", why, "text from outside")]
-        for rule in self.rules.allow:
-            if covers(rule, tool, operation, self.ground, reading) == "yes":
-                return [("allow", "", rule.name)]
-        return []
+                return "ask", f"It may do what the rule {rule.text} denies.", rule.name
+        for rule in self.rules.ask:
+            if self._covers(rule, case) != "no":
+                return "ask", f"The rule {rule.text} asks.", rule.name
+        if isinstance(operation, ExecOperation) and reading is not None:
+            if self._looks_catastrophic(operation, reading):
+                return "ask", "Somewhere in it is a command that would remove far too much.", "hard deny"
+            if self.mode != "full" and has_hidden(operation.command):
+                return "ask", "It has invisible or control characters, or long runs of blanks.", "hidden characters"
+        name = self._allowed(case)
+        return ("allow", "", name) if name else None
+
+    def _covers(self, rule: Rule, case: _Case) -> str:
+        return covers(rule, case.tool, case.operation, self.ground, case.reading)
+
+    def _allowed(self, case: _Case) -> str:
+        """The allow rules that cover an operation, "" when they do not cover all of it."""
+        operation, reading = case.operation, case.reading
+        if isinstance(operation, ExecOperation) and operation.needs:
+            return ""  # what the model asks for beside the words is a person's to give, each time
+        name = next((rule.name for rule in self.rules.allow if self._covers(rule, case) == "yes"), "")
+        if not name and isinstance(operation, ExecOperation) and reading is not None:
+            name = allowed_by_parts(self.rules.allow, operation, reading, self.ground)
+        return name
 
     def _looks_catastrophic(self, operation: ExecOperation, reading: Reading) -> bool:
         cwd = operation.cwd or self.ground.root
@@ -230,37 +283,63 @@ class Policy:
             return "letta-code's own settings, keys and conversations are changed by the person, not by the agent."
         return ""
 
-    def _by_mode(self, operation: Operation, *, destructive: bool) -> Decision:
-        allowed = Decision(verdict="allow", rule=f"mode {self.mode}", destructive=destructive)
-        if self.mode == "full":
-            return allowed
-        reason = self._why_ask(operation)
-        if not reason:
-            return allowed
-        return Decision(verdict="ask", reason=reason, rule=f"mode {self.mode}", destructive=destructive)
+    def _by_mode(self, case: _Case) -> tuple[str, str, str]:
+        name = f"mode {self.mode}"
+        reasons = [] if self.mode == "full" else list(self._why_ask(case))
+        if not reasons:
+            return "allow", "", name
+        return "ask", " ".join(dict.fromkeys(reasons[:_MOST_REASONS])), name
 
-    def _why_ask(self, operation: Operation) -> str:
-        """What the modes plan, ask and auto ask about; "" for what they allow."""
-        match operation:
+    def _why_ask(self, case: _Case) -> Iterable[str]:
+        """What the modes plan, ask and auto ask about; nothing for what they allow."""
+        match case.operation:
             case ReadOperation(path=path):
-                return "It may hold keys or passwords." if places.is_secret(path) else ""
+                if places.is_secret(path):
+                    yield "It may hold keys or passwords."
+                elif self.mode != "auto" and not self._where.inside(path) and not self._is_public(path):
+                    yield "It is outside the work tree."
             case WriteOperation(path=path):
                 if not places.is_within(path, self.ground.root):
-                    return "It is outside the work tree."
-                if is_special(path, self.ground):
-                    return "It holds secrets, or decides what other programs run."
-                return "" if self.mode == "auto" else "It changes a file."
-            case ExecOperation():
-                if operation.stop:
-                    return ""
-                doubt = reading_of(operation)
-                return f"It runs a command ({doubt.doubt})." if doubt and doubt.doubt else "It runs a command."
+                    yield "It is outside the work tree."
+                elif is_special(path, self.ground):
+                    yield "It holds secrets, or decides what other programs run."
+                elif self.mode != "auto" and not self.containment.confines:
+                    yield "It changes a file."
+            case ExecOperation(stop=stop):
+                if not stop:
+                    yield from self._why_ask_command(case)
             case GitOperation():
-                # Staging changes nothing but the index, and a commit of it is asked about.
-                staged = git_words(operation)[:1] == ("add",)
-                return "It changes the git repository." if operation.writes and not staged else ""
+                yield from self._why_ask_git(case)
             case MemoryOperation() | AskOperation():
-                return ""
+                return
+
+    def _is_public(self, path: str) -> bool:
+        return places.is_public(path, self.ground.home) or places.is_within(path, self._own)
+
+    def _why_ask_command(self, case: _Case) -> Iterable[str]:
+        """Inside a sandbox only what is more than it gives, and in mode ask what destroys or cannot be read."""
+        needs = case.needs
+        if not self.containment.confines:
+            yield from (need.why for need in needs) if needs else ("It runs a command.",)
+            return
+        commands = case.reading.commands if case.reading is not None else ()
+        for need in needs:
+            if not need.leaves and self.mode == "auto":
+                continue
+            command = commands[need.command] if need.command >= 0 else None
+            if command is None or not any(allows_command(r, command, self.ground) for r in self.rules.allow):
+                yield need.why
+
+    def _why_ask_git(self, case: _Case) -> Iterable[str]:
+        operation = cast(GitOperation, case.operation)
+        if not operation.writes:
+            return
+        if not self.containment.confines:
+            # Staging changes nothing but the index, and a commit of it is asked about.
+            if git_words(operation)[:1] != ("add",):
+                yield "It changes the git repository."
+        elif self.mode != "auto" and _destroys(operation, case.reading) and "--amend" not in git_words(operation):
+            yield "It may destroy work that nothing brings back."
 
 
 def _only_looks(operation: Operation) -> bool:

@@ -342,7 +342,7 @@ def test_the_mode_that_would_allow_a_call(operation: Operation, mode: str) -> No
 def test_explain_names_the_rule_and_the_mode() -> None:
     lines = "\n".join(policy("ask").explain("Bash", ExecOperation(command="ls && rm x", cwd=ROOT)))
     assert "deny Bash(rm) (user)" in lines and "covers it" in lines and "mode ask" in lines
-    assert "allow rules do not apply" in lines
+    assert "command: rm x" in lines and "decided by" in lines
 
 
 def test_unknown_mode_is_a_usage_error() -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from letta_code.core.errors import ConfigError, UsageError
 from letta_code.safety import places
+from letta_code.safety.coverage import covers
 from letta_code.safety.operations import AskOperation, ExecOperation, GitOperation, ReadOperation, WriteOperation
 from letta_code.safety.remembered import ProjectRules, project_file, project_key, remember
-from letta_code.safety.rules import Ground, Rules, Verdict, covers, parse_rule, parse_rules
+from letta_code.safety.rules import Ground, Rules, Verdict, parse_rule, parse_rules
 
 GROUND = Ground(root="/w/app", home="/home/me", fold=False)
 

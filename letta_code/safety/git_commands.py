@@ -1,0 +1,227 @@
+"""Git commands as words: what each does to the repository, and which of them the sandbox lets write it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from letta_code.core.messages import Value
+from letta_code.safety.containment import Network
+
+# reads: nothing of the repository changes.  writes: an everyday change, for which the sandbox opens the repository.
+# changes: another change of the repository.  configures: its configuration changes.  runs: an option runs a program or
+# writes a file.  network: another machine is asked.  unknown: an alias, or a command that nobody has listed.
+Effect: TypeAlias = Literal["reads", "writes", "changes", "configures", "runs", "network", "unknown"]
+
+_READS = {
+    "status", "diff", "log", "show", "blame", "annotate", "grep", "ls-files", "ls-tree", "rev-parse", "rev-list",
+    "cat-file", "describe", "merge-base", "shortlog", "name-rev", "for-each-ref", "show-ref", "check-ignore",
+    "check-attr", "check-ref-format", "count-objects", "fsck", "diff-tree", "diff-index", "diff-files", "range-diff",
+    "whatchanged", "var", "version", "help", "verify-commit", "verify-tag", "cherry", "format-patch", "apply",
+    "show-branch", "stripspace", "interpret-trailers", "merge-tree", "hash-object", "archive", "get-tar-commit-id",
+    "diagnose", "bugreport", "patch-id", "mailinfo", "mailsplit", "column", "request-pull", "verify-pack",
+}  # fmt: skip
+_WRITES = {"add", "stage", "commit", "restore", "switch", "branch", "stash", "merge", "tag", "checkout"}
+_CHANGES = {
+    "reset", "rm", "mv", "cherry-pick", "revert", "rebase", "am", "clean", "gc", "prune", "repack", "pack-refs",
+    "update-ref", "update-index", "read-tree", "write-tree", "commit-tree", "mktree", "mktag", "checkout-index",
+    "replace", "notes", "filter-branch", "filter-repo", "fast-import", "bisect", "rerere", "reflog", "symbolic-ref",
+    "maintenance", "sparse-checkout", "unpack-objects", "prune-packed", "merge-index", "merge-file", "worktree",
+}  # fmt: skip
+_CONFIGURES = {"config", "remote", "submodule", "init", "lfs", "credential", "instaweb", "flow", "init-db"}
+_NETWORK = {"push", "pull", "fetch", "clone", "ls-remote", "send-email", "fetch-pack", "send-pack", "imap-send", "svn"}
+_RUNS = {"difftool", "mergetool", "gui", "citool", "daemon", "http-backend", "upload-pack", "receive-pack", "shell",
+         "upload-archive", "cvsserver", "p4", "web--browse"}  # fmt: skip
+# Options of git itself that change nothing: `-C` is followed, its folder is a path like any other.
+_PLAIN_OWN = {"--no-pager", "-P", "--no-optional-locks", "--literal-pathspecs", "--no-replace-objects", "-C", "--bare"}
+_OWN_WITH_VALUE = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env",
+                   "--super-prefix", "--attr-source"}  # fmt: skip
+# Options that run a program or write a file, whatever the command; git takes any unique beginning of a long one.
+_RUNS_OR_WRITES = re.compile(
+    r"--(?:output(?!-)|out|outp|outpu|exec|open-f|open-files-in-pager|upload-p|upload-pack|receive-p|receive-pack|"
+    r"ext-d|ext-diff|edit-desc|remote=|template)[a-z-]*(?:=.*)?"
+)
+_LISTS = {
+    "branch": {"--list", "-l", "--show-current", "-a", "-r", "-v", "-vv", "--all", "--remotes", "--contains",
+               "--merged", "--no-merged", "--points-at", "--format", "--sort", "--column", "--no-column", "-av", "-avv",
+               "-rv", "-vva", "-va", "--verbose", "--no-contains"},
+    "tag": {"-l", "--list", "-n", "--contains", "--merged", "--no-merged", "--points-at", "--sort", "--format", "-v"},
+}  # fmt: skip
+_BRANCH_CONFIGURES = ("-m", "-M", "-c", "-C", "-u", "-t", "--move", "--copy", "--set-u", "--unset-u", "--edit-d",
+                      "--track")  # fmt: skip
+_STRATEGIES = {"ort", "recursive", "resolve", "octopus", "ours", "subtree"}
+_HOOKS = {
+    "commit": ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit"),
+    "merge": ("pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge"),
+    "pull": ("pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge", "pre-rebase", "post-rewrite"),
+    "checkout": ("post-checkout",), "switch": ("post-checkout",), "clone": ("post-checkout",),
+    "worktree": ("post-checkout",), "push": ("pre-push",),
+    "am": ("applypatch-msg", "pre-applypatch", "post-applypatch"),
+    "rebase": ("pre-rebase", "post-rewrite", "post-checkout", "pre-commit", "commit-msg", "prepare-commit-msg"),
+    "cherry-pick": ("prepare-commit-msg", "commit-msg", "post-commit"), "gc": ("pre-auto-gc",),
+    "revert": ("prepare-commit-msg", "commit-msg", "post-commit"), "maintenance": ("pre-auto-gc",),
+}  # fmt: skip
+# These run for every change of a branch or of the index.
+_HOOKS_OF_ALL = ("reference-transaction", "post-index-change", "fsmonitor-watchman")
+
+
+class GitEffect(Value):
+    """What a git command does.  `what` is the option or subcommand that makes it so, for a person."""
+
+    effect: Effect
+    subcommand: str = ""
+    what: str = ""
+    network: Network = "off"
+
+
+def git_effect(words: Sequence[str]) -> GitEffect:
+    """What a git command does; `words` begin with the program."""
+    own, rest = _split(words)
+    if not rest:
+        shows = not own or set(own) <= {"--version", "--help", "-h", "-v", "--html-path", "--man-path", "--exec-path"}
+        return GitEffect(effect="reads" if shows else "unknown")
+    sub, arguments = rest[0], rest[1:]
+    odd = next((word for word in own if word.startswith("-") and word not in _PLAIN_OWN), "")
+    if odd:
+        return GitEffect(effect="runs", subcommand=sub, what=odd, network=_network(sub, arguments))
+    effect, what = _effect(sub, arguments)
+    return GitEffect(effect=effect, subcommand=sub, what=what or sub, network=_network(sub, arguments))
+
+
+def hooks_of(subcommand: str) -> tuple[str, ...]:
+    """The hooks that git would run for a subcommand that changes something."""
+    return (*_HOOKS.get(subcommand, ()), *_HOOKS_OF_ALL)
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Git's own options, without the values of the plain ones, and the rest from the subcommand on."""
+    own: list[str] = []
+    at = 1
+    while at < len(words) and words[at].startswith("-"):
+        own.append(words[at])
+        at += 2 if words[at] in _OWN_WITH_VALUE else 1
+    return own, list(words[at:])
+
+
+def _effect(sub: str, words: Sequence[str]) -> tuple[Effect, str]:
+    options = [word for word in words if word.startswith("-")]
+    running = next((word for word in options if _RUNS_OR_WRITES.fullmatch(word)), "")
+    if running:
+        return "runs", running
+    if sub in _READS:
+        if sub == "grep" and (odd := next((w for w in options if re.match(r"-[a-zA-Z]*O", w)), "")):
+            return "runs", odd
+        if sub in {"archive", "bugreport", "diagnose"} and any(w.startswith("-o") for w in options):
+            return "runs", "-o"
+        changes = sub == "apply" and any(w in {"--index", "--cached", "-3", "--3way"} for w in options)
+        return ("changes", "") if changes else ("reads", "")
+    if sub in _WRITES:
+        return _everyday(sub, words, options)
+    if sub in _NETWORK:
+        return "network", ""
+    if sub in _CONFIGURES:
+        return ("reads", "") if _only_lists(sub, words) else ("configures", "")
+    if sub in _CHANGES:
+        if sub == "rebase" and (odd := next((w for w in options if w.startswith(("-x", "--exe"))), "")):
+            return "runs", odd
+        if sub == "bisect" and words[:1] == ["run"]:
+            return "runs", "bisect run"
+        return ("reads", "") if _only_looks(sub, words) else ("changes", "")
+    return ("runs", sub) if sub in _RUNS else ("unknown", "")
+
+
+def _everyday(sub: str, words: Sequence[str], options: Sequence[str]) -> tuple[Effect, str]:
+    if sub in _LISTS and _lists(sub, words):
+        return "reads", ""
+    if sub == "stash" and words[:1] in (["list"], ["show"]):
+        return "reads", ""
+    configures = _BRANCH_CONFIGURES if sub == "branch" else ("-t", "--track") if sub in {"switch", "checkout"} else ()
+    odd = next((w for w in options if _begins(w, configures)), "")
+    if odd:
+        return "configures", f"{sub} {odd}"
+    if sub in {"add", "stage"} and (odd := next((w for w in options if w in {"-e", "--edit"}), "")):
+        return "runs", odd
+    if sub == "merge" and (odd := _own_strategy(words)):
+        return "runs", odd
+    return "writes", ""
+
+
+def _begins(word: str, options: Sequence[str]) -> bool:
+    return any(word.startswith(o) if o.startswith("--") else word == o or word[:2] == o for o in options)
+
+
+def _lists(sub: str, words: Sequence[str]) -> bool:
+    if not words:
+        return True
+    named = [word.partition("=")[0] for word in words if word.startswith("-")]
+    return bool(named) and all(word in _LISTS[sub] or re.fullmatch(r"-n\d+", word) for word in named)
+
+
+def _own_strategy(words: Sequence[str]) -> str:
+    """A merge strategy that git does not have itself: it would look for a program of that name."""
+    for at, word in enumerate(words):
+        value = word.partition("=")[2] if word.startswith("--strategy=") else ""
+        if word in {"-s", "--strategy"} and at + 1 < len(words):
+            value = words[at + 1]
+        elif word.startswith("-s") and len(word) > 2 and not word.startswith("--"):
+            value = word[2:]
+        if value and value not in _STRATEGIES:
+            return f"--strategy={value}"
+    return ""
+
+
+def _only_lists(sub: str, words: Sequence[str]) -> bool:
+    """Whether a command about configuration only shows it."""
+    if sub == "config":
+        reads = {"--get", "--get-all", "--get-regexp", "--list", "-l", "--get-urlmatch", "get", "list"}
+        return bool(reads & set(words)) or len([w for w in words if not w.startswith("-")]) == 1 == len(words)
+    if sub == "remote":
+        return not words or list(words) in (["-v"], ["--verbose"], ["show"]) or words[0] == "get-url"
+    return sub in {"submodule", "lfs"} and list(words[:1]) in ([], ["status"], ["summary"], ["ls-files"])
+
+
+def _only_looks(sub: str, words: Sequence[str]) -> bool:
+    first = words[0] if words else ""
+    match sub:
+        case "reflog":
+            return first not in {"expire", "delete", "drop", "write"}
+        case "worktree" | "notes":
+            return first in {"list", "show"}
+        case "bisect":
+            return first in {"log", "view", "visualize"}
+        case "symbolic-ref":
+            return len([w for w in words if not w.startswith("-")]) == 1 and not {"-d", "--delete"} & set(words)
+        case "clean":
+            return any(w == "--dry-run" or re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", w) for w in words)
+        case "sparse-checkout" | "rerere":
+            return first in {"list", "status", "diff"}
+        case "rm" | "mv" | "add":
+            return bool({"-n", "--dry-run"} & set(words))
+        case _:
+            return False
+
+
+def _network(sub: str, words: Sequence[str]) -> Network:
+    """Over HTTP where a URL says so; else it may be anything, so it is left as the person has it."""
+    if sub not in _NETWORK and not (sub in {"submodule", "lfs"} and words[:1] not in (["status"], [])):
+        return "off"
+    places = [word for word in words if "://" in word or re.match(r"[\w.-]+@[\w.-]+:", word)]
+    return "proxy" if places and all(word.startswith(("https://", "http://")) for word in places) else "open"
+
+
+def checkout_discards(words: Sequence[str], cwd: str) -> bool:
+    """Whether a `git checkout` takes files instead of a branch: what is changed in them is lost."""
+    _, rest = _split(words)
+    if rest[:1] != ["checkout"]:
+        return False
+    arguments = rest[1:]
+    if {"--", ".", "-f", "--force", "-p", "--patch"} & set(arguments) or any(
+        w.startswith("--pathspec-from") for w in arguments
+    ):
+        return True
+    if any(w in {"-b", "-B", "--orphan", "-t", "--track", "--detach", "-d"} for w in arguments):
+        return False
+    named = [word for word in arguments if not word.startswith("-")]
+    return len(named) > 1 or any(os.path.lexists(os.path.join(cwd, word)) for word in named)
