@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from letta_code.core.messages import Value
 
@@ -69,10 +70,16 @@ class Assignment(Value):
 
 
 class Opaque(Value):
-    """A command whose effect cannot be read: inline code, a script, an interpreter that reads its input."""
+    """A command whose effect cannot be read, and why.
+
+    `kind` is `code` where anything may run (code in an argument, an interpreter that reads its input, a variable that
+    decides what runs), `script` for a file of commands, `unknown` for a program of which it is not known what it does
+    with its arguments: the last two hide a command only if its name stands somewhere (in `words` or in `mentions`).
+    """
 
     words: tuple[str, ...]
     why: str
+    kind: Literal["code", "script", "unknown"] = "code"
 
 
 class Reading(Value):
