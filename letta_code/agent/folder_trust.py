@@ -181,14 +181,14 @@ def _why(error: Exception) -> str:
 
 
 def _aside(path: Path, words: str) -> Notice:
-    from letta_code.config.files import keep_aside
-    from letta_code.config.yamlfile import BadFile
-
+    """Move a file away that says nothing certain, so that it is told once; what it held can still be read."""
+    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1000:03d}")
     try:
-        return replace(keep_aside(path, BadFile(words)), code="trust", hint="Answer once more, or: letta-code trust")
+        path.rename(aside)
+        text = f"{path} {words}; it is kept as {aside}."
     except OSError as error:
         text = f"{path} {words}; it could not be moved aside ({error.strerror or error})."
-        return Notice(level="warning", code="trust", text=text, hint="Remove it.")
+    return Notice(level="warning", code="trust", text=text, hint="Answer once more, or: letta-code trust")
 
 
 def answer(standing: Standing, paths: Paths, *, trusted: bool) -> None:

@@ -92,7 +92,9 @@ def run(argv: Sequence[str]) -> int:
         return _headless(parsed, options, notices)
     looked = look(folder_of(parsed), Paths.find())
     asks = looked.asks and has_screen() and not _held(parsed)
-    options, notices = session_options(parsed, face, looked=looked, asks=asks)
+    options, notices = session_options(parsed, face, looked=looked)
+    if asks:  # what is to be told depends on the answer, and comes after it
+        notices = ()
     question = AskedAtStart(looked, lambda held: session_options(parsed, face, held=held), Paths.find())
     if face == "plain":
         for notice in notices:
@@ -151,12 +153,11 @@ def _is_tty(descriptor: int) -> bool:
 
 
 def session_options(
-    parsed: Parsed, face: str, *, held: bool = False, looked: Standing | None = None, asks: bool = False
+    parsed: Parsed, face: str, *, held: bool = False, looked: Standing | None = None
 ) -> tuple[SessionOptions, tuple[Notice, ...]]:
     """What to open the session with, and what was wrong with the settings or is not used.  Raises `UsageError`.
 
-    `held`: the folder is trusted for this start, whatever is known of it; `asks`: the face asks about it, so that
-    there is nothing to be told of that yet.
+    `held`: the folder is trusted for this start, whatever is known of it.
     """
     cwd = folder_of(parsed)
     if parsed.on("continue") and parsed.on("resume"):
@@ -185,7 +186,7 @@ def session_options(
         trusted_as=mark_of(looked.pinned) if trusted else "",
     )
     wrong = (notice for notice in loaded.notices if notice.code != "trust")  # said in one line for the whole folder
-    return options, (*wrong, *ignored(looked, trusted=trusted or asks))
+    return options, (*wrong, *ignored(looked, trusted=trusted))
 
 
 def _held(parsed: Parsed) -> bool:
