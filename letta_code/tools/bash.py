@@ -129,6 +129,8 @@ def _told(args: BashArgs, result: ExecResult, shown: str, cwd: str, note: str) -
             f"Timed out after {_timeout(args):g} s: killed with everything it had started. "
             f"Pass a longer timeout (up to {LONGEST_TIMEOUT:g}) or background=true if it needs more.\n"
         )
+    elif result.exceeded:
+        head += f"Killed with everything it had started: {result.exceeded}\n"
     elif result.signal:
         head += f"Exit code: {result.exit_code} (killed by signal {result.signal})\n"
     elif result.exit_code:
@@ -140,6 +142,13 @@ def _told(args: BashArgs, result: ExecResult, shown: str, cwd: str, note: str) -
             f"[{result.left_running} process{'es' if many else ''} it started still run{'' if many else 's'}; what "
             "they print from now on is lost (background=true would keep it)]"
         )
+    if result.ended_with_it:
+        many = result.ended_with_it > 1
+        tail.append(
+            f"[{result.ended_with_it} process{'es' if many else ''} it left behind {'were' if many else 'was'} ended "
+            "with it; start it with background=true to let it run]"
+        )
+    tail += [f"[sandbox: {note}]" for note in result.notes]
     if result.cwd and result.cwd != cwd:
         tail.append(f"[now in {result.cwd}]")
     if result.seconds > TOLD_FROM and not result.timed_out:

@@ -116,6 +116,7 @@ async def _result(process: Process, since: int, ctx: ToolContext) -> ToolResult:
     head = f"{process.id}: {_status(process)}"
     if process.since > since:
         head += f"\n[{process.since - since:,} bytes before this are left out; all of it is in {process.spool}]"
+    head += "".join(f"\n[sandbox: {note}]" for note in process.notes)
     text = f"{head}\n{printed}" if printed else f"{head}\n(no new output)"
     block = ShellBlock(
         command=process.command,

@@ -24,6 +24,7 @@ SPOOLS_LIMIT = 1_000_000_000  # bytes of all spool files of a workspace; the old
 BACKGROUND_LIMIT = 32  # running at the same time
 WATCHED_EVERY = 0.2  # seconds between two looks at what a confined command uses
 LONGEST_ARGUMENT = 120_000  # bytes; Linux takes 131,071 for one argument, a longer script goes through a file
+_USUAL = "/bin:/usr/bin:/usr/local/bin:/opt/homebrew/bin"
 
 # Dropped: files that a shell would run before the command, what makes output colourful, the mark of an outer
 # letta-code, and what git tells its hooks (started from one, every git command would act on that repository's index).

@@ -148,6 +148,9 @@ class ExecResult(Value):
     seconds: float = 0.0
     cwd: str = ""
     left_running: int = 0  # processes of the command that still held its output when it ended
+    ended_with_it: int = 0  # processes it had left, which the sandbox ended together with it
+    exceeded: str = ""  # the limit for which it was killed
+    notes: tuple[str, ...] = ()  # what the sandbox found afterwards and set right
 
 
 class Process(Value):
@@ -164,6 +167,7 @@ class Process(Value):
     since: int = 0
     spool: str = ""
     keep: bool = False
+    notes: tuple[str, ...] = ()  # why it was stopped, what the sandbox found afterwards
 
 
 class Capabilities(Value):

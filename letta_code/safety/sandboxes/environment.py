@@ -70,13 +70,6 @@ def caches(folder: str, home: str, inherited: Mapping[str, str]) -> dict[str, st
     return env
 
 
-def elsewhere(path: str, root: str) -> str:
-    """A search path without what lies in the work tree (or is relative): for programs that we look up ourselves."""
-    inside = os.path.join(root, "")
-    kept = [part for part in path.split(os.pathsep) if part.startswith("/")]
-    return os.pathsep.join(part for part in kept if not os.path.join(os.path.realpath(part), "").startswith(inside))
-
-
 def without_hooks(env: Mapping[str, str]) -> dict[str, str]:
     """Variables that keep git from running the hooks of a repository, besides those already set that way."""
     count = int(env.get("GIT_CONFIG_COUNT", "") or 0) if env.get("GIT_CONFIG_COUNT", "").isdigit() else 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from letta_code.core.messages import Value
 from letta_code.host.probe import ask
 from letta_code.host.process import which
-from letta_code.safety.sandboxes.environment import elsewhere
+from letta_code.host.programs import program_outside
 
 _INSTALL = {
     "debian": "sudo apt-get install bubblewrap",
@@ -46,12 +46,13 @@ def probe(root: str, environ: Mapping[str, str] | None = None) -> Probe:
     """Look for `bwrap` outside the work tree and run it once (some 10 ms)."""
     path = (os.environ if environ is None else environ).get("PATH", os.defpath)
     beside_us = os.path.dirname(sys.executable)  # where the wheel of the extra `sandbox` puts it
-    outside = elsewhere(os.pathsep.join([path, "/usr/bin", "/usr/local/bin", beside_us]), root)
-    program = which("bwrap", outside)
+    program = program_outside("bwrap", os.pathsep.join([path, "/usr/bin", "/usr/local/bin", beside_us]), root)
     if program is None:
         return Probe(says="bubblewrap (bwrap) is not installed.", mend=install_command())
     program = os.path.realpath(program)
-    inner = which("true", "/usr/bin:/bin:/run/current-system/sw/bin") or which("true", outside) or "/bin/true"
+    inner = (
+        which("true", "/usr/bin:/bin:/run/current-system/sw/bin") or program_outside("true", path, root) or "/bin/true"
+    )
     said = ask([program, *_TRIED, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--", inner], env={})
     if said is not None and said.code == 0:
         return Probe(program=program)

@@ -8,7 +8,6 @@ import time
 from collections import deque
 
 from letta_code.core.messages import Value
-from letta_code.safety.places import is_within
 
 PROTECTED = (".letta", ".mcp.json", ".envrc")  # besides `.git`; AGENTS.md and the like stay writable
 LATER = {"node_modules", ".venv", "venv", ".tox", "target", "vendor", "site-packages", "__pycache__"}
@@ -161,8 +160,3 @@ def read(path: str) -> str:
             return file.read(64_000)
         except OSError:
             return ""
-
-
-def shows(path: str, root: str) -> bool:
-    """Whether making `path` read-only leaves the work tree as it is: a link may name the tree or a folder above."""
-    return not is_within(root, path)
