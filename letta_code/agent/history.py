@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from letta_code.core import events as ev
 from letta_code.core.messages import (
@@ -133,16 +134,10 @@ class History:
         """Take one stored event into account; unknown ones only move `last_seq`."""
         if event.seq:
             self.last_seq = event.seq
+        if (often := self._OFTEN.get(type(event))) is not None:
+            often(self, event)
+            return
         match event:
-            case ev.UserMessage():
-                self._add(UserText(message_id=event.message_id, content=event.content), event.seq)
-                self.asked.append((event.seq, text_of(event.content).strip()))
-                self.run_said = self.run_said or event.seq
-                self._delivered(event.client_id)
-            case ev.AssistantMessage():
-                self._assistant(event)
-            case ev.ToolResult():
-                self._tool_result(event)
             case ev.ReminderAdded():
                 self._add(Reminder(message_id=event.message_id, kind=event.kind, text=event.text), event.seq)
                 self.pressed = self.pressed or event.kind == PRESSURE
@@ -170,9 +165,6 @@ class History:
                 self.queued.pop(event.client_id, None)
             case ev.RunStarted() | ev.RunDetached() | ev.RunMoved() | ev.RunResumed():
                 self._run_lives(event)
-            case ev.RunFinished():
-                self.run, self.run_moved, self.last_run, self.run_said = None, None, event, 0
-                del self.asked[: None if event.reason == ev.StopReason.DONE else -_STILL_ASKED]
             case ev.RequestMade():
                 self.open_requests[event.request.request_id] = event.request
             case ev.RequestAnswered():
@@ -180,8 +172,7 @@ class History:
                 if isinstance(event.answer, Approve) and event.answer.pattern:
                     self.approvals.append(event.answer)
             case ev.SettingChanged():
-                self.run_mode = event.value if event.name == "mode" else self.run_mode
-                self.settings[event.name] = event.value
+                self._set(event)
             case ev.TodoChanged():
                 self.todo = event.lines
             case ev.CheckpointMade() | ev.Rewound() | ev.Notice(code="rewind"):
@@ -224,6 +215,20 @@ class History:
                 self.run_mode = event.mode or self.run_mode
             case ev.RunDetached():
                 pass
+
+    def _run_ends(self, event: ev.RunFinished) -> None:
+        self.run, self.run_moved, self.last_run, self.run_said = None, None, event, 0
+        del self.asked[: None if event.reason == ev.StopReason.DONE else -_STILL_ASKED]
+
+    def _set(self, event: ev.SettingChanged) -> None:
+        self.run_mode = event.value if event.name == "mode" else self.run_mode
+        self.settings[event.name] = event.value
+
+    def _user(self, event: ev.UserMessage) -> None:
+        self._add(UserText(message_id=event.message_id, content=event.content), event.seq)
+        self.asked.append((event.seq, text_of(event.content).strip()))
+        self.run_said = self.run_said or event.seq
+        self._delivered(event.client_id)
 
     def _add(self, message: Message, seq: int) -> None:
         self.messages.append(message)
@@ -314,6 +319,16 @@ class History:
         if event.state:
             self.tool_state[event.name] = event.state
         self.taints = self.taints.plus(event.taint)
+
+    # Nearly all events of a long conversation are of these kinds: one look instead of a dozen comparisons for each.
+    _OFTEN: ClassVar[Mapping[type, Callable[..., None]]] = {
+        ev.UserMessage: _user,
+        ev.AssistantMessage: _assistant,
+        ev.ToolResult: _tool_result,
+        ev.RunStarted: _run_lives,
+        ev.RunFinished: _run_ends,
+        ev.SettingChanged: _set,
+    }
 
     @property
     def mode(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -75,7 +75,7 @@ class Balance:
         return ready
 
     def _group(self) -> Results:
-        return Results(tuple(self._got.get(call.id) or _missing(call) for call in self._open.values()))
+        return Results(tuple([self._got.get(call.id) or _missing(call) for call in self._open.values()]))
 
 
 def _missing(call: ToolCall) -> ToolText:
@@ -115,39 +115,35 @@ class History:
         if new[:known] != self._seen:
             self._reset()
             known = 0
-        for message in new[known:]:
-            if isinstance(message, AssistantText):
-                self.call_ids.update(call.id for call in message.tool_calls)
-            for item in self._balance.add(message):
-                self._append(item)
+        self._turns, self._after_user = self._append(self._done, self._balanced(new[known:]))
         self._seen = new
-        return self._with_rest()
+        rest = self._balance.rest()
+        if not rest:
+            return self._done, tuple(self._turns)
+        whole = bytearray(self._done)
+        turns, _ = self._append(whole, rest)
+        return whole, tuple(turns)
 
-    def _append(self, item: Item) -> None:
-        for piece, is_user in self._encode(item):
-            if self._done:
-                self._done += b","
-            self._done += piece
-            self._turns, self._after_user = _turns_with(self._turns, self._after_user, len(self._done), is_user)
+    def _balanced(self, messages: Sequence[Message]) -> Iterator[Item]:
+        add = self._balance.add
+        for message in messages:
+            if isinstance(message, AssistantText) and message.tool_calls:
+                self.call_ids.update([call.id for call in message.tool_calls])
+            yield from add(message)
 
-    def _with_rest(self) -> tuple[bytes | bytearray, tuple[int, ...]]:
-        turns, after_user = self._turns, self._after_user
-        extra = bytearray()
-        for item in self._balance.rest():
-            for piece, is_user in self._encode(item):
-                if self._done or extra:
-                    extra += b","
-                extra += piece
-                turns, after_user = _turns_with(turns, after_user, len(self._done) + len(extra), is_user)
-        return self._done + extra if extra else self._done, tuple(turns)
-
-
-def _turns_with(turns: list[int], after_user: bool, end: int, is_user: bool) -> tuple[list[int], bool]:
-    if not is_user:
-        return turns, False
-    if after_user:
-        return [*turns[:-1], end], True
-    return [*turns[-1:], end], True
+    def _append(self, done: bytearray, items: Iterable[Item]) -> tuple[list[int], bool]:
+        """Write items behind what is done (one loop: a long conversation has thousands); the ends of the last turns."""
+        encode, turns, after_user = self._encode, self._turns, self._after_user
+        for item in items:
+            for piece, is_user in encode(item):
+                if done:
+                    done += b","
+                done += piece
+                if is_user:
+                    end = len(done)
+                    turns = [*turns[:-1], end] if after_user else [*turns[-1:], end]
+                after_user = is_user
+        return turns, after_user
 
 
 class Histories:

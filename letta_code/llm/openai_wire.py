@@ -54,9 +54,10 @@ class OpenAIEncoder:
         if not item.text and not item.tool_calls:
             return None
         message: dict[str, Any] = {"role": "assistant", "content": sendable(item.text) if item.text else None}
-        reasoning = "".join(part.text for part in item.reasoning)
-        if self._send_reasoning and item.tool_calls and reasoning:
-            message["reasoning_content"] = sendable(reasoning)
+        if self._send_reasoning and item.tool_calls:
+            reasoning = "".join(part.text for part in item.reasoning)
+            if reasoning:
+                message["reasoning_content"] = sendable(reasoning)
         if item.tool_calls:
             message["tool_calls"] = [
                 {
@@ -74,7 +75,7 @@ class OpenAIEncoder:
         for item in items:
             id = self._id(item.call_id)
             pieces.append((_json.encode({"role": "tool", "tool_call_id": id, "content": _result_text(item)}), False))
-            found = [_part(part) for part in item.content if isinstance(part, ImagePart)]
+            found = [_part(part) for part in item.content if type(part) is ImagePart]
             if found:
                 pictures += [{"type": "text", "text": f"Pictures from the result of {item.name} ({id}):"}, *found]
         if pictures:
@@ -115,6 +116,8 @@ def _user(content: str | list[dict[str, Any]]) -> tuple[bytes, bool]:
 
 
 def _content(content: tuple[ContentPart, ...]) -> str | list[dict[str, Any]]:
+    if len(content) == 1 and isinstance(content[0], TextPart):  # nearly always
+        return sendable(content[0].text) or EMPTY
     if all(isinstance(part, TextPart) for part in content):
         return "\n".join(sendable(part.text) for part in content if isinstance(part, TextPart)) or EMPTY
     return [_part(part) for part in content if isinstance(part, ImagePart) or part.text]
@@ -127,5 +130,7 @@ def _part(part: ContentPart) -> dict[str, Any]:
 
 
 def _result_text(item: ToolText) -> str:
+    if len(item.content) == 1 and isinstance(item.content[0], TextPart):  # nearly always
+        return sendable(item.content[0].text) or EMPTY
     texts = [sendable(part.text) if isinstance(part, TextPart) else "[picture: see below]" for part in item.content]
     return "\n".join(texts) or EMPTY

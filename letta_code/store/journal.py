@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,13 +69,13 @@ class Journal:
 
     def read(self, conversation_id: str, after: int = 0, limit: int | None = None) -> list[StoredEvent]:
         """The events after a seq, in order, at most `limit`; none for a conversation that does not exist."""
-        sql = "SELECT seq, at, crc, body FROM events WHERE conversation_id = ? AND seq > ? ORDER BY seq"
+        sql = "SELECT seq, crc, body FROM events WHERE conversation_id = ? AND seq > ? ORDER BY seq"
         values: list[str | int] = [conversation_id, after]
         if limit is not None:
             sql += " LIMIT ?"
             values.append(limit)
         rows = self._engine.reader().query(sql, values)
-        return list(self._checked(conversation_id, after, rows))
+        return self._checked(conversation_id, after, rows)
 
     def newest(self, conversation_id: str, kind: type[T]) -> T | None:
         """The newest event of one kind; None without, and where it is damaged.  Reads that row only."""
@@ -85,20 +85,23 @@ class Journal:
         event = _sound(*rows[0]) if rows else None
         return event if isinstance(event, kind) else None
 
-    def _checked(self, conversation_id: str, after: int, rows: list[Row]) -> Iterator[StoredEvent]:
-        expected = after + 1
-        for seq, at, crc, body in rows:
-            for lost in range(expected, seq):
-                yield self._restored(conversation_id, lost, "", b"", "it is missing")
-            expected = seq + 1
+    def _checked(self, conversation_id: str, after: int, rows: list[Row]) -> list[StoredEvent]:
+        checked: list[StoredEvent] = []
+        seq = after
+        for number, crc, body in rows:
+            if number != seq + 1:
+                lost = range(seq + 1, number)
+                checked += [self._restored(conversation_id, one, b"", "it is missing") for one in lost]
+            seq = number
             event = _sound(crc, body)
             if event is not None:
-                yield StoredEvent(seq=seq, event=event, raw=body)
-                continue
-            left = body if isinstance(body, bytes) else b""
-            yield self._restored(conversation_id, seq, str(at), left, "its checksum differs")
+                checked.append(StoredEvent(seq=seq, event=event, raw=body))
+            else:
+                left = body if isinstance(body, bytes) else b""
+                checked.append(self._restored(conversation_id, seq, left, "its checksum differs"))
+        return checked
 
-    def _restored(self, conversation_id: str, seq: int, at: str, left: bytes, damage: str) -> StoredEvent:
+    def _restored(self, conversation_id: str, seq: int, left: bytes, damage: str) -> StoredEvent:
         """A damaged event from the mirror or a copy of the database that still has it, else a notice in its place."""
         path = self._mirror.path(conversation_id) if self._mirror else None
         row, where = (find_in_mirror(path, seq) if path else None), "its readable copy"
@@ -111,13 +114,19 @@ class Journal:
             return StoredEvent(seq=seq, event=decode(row.body), raw=row.body)
         notice = Notice(
             seq=seq,
-            at=at,
+            at=self._time_of(conversation_id, seq),
             level="error",
             code="damaged_event",
             text=f"Event {seq} of {conversation_id} was set aside: {damage}.",
             hint=f"Its remains ({len(left)} bytes) stay in {self._engine.path}.",
         )
         return StoredEvent(seq=seq, event=notice, raw=left, damage=damage)
+
+    def _time_of(self, conversation_id: str, seq: int) -> str:
+        """When a damaged event was kept, as its row says; "" where it is gone."""
+        sql = "SELECT at FROM events WHERE conversation_id = ? AND seq = ?"
+        rows = self._engine.reader().query(sql, [conversation_id, seq])
+        return str(rows[0][0]) if rows else ""
 
     def _tell_mended(self, conversation_id: str, where: str) -> None:
         if conversation_id not in self._mended:
