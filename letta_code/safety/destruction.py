@@ -73,10 +73,12 @@ def _git_destroys(words: tuple[str, ...]) -> bool:
             return "--amend" in rest
         case "worktree":
             return rest[:1] == ("remove",)
+        case "rm":
+            return "--cached" not in rest
         case "reflog":
             return rest[:1] in {("expire",), ("delete",)}
         case _:
-            return sub in {"rm", "rebase", "filter-branch", "filter-repo", "update-ref", "gc", "prune"}
+            return sub in {"rebase", "filter-branch", "filter-repo", "update-ref", "gc", "prune"}
 
 
 def _without_own(words: tuple[str, ...]) -> tuple[str, ...]:

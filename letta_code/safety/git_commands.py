@@ -23,9 +23,11 @@ _READS = {
     "show-branch", "stripspace", "interpret-trailers", "merge-tree", "hash-object", "archive", "get-tar-commit-id",
     "diagnose", "bugreport", "patch-id", "mailinfo", "mailsplit", "column", "request-pull", "verify-pack",
 }  # fmt: skip
-_WRITES = {"add", "stage", "commit", "restore", "switch", "branch", "stash", "merge", "tag", "checkout"}
+# What changes the index, the branches and files of the work tree, as a commit or a merge does.
+_WRITES = {"add", "stage", "commit", "restore", "switch", "branch", "stash", "merge", "tag", "checkout", "mv", "rm",
+           "reset", "cherry-pick", "revert"}  # fmt: skip
 _CHANGES = {
-    "reset", "rm", "mv", "cherry-pick", "revert", "rebase", "am", "clean", "gc", "prune", "repack", "pack-refs",
+    "rebase", "am", "clean", "gc", "prune", "repack", "pack-refs",
     "update-ref", "update-index", "read-tree", "write-tree", "commit-tree", "mktree", "mktag", "checkout-index",
     "replace", "notes", "filter-branch", "filter-repo", "fast-import", "bisect", "rerere", "reflog", "symbolic-ref",
     "maintenance", "sparse-checkout", "unpack-objects", "prune-packed", "merge-index", "merge-file", "worktree",
@@ -143,7 +145,7 @@ def _everyday(sub: str, words: Sequence[str], options: Sequence[str]) -> tuple[E
         return "configures", f"{sub} {odd}"
     if sub in {"add", "stage"} and (odd := next((w for w in options if w in {"-e", "--edit"}), "")):
         return "runs", odd
-    if sub == "merge" and (odd := _own_strategy(words)):
+    if sub in {"merge", "cherry-pick", "revert"} and (odd := _own_strategy(words)):
         return "runs", odd
     return "writes", ""
 
@@ -197,8 +199,6 @@ def _only_looks(sub: str, words: Sequence[str]) -> bool:
             return any(w == "--dry-run" or re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", w) for w in words)
         case "sparse-checkout" | "rerere":
             return first in {"list", "status", "diff"}
-        case "rm" | "mv" | "add":
-            return bool({"-n", "--dry-run"} & set(words))
         case _:
             return False
 
@@ -211,17 +211,22 @@ def _network(sub: str, words: Sequence[str]) -> Network:
     return "proxy" if places and all(word.startswith(("https://", "http://")) for word in places) else "open"
 
 
-def checkout_discards(words: Sequence[str], cwd: str) -> bool:
-    """Whether a `git checkout` takes files instead of a branch: what is changed in them is lost."""
+def discards_much(words: Sequence[str], cwd: str) -> bool:
+    """Whether a `git checkout` or `git restore` throws away changes of more than the files that it names one by one."""
     _, rest = _split(words)
-    if rest[:1] != ["checkout"]:
+    sub, arguments = rest[0], rest[1:]
+    if sub == "restore" and "--staged" in arguments and not {"-W", "--worktree"} & set(arguments):
         return False
-    arguments = rest[1:]
-    if {"--", ".", "-f", "--force", "-p", "--patch"} & set(arguments) or any(
-        w.startswith("--pathspec-from") for w in arguments
-    ):
+    if {"-f", "--force", "-p", "--patch"} & set(arguments) or any(w.startswith("--pathspec-f") for w in arguments):
         return True
-    if any(w in {"-b", "-B", "--orphan", "-t", "--track", "--detach", "-d"} for w in arguments):
+    takes_branch = {"-b", "-B", "--orphan", "-t", "--track", "--detach", "-d"}
+    if sub == "checkout" and takes_branch & set(arguments):
         return False
-    named = [word for word in arguments if not word.startswith("-")]
-    return len(named) > 1 or any(os.path.lexists(os.path.join(cwd, word)) for word in named)
+    at = arguments.index("--") + 1 if "--" in arguments else 0
+    named = [word for word in arguments[at:] if not word.startswith("-")]
+    if sub == "checkout" and not at:
+        if len(named) == 1 and not os.path.lexists(os.path.join(cwd, named[0])):
+            return False  # a branch
+        named = named if len(named) == 1 else named[1:]
+    # A folder, a pattern or a name that is not there (any more) may stand for many files.
+    return any(re.search(r"[*?\[]|\A:|\A\.*/?\Z", word) or os.path.isdir(os.path.join(cwd, word)) for word in named)

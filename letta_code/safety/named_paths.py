@@ -24,6 +24,8 @@ _SHOW_NO_CONTENT = {
     "ls", "stat", "du", "test", "[", "[[", "touch", "mkdir", "chmod", "find", "git", "which", "tree", "file",
     "realpath", "readlink", "fd", "rm", "wc",
 }  # fmt: skip
+# Of these only names and sizes are seen, of one folder: looking around in the home folder is nobody's secret.
+_LIST_ONE = {"ls", "stat", "file", "du", "test", "[", "[[", "realpath", "readlink", "which"}
 # The first word that is no option is a pattern or a program, unless an option gave one.
 _PATTERN_FIRST = {
     "grep": ("-e", "-f", "--regexp", "--file"), "egrep": ("-e", "-f", "--regexp", "--file"),
@@ -67,7 +69,7 @@ def private_outside(reading: Reading, where: Where) -> Iterator[tuple[int, str]]
             yield at, command.cwd
         for word in _words(command):
             for path in _resolved(word, command.cwd if command.cwd_known else where.root, where):
-                if not _open(path, where):
+                if not _open(path, where) and not (path == where.home and command.name in _LIST_ONE):
                     yield at, path
     for redirect in reading.redirects:
         if not redirect.writes:
@@ -116,6 +118,8 @@ def _words(command: Command) -> list[str]:
     if name in _SAYS:
         return []
     words = list(command.words[1:])
+    if name == "ln" and any(re.match(r"-[a-zA-Z]*s|--symbolic", word) for word in words):
+        return words[-1:]  # where a link leads is not looked at
     if name in _PATTERN_FIRST and not any(_is_option(word, _PATTERN_FIRST[name]) for word in words):
         first = next((at for at, word in enumerate(words) if not word.startswith("-")), -1)
         words = [word for at, word in enumerate(words) if at != first]

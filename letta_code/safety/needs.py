@@ -13,7 +13,7 @@ from letta_code.core.messages import Value
 from letta_code.safety import places
 from letta_code.safety.containment import Grant, Network
 from letta_code.safety.destruction import is_destructive
-from letta_code.safety.git_commands import GitEffect, checkout_discards, git_effect, hooks_of
+from letta_code.safety.git_commands import GitEffect, discards_much, git_effect, hooks_of
 from letta_code.safety.named_paths import Where, private_outside, secrets_inside, written_outside
 from letta_code.safety.network_programs import leaves_whole, network_of
 from letta_code.safety.operations import ExecOperation
@@ -199,8 +199,9 @@ def _of_hooks(subcommand: str, command: Command, hooks: Callable[[], Hooks]) -> 
 
 
 def _git_loses(command: Command, where: Where) -> bool:
-    if command.words[1:2] == ("checkout",) or "checkout" in command.words[1:4]:
-        return checkout_discards(command.words, command.cwd or where.root)
+    sub = git_effect(command.words).subcommand
+    if sub in {"checkout", "restore"}:
+        return discards_much(command.words, command.cwd or where.root)
     # An amended commit is still in the reflog.
     return is_destructive(command.words) and "--amend" not in command.words
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from letta_code.safety.containment import Network
 
@@ -19,8 +20,8 @@ _ALWAYS: Mapping[str, Network] = {
     ),
     **dict.fromkeys(
         ("ssh", "scp", "sftp", "mosh", "telnet", "ftp", "nc", "ncat", "netcat", "socat", "ping", "ping6", "traceroute",
-         "dig", "nslookup", "host", "whois", "nmap", "psql", "mysql", "mongosh", "mongo", "redis-cli", "ssh-copy-id",
-         "ssh-keyscan", "rclone", "mail", "sendmail", "mutt", "iperf", "iperf3"),
+         "dig", "nslookup", "host", "whois", "nmap", "ssh-copy-id", "ssh-keyscan",
+         "rclone", "mail", "sendmail", "mutt", "iperf", "iperf3"),
         "open",
     ),
 }  # fmt: skip
@@ -30,7 +31,7 @@ _BY_SUBCOMMAND: Mapping[str, frozenset[str]] = {
     name: frozenset(subcommands.split())
     for name, subcommands in {
         "pip": "install download wheel search index", "pip3": "install download wheel search index",
-        "uv": "sync lock add remove python self", "poetry": "install add update lock publish search self",
+        "uv": "add remove python self", "poetry": "add update lock publish search self",
         "pipenv": "install update lock sync", "pdm": "install add update lock sync publish", "rye": "sync add lock",
         "hatch": "publish", "flit": "publish",
         "npm": "install i ci add update up upgrade publish view info show v outdated audit search login whoami ping "
@@ -41,7 +42,7 @@ _BY_SUBCOMMAND: Mapping[str, frozenset[str]] = {
         "deno": "cache install add publish upgrade",
         "cargo": "add install update fetch search publish login yank owner",
         "rustup": "update install toolchain target component self", "go": "get install",
-        "gem": "install update push fetch search", "bundle": "install update add outdated",
+        "gem": "install update push fetch search", "bundle": "update add outdated",
         "composer": "install update require create-project outdated", "cpan": "", "cpanm": "",
         "mix": "deps.get deps.update hex.publish local.hex", "terraform": "init plan apply destroy login providers",
         "tofu": "init plan apply destroy", "pulumi": "up preview destroy", "playwright": "install",
@@ -63,6 +64,13 @@ _OUTSIDE = {
 _ONLY_SHOW = {"--version", "-V", "--help", "-h", "version", "help"}
 _PYTHONS = re.compile(r"python[\d.]*\Z|pypy[\d.]*\Z")
 _REMOTE_PLACE = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!\\)(?!//)\S*\Z|rsync://|ssh://")
+# Clients of a data base: on this machine unless a host is named.
+_CLIENTS = {"psql", "mysql", "mongosh", "mongo", "redis-cli", "pg_dump", "mysqldump", "pg_isready"}
+_FETCHERS = {"curl", "wget", "http", "xh"}
+_LOOPBACK = re.compile(
+    r"(?:[a-z]+://)?(?:[^/@]*@)?(?:localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0)(?::[\d${}A-Za-z_]+)?(?:[/?].*)?\Z"
+)
+_PLACE = re.compile(r"[a-z][a-z0-9+.-]*://|[\w-]+\.[a-z]{2,}(?:[:/]|\Z)")
 # Words of their own that stand before the subcommand and take a value (`npm --prefix web install`).
 _VALUED = {"--prefix", "-C", "--cwd", "--dir", "--filter", "-F", "--directory", "--project", "-p", "--manifest-path"}
 
@@ -78,6 +86,11 @@ def network_of(words: Sequence[str]) -> Network:
         return "open" if any(_REMOTE_PLACE.match(word) for word in rest if not word.startswith("-")) else "off"
     if name == "openssl":
         return "open" if rest[:1] == ["s_client"] else "off"
+    if name in _CLIENTS:
+        places = [word for word in rest if word.startswith(("-h", "--host", "-u")) or _PLACE.match(word)]
+        return "off" if all(_names_loopback(word, rest) for word in places) else "open"
+    if name in _FETCHERS and _only_loopback(rest):
+        return "off"  # the sandbox has a loopback of its own: it reaches what the same command started
     always = _ALWAYS.get(name)
     if always is not None:
         return always
@@ -85,6 +98,18 @@ def network_of(words: Sequence[str]) -> Network:
     if subcommands is None:
         return "off"
     return "proxy" if _needs_proxy(name, subcommands, rest) else "off"
+
+
+def _only_loopback(words: Sequence[str]) -> bool:
+    places = [word for word in words if _LOOPBACK.match(word) or (not word.startswith("-") and _PLACE.match(word))]
+    return bool(places) and all(_LOOPBACK.match(word) for word in places)
+
+
+def _names_loopback(word: str, words: Sequence[str]) -> bool:
+    value = word.partition("=")[2] or (word[2:] if word[:2] in {"-h", "-u"} else word)
+    if word in {"-h", "--host", "-u"}:
+        value = next((after for before, after in pairwise(words) if before == word), "")
+    return _LOOPBACK.match(value) is not None or value.startswith("/")
 
 
 def _needs_proxy(name: str, subcommands: frozenset[str], rest: list[str]) -> bool:
