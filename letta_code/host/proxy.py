@@ -153,6 +153,8 @@ class Proxy:
     async def _listen(self, door: Door) -> Callable[[], None]:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(door.path)  # of a process that was killed
             listening.bind(door.path)
             os.chmod(door.path, PRIVATE_FILE)  # before: its folder is private, and each peer is asked for its user
             peers: set[asyncio.Task[None]] = set()

@@ -60,7 +60,7 @@ class Site:
         }.items():
             path.write_text(text, encoding="utf-8")
         territory = Territory(root=str(self.root), temp=str(self.temp), home=str(self.home), letta_home=str(self.letta))
-        self.sandbox = Landlock(holds(VERSION, ""), territory)
+        self.sandbox = Landlock(holds(VERSION, "", ""), territory)
 
     def run(self, argv: Sequence[str], grant: Grant | None = None, env: dict[str, str] | None = None) -> Tried:
         env = dict(os.environ) if env is None else env
@@ -215,7 +215,7 @@ def test_secrets_and_the_memory_of_agents_are_not_read(site: Site) -> None:
 def test_secrets_stay_hidden_when_the_home_folder_is_the_work_tree(tmp_path: Path) -> None:
     site = Site(tmp_path.resolve())
     territory = Territory(root=str(site.home), temp=str(site.temp), home=str(site.home), letta_home=str(site.letta))
-    site.sandbox = Landlock(holds(VERSION, ""), territory)
+    site.sandbox = Landlock(holds(VERSION, "", ""), territory)
     done = site.sh(f"cat {site.home}/.ssh/id; echo x > {site.home}/.ssh/id; echo x > {site.home}/notes.txt")
     assert "SECRET" not in done.out
     assert (site.home / ".ssh/id").read_text() == "SECRET"
@@ -458,7 +458,7 @@ def test_io_uring_is_not_there(site: Site) -> None:
 
 
 def test_what_is_said_follows_the_kernel() -> None:
-    assert "signal" in holds(7, "").says
-    assert "does not keep commands from ending other programs" in holds(5, "").says
-    assert "other ports" in holds(3, "").says
-    assert [holds(7, "apt-get install bubblewrap").confines, holds(7, "x").mend] == [False, "x"]
+    assert "signal" in holds(7, "", "").says
+    assert "does not keep commands from ending other programs" in holds(5, "", "").says
+    assert "other ports" in holds(3, "", "").says
+    assert [holds(7, "", "apt-get install bubblewrap").confines, holds(7, "", "x").mend] == [False, "x"]

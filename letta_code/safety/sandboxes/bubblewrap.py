@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from letta_code.safety.places import is_within
 from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.guards import Guards
 from letta_code.safety.sandboxes.mounts import Mounts
+from letta_code.safety.sandboxes.web import Web, closing, through
 
 if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
@@ -29,8 +30,9 @@ HOLDS = Containment(
 class Bubblewrap:
     """Satisfies `Sandbox` with the program `bwrap`, which must have been found to work."""
 
-    def __init__(self, program: str, territory: Territory) -> None:
+    def __init__(self, program: str, territory: Territory, web: Web | None = None) -> None:
         self.containment = HOLDS
+        self._web = web or Web()
         self._program = program
         self._at = territory
         name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
@@ -43,20 +45,24 @@ class Bubblewrap:
 
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
         """The command behind `bwrap`; the mounts follow from what exists now."""
-        if grant.network == "proxy":
-            raise WorkspaceError('The network through a proxy is not there yet; ask for it by needs="network" again.')
         self._prepare()
+        door = self._web.door(self._own) if grant.network == "proxy" else None
         mounts = self._mounts(grant, env)
         raised = self._guards.raise_for(grant, mounts)
         self._hide(mounts, grant, env)
+        close: Callable[[], Sequence[str]] = raised.lower
+        if door is not None:  # hidden from all other commands with letta-code's home
+            mounts.writable(door.path)
+            argv, close = through(door, argv), closing(door, raised.lower)
         words = [self._program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
         words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
         words += [] if grant.network == "open" else ["--unshare-net"]
         words += [*mounts.argv(), "--chdir", cwd, "--", *argv]
-        return Confined(argv=tuple(words), env=self._env(env, grant), private_pids=True, close=raised.lower)
+        return Confined(argv=tuple(words), env=self._env(env, grant), private_pids=True, close=close)
 
     def close(self) -> None:
-        """Nothing is left: each command's own `close` removed its stubs."""
+        """End the proxy; each command's own `close` removed its stubs."""
+        self._web.close()
 
     def _prepare(self) -> None:
         if self._prepared and os.path.isdir(self._temp):

@@ -18,10 +18,12 @@ from letta_code.host import landlock as script
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.repositories import PROTECTED, Tree
+from letta_code.safety.sandboxes.web import Web, closing, through
 
 if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
 
+_PYTHON = (sys.executable, "-I", "-S", script.__file__)
 LOOK = 0.05  # seconds for finding repositories inside the work tree
 _HOLDS = (
     "Commands cannot write outside the folders and files that the work tree has, cannot reach the network and cannot "
@@ -33,19 +35,34 @@ _OLDER = (" This kernel's Landlock (version {version}) does not keep a command t
           " of other machines.", " It does not keep commands from ending other programs.")  # fmt: skip
 
 
-def holds(version: int, mend: str) -> Containment:
-    """What Landlock of a version (at least `OLDEST`) holds."""
+def refused(version: int, machine: str) -> str:
+    """Why Landlock of a version cannot be used on a processor, "" when it can."""
+    if not version:
+        return "The kernel has no Landlock."
+    if version < script.OLDEST:
+        return f"The kernel's Landlock has version {version}; {script.OLDEST} (Linux 6.2) is the oldest that is used."
+    return "" if machine in script.MACHINES else f"Landlock is not used on processors of type {machine}."
+
+
+def trial() -> list[str]:
+    """A command that does nothing, confined: it ends with 0 where Landlock works."""
+    return [*_PYTHON, "net=off", "--", *_PYTHON[:3], "-c", ""]
+
+
+def holds(version: int, why: str, mend: str) -> Containment:
+    """What Landlock of a version (at least `OLDEST`) holds; `why` there is nothing better, "" when it was wished."""
     says = _HOLDS if version >= 6 else _HOLDS.replace(" and cannot signal other programs", "") + _OLDER[1]
     if version < 4:
         says += _OLDER[0].format(version=version)
-    return Containment(kind="landlock", confines=False, says=says, mend=mend)
+    return Containment(kind="landlock", confines=False, says=f"{why} {says}".strip(), mend=mend)
 
 
 class Landlock:
     """Satisfies `Sandbox` where the kernel has Landlock; `containment` is what `holds` says of it."""
 
-    def __init__(self, containment: Containment, territory: Territory) -> None:
+    def __init__(self, containment: Containment, territory: Territory, web: Web | None = None) -> None:
         self.containment = containment
+        self._web = web or Web()
         self._at = territory
         name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
         self._own = f"{territory.letta_home}/cache/sandbox/{name}"
@@ -58,13 +75,18 @@ class Landlock:
         words = [*self._words(grant), f"net={grant.network}"]
         if "LC_CTYPE" not in env:
             words.append("unset=LC_CTYPE")  # Python sets it where there is no other locale
-        python = [sys.executable, "-I", "-S", script.__file__]
         more = environment.without_hooks(env) if grant.git and not grant.hooks else {}
         caches = environment.caches(f"{self._own}/caches", self._at.home, env)
-        return Confined(argv=(*python, *words, "--", *argv), env={**caches, **env, "TMPDIR": self._temp, **more})
+        inner = [*_PYTHON, *words, "--", *argv]
+        env = {**caches, **env, "TMPDIR": self._temp, **more}
+        if grant.network != "proxy":
+            return Confined(argv=tuple(inner), env=env)
+        door = self._web.door(self._own)
+        return Confined(argv=tuple(through(door, inner)), env=env, close=closing(door))
 
     def close(self) -> None:
-        """Nothing is left."""
+        """End the proxy."""
+        self._web.close()
 
     def _prepare(self) -> None:
         try:
@@ -86,7 +108,7 @@ class Landlock:
         for path in (*hidden.secrets(at.home, is_open), at.letta_home):
             if path not in (at.root, *grant.writes):
                 yield f"hide={path}"
-        for path in (f"{at.letta_home}/skills", f"{self._own}/caches", self._temp):
+        for path in (f"{at.letta_home}/skills", f"{self._own}/caches", at.temp or self._temp):
             yield f"show={path}"
 
     def _protected(self) -> Iterator[str]:

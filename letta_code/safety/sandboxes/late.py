@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from letta_code.safety.containment import NO_CONTAINMENT, Confined, Containment, Grant, Sandbox
 
 if TYPE_CHECKING:
+    from letta_code.host.proxy import Verdict
     from letta_code.safety.sandboxes.choose import Wish
 
 
@@ -17,6 +18,7 @@ class LateSandbox:
 
     def __init__(self, wish: Wish, letta_home: str, root: str) -> None:
         self.temp = ""  # the session's folder for whole outputs
+        self.verdict: Verdict | None = None  # which hosts may be reached; None: all
         self._wish: Wish = wish
         self._letta_home = letta_home
         self._root = root
@@ -50,5 +52,5 @@ class LateSandbox:
                 home=real(os.path.expanduser("~")),
                 letta_home=real(self._letta_home),
             )
-            self._chosen = choose(self._wish, territory)
+            self._chosen = choose(self._wish, territory, self.verdict)
         return self._chosen
