@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from letta_code.core.errors import StoreDamaged
 from letta_code.core.events import decode
 from letta_code.store.dialect import Database
 from letta_code.store.mirror import StoredRow, is_mirror, last_seq_of
@@ -28,8 +29,11 @@ def unknown_copies(database: Database, directory: Path, agents_dir: Path | None)
             names = {entry.name.removesuffix(".jsonl") for entry in entries if entry.name.endswith(".jsonl")}
     except OSError:
         return []
-    # Whole rows, not an index alone: a damaged page of these small tables is found here, where it can be mended.
-    database.query("SELECT COUNT(name), MAX(updated_at) FROM agents NOT INDEXED")
+    # Whole rows and the indexes: a damaged page of these small tables is found here, where it can be mended.  An agent
+    # or a conversation that its index does not know is not there for who asks for it by its id.
+    for table in ("agents", "conversations"):
+        if wrong := database.damage(table):
+            raise StoreDamaged(f"{database.path} is damaged: {' '.join(wrong[-1].split())}")
     names -= {str(row[0]) for row in database.query("SELECT id, title, updated_at FROM conversations NOT INDEXED")}
     found = [directory / f"{name}.jsonl" for name in sorted(names) if is_conversation_id(name)]
     if not found:

@@ -111,7 +111,7 @@ def _names(home: Path, kept: Path, one: Bad) -> tuple[str, ...]:
 
 
 def _others(home: Path, name: str) -> list[Path]:
-    stem = Path(name).name.removesuffix(".jsonl")
+    stem = Path(name).name.removesuffix(".jsonl").removesuffix(".md")  # conflicts/<block>@<commit>.md as well
     return [path for path in home.rglob(f"*{stem}*") if path.is_file() and not path.is_symlink()]
 
 

@@ -220,3 +220,22 @@ async def test_an_event_that_only_a_copy_of_the_database_has_is_read_from_it(tmp
     copy.unlink()
     with mending.opened(paths) as store:
         assert [one.seq for one in store.read("conv-1") if one.damage] == [7, 8]
+
+
+@pytest.mark.parametrize("index", ["sqlite_autoindex_agents_1", "sqlite_autoindex_conversations_1"])
+async def test_a_row_that_its_index_lost_is_mended_at_the_start(tmp_path: Path, index: str) -> None:
+    paths = await _home(tmp_path / "home")
+    [(page, size)] = raw_sql(
+        paths.home, "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = ?", (index,)
+    )
+    raw_sql(paths.home, "PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(paths.database.read_bytes())
+    start = (page - 1) * size
+    data[start + 3 : start + 5] = bytes(2)  # the page has no cells any more, as far as it says
+    paths.database.write_bytes(data)
+    with mending.open_store(paths) as store:
+        [agent] = store.agents.list()
+        assert store.agents.get(agent.id) == agent
+        assert all(store.conversations.get(f"conv-{number}") for number in range(4))
+        await store.append("conv-new", [started("conv-new", agent.id)])
+        assert any(str(paths.database) in text and "damaged" in text for text in store.notices)
