@@ -105,6 +105,11 @@ def secrets_in(text: str, known: Sequence[str] = ()) -> list[Found]:
     return [Found(places[one.start], places[one.end - 1] + 1, one.kind, one.name) for one in _in_plain(bare, known)]
 
 
+def has_sequences(text: str) -> bool:
+    """Whether a text holds terminal sequences or other controls."""
+    return _CONTROL.search(text) is not None
+
+
 def without_sequences(text: str) -> tuple[str, list[int]]:
     """The text without terminal sequences, and where each of its characters stood."""
     parts: list[str] = []

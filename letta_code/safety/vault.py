@@ -60,12 +60,13 @@ class Vault:
         parts: list[str] = []
         at = 0
         for one in found:
-            parts += (text[at : one.start], self._placeholder(one.kind, text[one.start : one.end], origin))
+            parts += (text[at : one.start], self.clean_as(one.kind, text[one.start : one.end], origin))
             at = one.end
         parts.append(text[at:])
         return "".join(parts)
 
-    def _placeholder(self, kind: str, value: str, origin: str) -> str:
+    def clean_as(self, kind: str, value: str, origin: str = "") -> str:
+        """The placeholder of a secret that was found already."""
         with self._guard:
             placeholder = self._given.get(value)
             if placeholder is None:
