@@ -29,8 +29,8 @@ _TAKE_DATA = {
     "echo", "printf", "grep", "egrep", "fgrep", "rg", "ag", "ack", "sed", "awk", "gawk", "cat", "ls", "cp", "mv",
     "mkdir", "touch", "ln", "cd", "head", "tail", "wc", "sort", "uniq", "cut", "tr", "diff", "test", "[", "[[", "git",
     "npm", "yarn", "pnpm", "pip", "cargo", "go", "make", "pytest", "man", "which", "type", "jq", "kill", "export",
-    "read", "for", "case", "basename", "dirname", "stat", "file", "tee", "chmod", "rm", "curl", "wget", "gh", "ruff", "mypy",
-    "find",
+    "read", "for", "case", "basename", "dirname", "stat", "file", "tee", "chmod", "rm", "curl", "wget", "gh", "ruff",
+    "mypy", "find",
 }  # fmt: skip
 _FOLDERS = 20  # how many changes of folder within one text are followed
 

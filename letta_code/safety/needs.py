@@ -235,8 +235,9 @@ def _of_paths(reading: Reading, where: Where) -> Iterator[Need]:
     written: set[str] = set()
     for at, path in written_outside(reading, where):
         written.add(path)
-        yield Need(why=f"It would write outside the work tree: {path}.", grant=Grant(writes=(path,)), leaves=True,
-                   command=at)  # fmt: skip
+        grant = _opening(path, where)
+        how = ", without the sandbox" if grant.outside else ""
+        yield Need(why=f"It would write outside the work tree{how}: {path}.", grant=grant, leaves=True, command=at)
     for at, path in private_outside(reading, where):
         if path not in written:
             secret = places.is_secret(path)
@@ -245,6 +246,16 @@ def _of_paths(reading: Reading, where: Where) -> Iterator[Need]:
     for at, path in secrets_inside(reading, where):
         name = os.path.relpath(path, where.root)
         yield Need(why=f"It reads what may hold keys or passwords: {name}.", leaves=True, command=at)
+
+
+def _opening(path: str, where: Where) -> Grant:
+    """What lets a command write a file: the file, or its folder where it is to be made; never a whole home."""
+    if os.path.lexists(path):
+        return Grant(writes=(path,))
+    folder = os.path.dirname(path)
+    if os.path.isdir(folder) and folder.count("/") > 1 and not places.is_within(where.home, folder):
+        return Grant(writes=(folder,))
+    return Grant(outside=True)
 
 
 def _of_assignments(assignments: Iterable[Assignment]) -> Iterator[Need]:

@@ -88,7 +88,7 @@ NEVER_ALLOWED = [
     ("B31", "alias ls='rm x'; ls"), ("B31", "function ls { rm x; }"), ("B31", "enable -f ./e.so x"),
     ("B31", "trap 'rm x' EXIT"), ("B31", "shopt -s x"), ("B31", "source ./x"),
     ("B32", "ls ~root"), ("B32", "ls {/etc,/root}"), ("B32", "ls /e*c/sh*w"), ("B32", "ls /etc"),
-    ("B33", "ls &&& rm x"), ("B35", "echo hi && ls"),
+    ("B33", "ls &&& rm x"), ("B35", "echo hi && make"),
     ("C05", "cat .env"), ("C05", "cat ./sub/.env"), ("-", "ls\n"  "cat .env"), ("-", "cat /home/me/.ssh/id_rsa"),
 ]  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_no_hostile_row_is_ever_allowed(row: str, text: str, mode: Mode) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["echo 'rm -rf x'", "ls -la src", "npm test", "cd sub && npm test --watch", "git status"]
+    "text", ["echo 'rm -rf x'", "ls -la src", "npm test", "cd sub && npm test --watch", "git status", "echo hi && ls"]
 )
 def test_everyday_commands_with_a_rule_are_allowed(text: str) -> None:
     """B29 and the allow list: no false deny, no needless question."""

@@ -77,7 +77,7 @@ def test_allow_covers_one_simple_command(rule: str, text: str, cover: str) -> No
     [
         ("Bash(rm)", "rm -rf x", "yes"),
         ("Bash(rm)", "ls && rm x", "yes"),
-        ("Bash(rm)", "cat << 'EOF' > f\nrm -rf\nEOF", "maybe"),
+        ("Bash(rm)", "cat << 'EOF' > f\nrm -rf\nEOF", "no"),
         ("Bash(rm)", "echo 'rm -rf x'", "no"),
         ("Bash(git push)", "git push origin", "yes"),
         ("Bash(git push)", "git -C /x push", "maybe"),
