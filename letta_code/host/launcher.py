@@ -7,8 +7,8 @@ kill -9, its socket ends and it stops everything that is not kept; and a small p
 our own size, from any thread, without asyncio's child watchers.
 
 Frames both ways: 4 bytes of length (big-endian), then a marshalled tuple (same interpreter on both sides).
-To us: `("spawn", id, argv, env, cwd, keep)` with 1 or 2 descriptors (stdout, stderr), `("kill", id, grace_seconds)`,
-`("count", id)`, `("bye",)`.  From us: `("started", id, pid)`, `("failed", id, errno, text)`,
+To us: `("spawn", id, argv, env, cwd, keep, guarded)` with 1 or 2 descriptors (stdout, stderr), `("kill", id,
+grace_seconds)`, `("count", id)`, `("bye",)`.  From us: `("started", id, pid)`, `("failed", id, errno, text)`,
 `("ended", id, exit_code_or_minus_signal)`, `("gone", id, survivors)`, `("counted", id, n)`.
 """
 
@@ -42,22 +42,24 @@ class Process:
 
 
 class Request:
-    """What to start: `argv[0]` is a path."""
+    """What to start: `argv[0]` is a path; a guarded one is a sandbox, and the command in it a group of its own."""
 
-    def __init__(self, argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, keep: bool) -> None:
+    def __init__(self, argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, keep: bool, guarded: bool) -> None:
         self.argv = argv
         self.env = env
         self.cwd = cwd
         self.keep = keep
+        self.guarded = guarded
 
 
 class Job:
     """One command: `root` is its first process, 0 once that has ended."""
 
-    def __init__(self, key: int, root: int, keep: bool) -> None:
+    def __init__(self, key: int, root: int, wanted: Request) -> None:
         self.key = key
         self.root = root
-        self.keep = keep
+        self.keep = wanted.keep
+        self.guarded = wanted.guarded
 
 
 class Kill:
@@ -161,7 +163,7 @@ class Launcher:
             return
         finally:
             os.chdir("/")
-        self.jobs[key] = self.roots[pid] = Job(key, pid, wanted.keep)
+        self.jobs[key] = self.roots[pid] = Job(key, pid, wanted)
         self.sessions[pid] = key
         self.say("started", key, pid)
 
@@ -206,6 +208,9 @@ class Launcher:
                 del self.kills[key]
                 self.say("gone", key, len(alive))
                 continue
+            job = self.jobs.get(key)
+            if job is not None and job.guarded:
+                kill.told.add(job.root)  # a sandbox that ends takes the command with it, which shall end by itself
             for group in {process.group for process in alive}:
                 if now >= kill.hard:
                     _signal(group, signal.SIGKILL)

@@ -103,12 +103,20 @@ class Launcher:
         loop.add_reader(ours.fileno(), self._readable)
 
     async def spawn(
-        self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str], output: Sequence[int], keep: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        output: Sequence[int],
+        keep: bool = False,
+        guarded: bool = False,
     ) -> Child:
         """Start `argv` (its first word a path) in a session of its own with /dev/null as stdin.
 
         `output` is one descriptor for stdout and stderr, or two; they stay the caller's.  A kept command survives our
-        end.  Raises the `OSError` of the start (no such program, no such folder, argument list too long).
+        end; with a guarded one, a sandbox, only the command in it is told to end.  Raises the `OSError` of the start
+        (no such program, no such folder, argument list too long).
         """
         self.warm()
         key = next(self._keys)
@@ -118,7 +126,7 @@ class Launcher:
         ended = self._ended[key] = loop.create_future()
         words = [_bytes(word) for word in argv]
         pairs = {_bytes(name): _bytes(value) for name, value in env.items()}
-        started = self.ask("started", key, "spawn", key, words, pairs, _bytes(cwd), keep, fds=output)
+        started = self.ask("started", key, "spawn", key, words, pairs, _bytes(cwd), keep, guarded, fds=output)
         try:
             pid = await started
         except asyncio.CancelledError:
@@ -323,6 +331,7 @@ async def run(
     timeout: float | None = None,
     stop: asyncio.Event | None = None,
     on_pid: Callable[[int], None] | None = None,
+    guarded: bool = False,
 ) -> Outcome:
     """Run a command to its end; stderr goes where stdout goes unless it has a sink of its own.
 
@@ -333,7 +342,8 @@ async def run(
     pipes = [Pipe(stdout)] + ([Pipe(stderr)] if stderr else [])
     left = False
     try:
-        child = await launcher.spawn(argv, cwd=cwd, env=env, output=[p.write_end for p in pipes])
+        output = [p.write_end for p in pipes]
+        child = await launcher.spawn(argv, cwd=cwd, env=env, output=output, guarded=guarded)
         for pipe in pipes:
             pipe.started()
         if on_pid:

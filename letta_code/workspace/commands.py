@@ -108,6 +108,7 @@ class Commands:
                 timeout=spec.timeout,
                 stop=watch.stop,
                 on_pid=watch.begin,
+                guarded=confined.private_pids,
             )
         except LauncherLost as error:
             raise WorkspaceError(
@@ -248,7 +249,14 @@ class Commands:
 
     async def _start(self, record: Background, cwd: str, output: int) -> Child:
         confined = record.confined
-        return await self.launcher.spawn(confined.argv, cwd=cwd, env=confined.env, output=[output], keep=record.keep)
+        return await self.launcher.spawn(
+            confined.argv,
+            cwd=cwd,
+            env=confined.env,
+            output=[output],
+            keep=record.keep,
+            guarded=confined.private_pids,
+        )
 
     async def _watch(self, record: Background) -> None:
         child = record.child

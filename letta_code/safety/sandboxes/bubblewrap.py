@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.places import is_within
 from letta_code.safety.sandboxes import environment, hidden
+from letta_code.safety.sandboxes.groups import Groups
 from letta_code.safety.sandboxes.guards import Guards
+from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.mounts import Mounts
 from letta_code.safety.sandboxes.web import Web, closing, through
 
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
 
 SHARED_MEMORY = 1_000_000_000  # bytes of /dev/shm
+_APART = (
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+)
+_LIMITS = Limits()
 HOLDS = Containment(
     kind="bubblewrap",
     confines=True,
@@ -30,8 +37,10 @@ HOLDS = Containment(
 class Bubblewrap:
     """Satisfies `Sandbox` with the program `bwrap`, which must have been found to work."""
 
-    def __init__(self, program: str, territory: Territory, web: Web | None = None) -> None:
+    def __init__(self, program: str, territory: Territory, web: Web | None = None, limits: Limits = _LIMITS) -> None:
         self.containment = HOLDS
+        self._limits = limits
+        self._groups = Groups()
         self._web = web or Web()
         self._program = program
         self._at = territory
@@ -46,23 +55,39 @@ class Bubblewrap:
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
         """The command behind `bwrap`; the mounts follow from what exists now."""
         self._prepare()
-        door = self._web.door(self._own) if grant.network == "proxy" else None
-        mounts = self._mounts(grant, env)
-        raised = self._guards.raise_for(grant, mounts)
-        self._hide(mounts, grant, env)
-        close: Callable[[], Sequence[str]] = raised.lower
-        if door is not None:  # hidden from all other commands with letta-code's home
-            mounts.writable(door.path)
-            argv, close = through(door, argv), closing(door, raised.lower)
-        words = [self._program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-        words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-        words += [] if grant.network == "open" else ["--unshare-net"]
-        words += [*mounts.argv(), "--chdir", cwd, "--", *argv]
-        return Confined(argv=tuple(words), env=self._env(env, grant), private_pids=True, close=close)
+        with ExitStack() as undo:
+            door = self._web.door(self._own) if grant.network == "proxy" else None
+            if door is not None:
+                undo.callback(door.close)
+            mounts = self._mounts(grant, env)
+            raised = self._guards.raise_for(grant, mounts)
+            undo.callback(raised.lower)
+            self._hide(mounts, grant, env)
+            inner = [*argv]
+            if door is not None:  # hidden from all other commands with letta-code's home
+                mounts.writable(door.path)
+                inner = through(door, argv)
+            meter = Meter(self._limits, self._groups, self._at.root)
+            undo.pop_all()
+        words = [self._program, *_APART, *([] if grant.network == "open" else ["--unshare-net"])]
+        words += [*mounts.argv(), "--chdir", cwd, "--", *meter.inside(inner)]
+
+        def close() -> Sequence[str]:
+            meter.close()
+            return raised.lower()
+
+        return Confined(
+            argv=tuple(meter.around(words)),
+            env=self._env(env, grant),
+            private_pids=True,
+            close=closing(door, close) if door is not None else close,
+            exceeded=meter.exceeded,
+        )
 
     def close(self) -> None:
-        """End the proxy; each command's own `close` removed its stubs."""
+        """End the proxy; each command's own `close` removed its stubs and its group."""
         self._web.close()
+        self._groups.close()
 
     def _prepare(self) -> None:
         if self._prepared and os.path.isdir(self._temp):
