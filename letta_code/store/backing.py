@@ -147,7 +147,9 @@ def rescued(path: Path, known: Mapping[str, set[int]], *, shared: bool = False) 
             return Rescued(events={}, agents=(), passages=(), problems=(f"{path} is another program's",))
         # A bad page ends a reading: what lies behind it is read from the other end.
         for order in ("ASC", "DESC"):
-            sql = f"SELECT conversation_id, seq, crc, body FROM events ORDER BY rowid {order}"
+            # Bytes, so that a text that is none keeps no other row back.
+            values = "CAST(conversation_id AS BLOB), seq, CAST(crc AS INTEGER), CAST(body AS BLOB)"
+            sql = f"SELECT {values} FROM events ORDER BY rowid {order}"
             problems += _read_events(database, sql, known, events)
             if not problems:
                 break
@@ -165,8 +167,9 @@ def _read_events(
     database: Database, sql: str, known: Mapping[str, set[int]], found: dict[str, list[StoredRow]]
 ) -> list[str]:
     try:
-        for name, seq, crc, body in database.rows(sql):
-            if not (isinstance(name, str) and isinstance(seq, int) and seq > 0 and is_conversation_id(name)):
+        for raw, seq, crc, body in database.rows(sql):
+            name = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else ""
+            if not (isinstance(seq, int) and seq > 0 and is_conversation_id(name)):
                 continue
             if is_sound(crc, body) and seq not in known.get(name, ()):
                 rows = found.setdefault(name, [])

@@ -44,14 +44,14 @@ class Database:
         """All rows of one statement with `?` for its values; a statement that changes something gives its RETURNING."""
         try:
             return self._connection.execute(sql, values).fetchall()
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise explain(error, self.path) from error
 
     def rows(self, sql: str) -> Generator[Row]:
         """The rows of one statement, one after the other: those before a damaged page come out before the error."""
         try:
             yield from self._connection.execute(sql)
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise explain(error, self.path) from error
 
     @contextlib.contextmanager
@@ -231,15 +231,15 @@ def _opened(path: Path, read_only: bool) -> apsw.Connection:
     return connection
 
 
-def explain(error: apsw.Error, path: Path) -> StoreError:
-    """The engine's error as one that a person can act on."""
+def explain(error: apsw.Error | UnicodeDecodeError, path: Path) -> StoreError:
+    """The engine's error, or that of a text that is none, as one that a person can act on."""
     match error:
         case apsw.FullError() | apsw.IOError():
             return StoreFull(
                 f"{path} could not be written: {error}",
                 hint=f"Nothing of this step was saved. Make room on the disk of {path.parent} and try again.",
             )
-        case apsw.CorruptError() | apsw.NotADBError():
+        case apsw.CorruptError() | apsw.NotADBError() | UnicodeDecodeError():
             return StoreDamaged(
                 f"{path} is damaged: {error}",
                 hint="Run `letta-code restore --salvage`: the file is kept aside, and conversations come back from "

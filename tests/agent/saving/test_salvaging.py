@@ -13,7 +13,7 @@ from letta_code.agent.saving import daily
 from letta_code.agent.saving.daily import copy_of_the_day
 from letta_code.agent.saving.salvaging import copies, newest_good_copy, salvage
 from letta_code.config.paths import Paths
-from letta_code.store.backing import verified
+from letta_code.store.backing import rescued, verified
 from letta_code.store.marker import MARKER
 from letta_code.store.passages import Passage
 from tests.store.support import open_store, raw_sql, said, started
@@ -239,3 +239,29 @@ async def test_a_row_that_its_index_lost_is_mended_at_the_start(tmp_path: Path, 
         assert all(store.conversations.get(f"conv-{number}") for number in range(4))
         await store.append("conv-new", [started("conv-new", agent.id)])
         assert any(str(paths.database) in text and "damaged" in text for text in store.notices)
+
+
+_NO_TEXT = "CAST(x'66ff' AS TEXT)"
+
+
+async def test_a_text_that_is_none_is_damage_that_a_start_mends(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    before = _events(paths.home)
+    raw_sql(paths.home, f"UPDATE conversations SET title = {_NO_TEXT} WHERE id = 'conv-1'")
+    raw_sql(paths.home, f"UPDATE events SET conversation_id = {_NO_TEXT} WHERE conversation_id = 'conv-2' AND seq = 9")
+    raw_sql(paths.home, f"UPDATE agents SET description = {_NO_TEXT}")
+    with mending.open_store(paths) as store:
+        assert len(store.conversations.list()) == 4
+        assert [one.name for one in store.agents.list()] == ["ada"]
+        assert any(str(paths.database) in text and "damaged" in text for text in store.notices)
+    assert _events(paths.home) == before
+
+
+async def test_a_text_that_is_none_keeps_no_other_event_back(tmp_path: Path) -> None:
+    paths = await _home(tmp_path / "home")
+    for path in paths.conversations.iterdir():
+        path.unlink()
+    for seq in (3, 20):
+        raw_sql(paths.home, f"UPDATE events SET conversation_id = conversation_id || {_NO_TEXT} WHERE seq = {seq}")
+    found = rescued(paths.database, {}, shared=True)
+    assert {name: len(rows) for name, rows in found.events.items()} == {f"conv-{number}": 29 for number in range(4)}
