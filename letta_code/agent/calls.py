@@ -161,6 +161,7 @@ class Calls:
         printed: Printed | None = None,
         raises_concerns: Callable[[], bool] = lambda: False,
         foreign: bool = False,
+        agreed: Callable[[Sequence[Operation]], None] = lambda _: None,
     ) -> None:
         self.history = history
         self.toolset = toolset
@@ -173,6 +174,7 @@ class Calls:
         self.raises_concerns = raises_concerns  # whether somebody is there to be asked, and wants to be
         self.foreign = foreign  # whether the folder is not trusted
         self.printed = printed or Printed()  # what running calls have printed, for an interrupt
+        self._agreed = agreed  # told of operations whose hooks a person said yes to
         self._ready: dict[str, _Ready] = {}
         self._begun: dict[str, _Ready] = {}  # the calls that ran or run: a result may be lost with an interrupt
 
@@ -258,6 +260,8 @@ class Calls:
         match answer:
             case Approve():
                 ready.context.approved = ready.context.confirmed = True
+                if decision.grant.hooks:
+                    self._agreed(operations)
                 return self._allowed(call, ready)
             case Deny(message=message, stop=stop):
                 words = f"The person declined this call: {message}" if message else "The person declined this call."

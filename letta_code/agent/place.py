@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -14,14 +15,17 @@ from msgspec.structs import replace
 from letta_code.agent.facts import Fact, Terms, gather, project_root
 from letta_code.agent.given_rules import GivenRules, remembered_in
 from letta_code.agent.port import SessionOptions
+from letta_code.agent.repository_hooks import RepositoryHooks, run_by
 from letta_code.config.paths import Paths
 from letta_code.config.settings import person_settings, save_setting
+from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
 from letta_code.core.requests import Approve
 from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.containment import Containment
+from letta_code.safety.operations import Operation
 from letta_code.safety.policy import Policy, mode_of
 from letta_code.safety.remembered import project_file, remember
 from letta_code.safety.sandboxes.late import LateSandbox
@@ -30,6 +34,8 @@ from letta_code.workspace.local import LocalWorkspace
 
 if TYPE_CHECKING:
     from letta_code.memory.desk import Desk
+
+log = logging.getLogger(__name__)
 
 DEBUG_MODULES = "LETTA_DEBUG_MODULES"
 
@@ -48,6 +54,7 @@ class Place:
         self._tools: Mapping[str, Tool[Any]] = {}
         self._root = project_root(options.cwd)
         self._project_file = paths.home / project_file(os.path.realpath(options.cwd))
+        self._hooks = RepositoryHooks(self._root, paths)
         self._given = GivenRules(options, self._project_file)
         self.policy = Policy(
             mode_of(options.mode or options.settings.mode),
@@ -55,6 +62,7 @@ class Place:
             root=options.cwd,
             letta_home=str(paths.home),
             containment=lambda: self.containment,
+            hooks=lambda: self._hooks.now(),
         )
 
     @property
@@ -112,6 +120,13 @@ class Place:
             with FileLock(self._paths.folder(self._paths.run) / "config.lock", what="remembering a rule"):
                 allow = person_settings(self._paths).allow  # as it is now: another session may have added to it
                 save_setting(self._paths, "allow", [*dict.fromkeys([*allow, answer.pattern])])
+
+    def agreed(self, operations: Sequence[Operation]) -> None:
+        """The hooks that these commands run are known from now on, as they are."""
+        try:
+            self._hooks.agree(run_by(operations))
+        except ConfigError as error:  # it is asked about again next time, which loses nothing
+            log.warning("%s %s", error, error.hint)
 
     def warm(self) -> None:
         """Start the launcher of commands while the model thinks."""

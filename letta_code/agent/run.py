@@ -30,6 +30,7 @@ from letta_code.llm.model import ChatModel, ChatRequest, ModelInfo, StreamPart
 from letta_code.llm.retry import Restarted, RetryLimits, stream_with_retries
 from letta_code.memory.standard import TASK_LIMIT
 from letta_code.safety.containment import Containment
+from letta_code.safety.operations import Operation
 from letta_code.tools.base import Situation, Tool
 from letta_code.workspace.workspace import Workspace
 
@@ -87,6 +88,10 @@ class Surroundings(Protocol):
 
     def remember(self, answer: Approve) -> None:
         """Keep the rule that a yes came with."""
+        ...
+
+    def agreed(self, operations: Sequence[Operation]) -> None:
+        """A person said yes to commands that run the repository's own hooks: they are known from now on."""
         ...
 
     def warm(self) -> None:
@@ -191,6 +196,7 @@ class Run:
             policy=lambda: around.policy,  # it changes with the mode and with every remembered yes
             info=lambda: model.info,
             ask=self.session.ask,
+            agreed=around.agreed,
             emit=self.session.publish,
             memory=self.session.desk,
             printed=self.session.printed,

@@ -73,6 +73,9 @@ class Quarter:
     def count(self, text: str) -> int:
         return len(text) // 4
 
+    def agreed(self, operations: Sequence[Operation]) -> None:
+        self.agreed_to.append(list(operations))
+
     def warm(self) -> None:
         pass
 
@@ -254,6 +257,7 @@ class FakeSurroundings:
         self.mode = ""
         self.told: list[Fact] = [Fact(kind="environment", key="e1", text="Date: today")]
         self.remembered: list[Approve] = []
+        self.agreed_to: list[list[Operation]] = []
         self.stopped: tuple[str, ...] = ()
 
     def situation(self, info: ModelInfo) -> Situation:
