@@ -62,7 +62,7 @@ class Place:
             root=options.cwd,
             letta_home=str(paths.home),
             containment=lambda: self.containment,
-            hooks=lambda: self._hooks.now(),
+            hooks=self._hooks.now,
         )
 
     @property
