@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -23,10 +24,13 @@ from letta_code.host.web_addresses import public
 
 HEAD_SECONDS = 20.0  # for a request to come in
 CONNECT_SECONDS = 30.0  # for the name and the connection
+LAST_SECONDS = 2.0  # for taking what a refused client still sends
 IDLE_SECONDS = 300.0  # without a byte in either direction
 CONNECTIONS = 64  # at a time, of one door
 BLOCK = 64 * 1024
 _CONTACTS = 1000  # remembered of one command
+
+log = logging.getLogger(__name__)
 
 Verdict: TypeAlias = Callable[[str, int], bool]
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -163,6 +167,7 @@ class Proxy:
                 task = asyncio.create_task(self._peer(door, reader, writer))
                 peers.add(task)
                 task.add_done_callback(peers.discard)
+                task.add_done_callback(_told)
 
             server = await asyncio.start_unix_server(connected, sock=listening, limit=LONGEST_HEAD)
         except BaseException:
@@ -185,18 +190,20 @@ class Proxy:
                 await self._answer(door, reader, writer)
             writer.close()  # when what waits was sent
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            writer.transport.abort()  # it went away, or the command ended
+            pass  # it went away, or the command ended
         finally:
             door.open -= 1
+            if not writer.is_closing():
+                writer.transport.abort()
 
     async def _answer(self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            request = await _head(reader)
             if door.open > CONNECTIONS:
                 raise _Refused(503, "too many connections at a time")
-            request = await _head(reader)
             there, away = await self._let_out(door, request)
         except _Refused as refused:
-            await _refuse(writer, refused)
+            await _refuse(reader, writer, refused)
             return
         try:
             if request.tunnel:
@@ -246,6 +253,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
+def _told(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("The proxy broke off a connection", exc_info=error)
+
+
 async def _head(reader: asyncio.StreamReader) -> ProxyRequest:
     try:
         async with asyncio.timeout(HEAD_SECONDS):
@@ -258,13 +270,16 @@ async def _head(reader: asyncio.StreamReader) -> ProxyRequest:
         raise _Refused(error.code, str(error)) from error
 
 
-async def _refuse(writer: asyncio.StreamWriter, refused: _Refused) -> None:
+async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refused: _Refused) -> None:
     # Clients show the first line only; what stands in it was checked to be plain ASCII where it came from outside.
     body = f"letta-code: {refused}\n".encode()
     head = f"HTTP/1.1 {refused.code} letta-code: {refused}\r\nContent-Type: text/plain; charset=utf-8\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
-    async with asyncio.timeout(HEAD_SECONDS):
-        await writer.drain()
+    writer.write_eof()
+    with contextlib.suppress(TimeoutError):  # who is cut while it still sends would not see the answer
+        async with asyncio.timeout(LAST_SECONDS):
+            while await reader.read(BLOCK):
+                pass
 
 
 async def _join(

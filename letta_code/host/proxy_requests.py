@@ -54,7 +54,7 @@ def _plain(method: str, target: str, headers: list[str]) -> ProxyRequest:
     scheme, slashes, rest = target.partition("://")
     if scheme.lower() != "http" or not slashes:
         raise BadRequest("it asks for no http://… address; https goes through CONNECT")
-    found = re.fullmatch(r"([^/?#\\]*)(/?[^#]*)", rest)
+    found = re.fullmatch(r"([^/?#]*)(/?[^#]*)", rest)
     if found is None:
         raise BadRequest("its address cannot be read in one way only")
     host, port = authority_of(found[1], 80)

@@ -29,6 +29,8 @@ def host_of(text: str) -> str:
     """
     if text.startswith("[") and text.endswith("]"):
         return _ipv6(text[1:-1])
+    if not text.isascii():  # before anything else: some letters become others in lower case
+        raise NotAHost("it has characters that host names do not have")
     name = text.lower()
     if not name or len(name) > LONGEST:
         raise NotAHost("it is empty or too long")
