@@ -8,12 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from letta_code.agent.port import SessionOptions
+from letta_code.config.settings import GivenRule
 from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
 from letta_code.host.files import read_bounded
+from letta_code.safety.examples import wrong_example
 from letta_code.safety.remembered import ProjectRules
-from letta_code.safety.rules import Rule, Rules, Source, parse_rule
+from letta_code.safety.rules import Ground, Rule, Rules, Source, parse_rule
 
 _Verdict: TypeAlias = Literal["allow", "ask", "deny"]
 _TOOL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(|\Z)")
@@ -27,6 +31,7 @@ class GivenRules:
     def __init__(self, options: SessionOptions, project_file: Path) -> None:
         self.notices: list[Notice] = []
         settings = options.settings
+        self._ground = Ground(root=os.path.realpath(options.cwd), home=os.path.realpath(os.path.expanduser("~")))
         self.rules = Rules.of(
             [
                 *self._read(settings.deny, "deny", "user"),
@@ -39,14 +44,34 @@ class GivenRules:
             ]
         )
 
-    def _read(self, texts: Iterable[str], verdict: _Verdict, source: Source) -> list[Rule]:
+    def _read(self, given: Iterable[str | GivenRule], verdict: _Verdict, source: Source) -> list[Rule]:
         found: list[Rule] = []
-        for text in texts:
+        for one in given:
+            text = one if isinstance(one, str) else one.rule
             try:
-                found.append(parse_rule(text, verdict, source))
+                rule = parse_rule(text, verdict, source)
             except ConfigError as error:
                 found += self._instead(text, verdict, error)
+                continue
+            found.append(rule if isinstance(one, str) else self._checked(rule, one))
         return found
+
+    def _checked(self, rule: Rule, given: GivenRule) -> Rule:
+        """The rule when its examples hold; an allow rule whose examples do not hold asks."""
+        wrong = wrong_example(rule, given.match, given.not_match, self._ground)
+        if not wrong:
+            return rule
+        allows = rule.verdict == "allow"
+        self.notices.append(
+            Notice(
+                level="warning",
+                text=f"The {rule.verdict} rule {rule.text!r} does not do what its example says: {wrong}. "
+                + ("What it is about is asked." if allows else "It holds all the same."),
+                hint=f"Correct the rule or the example in config.yaml ({rule.verdict}).",
+                code="rules",
+            )
+        )
+        return msgspec.structs.replace(rule, verdict="ask") if allows else rule
 
     def _instead(self, text: str, verdict: _Verdict, error: ConfigError) -> list[Rule]:
         """What holds for a rule that cannot be read: nothing is allowed by it; what it may have refused is asked."""
@@ -83,3 +108,8 @@ def remembered_in(path: Path) -> ProjectRules:
     if not os.path.lexists(path):
         return ProjectRules(root="")
     return ProjectRules.decode(read_bounded(path, _LARGEST), str(path))
+
+
+def as_saved(rules: Iterable[str | GivenRule]) -> list[object]:
+    """Rules as they stand in config.yaml: a text, or a mapping with its examples."""
+    return [msgspec.to_builtins(rule) for rule in dict.fromkeys(rules)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from letta_code.agent.facts import Fact, Terms, gather, project_root
-from letta_code.agent.given_rules import GivenRules, remembered_in
+from letta_code.agent.given_rules import GivenRules, as_saved, remembered_in
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.repository_hooks import RepositoryHooks, run_by
 from letta_code.config.paths import Paths
@@ -25,6 +25,7 @@ from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.containment import Containment
+from letta_code.safety.hosts import host_verdict
 from letta_code.safety.operations import Operation
 from letta_code.safety.policy import Policy, mode_of
 from letta_code.safety.remembered import project_file, remember
@@ -63,7 +64,9 @@ class Place:
             letta_home=str(paths.home),
             containment=lambda: self.containment,
             hooks=self._hooks.now,
+            temps=(self.workspace.temp,),
         )
+        self._sandbox.verdict = lambda host, _port: host_verdict(self.policy.rules, host) == "allow"
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -119,7 +122,7 @@ class Place:
         elif kept.scope == "always":
             with FileLock(self._paths.folder(self._paths.run) / "config.lock", what="remembering a rule"):
                 allow = person_settings(self._paths).allow  # as it is now: another session may have added to it
-                save_setting(self._paths, "allow", [*dict.fromkeys([*allow, answer.pattern])])
+                save_setting(self._paths, "allow", as_saved([*allow, answer.pattern]))
 
     def agreed(self, operations: Sequence[Operation]) -> None:
         """The hooks that these commands run are known from now on, as they are."""

@@ -91,6 +91,17 @@ class FaceSettings(Value):
     memory_pane: bool = True  # beside the transcript, where there is room
 
 
+class GivenRule(Value):
+    """A rule with its own examples, checked when it is loaded: commands, paths or hosts that it must or must not cover.
+
+    In config.yaml `Bash(npm test *)` alone is a rule too.
+    """
+
+    rule: str
+    match: tuple[str, ...] = ()
+    not_match: tuple[str, ...] = ()
+
+
 class Settings(Value):
     """All settings, layered: defaults < ~/.letta/config.yaml < project .letta/config.yaml < env LETTA_* < flags."""
 
@@ -98,11 +109,11 @@ class Settings(Value):
     agent: Annotated[str, NEVER] = ""
     mode: Annotated[str, NEVER] = "ask"
     endpoints: Annotated[dict[str, Endpoint], NEVER] = msgspec.field(default_factory=dict[str, Endpoint])
-    allow: Annotated[tuple[str, ...], NEVER] = ()
+    allow: Annotated[tuple[str | GivenRule, ...], NEVER] = ()
     # How commands are confined: auto takes the best that works here; off means that every command is asked about.
     sandbox: Annotated[Literal["auto", "bubblewrap", "landlock", "seatbelt", "off"], NEVER] = "auto"
-    ask: Annotated[tuple[str, ...], TIGHTEN] = ()
-    deny: Annotated[tuple[str, ...], TIGHTEN] = ()
+    ask: Annotated[tuple[str | GivenRule, ...], TIGHTEN] = ()
+    deny: Annotated[tuple[str | GivenRule, ...], TIGHTEN] = ()
     max_turns: Annotated[int, TIGHTEN, POSITIVE] = 0  # 0: no limit
     time_limit: Annotated[float, TIGHTEN, POSITIVE] = 0.0  # seconds, 0: no limit
     retry_seconds: Annotated[float, ANY, POSITIVE] = 600.0

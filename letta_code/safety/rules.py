@@ -9,6 +9,8 @@ Paths: `Read(...)` is about every tool that reads, `Edit(...)` and `Write(...)` 
 `src/**` is relative to the work tree, `~/notes` to the home folder, `/x` is absolute, a name without a slash (`.env`)
 matches at any depth; `*` stays within a name, `**` crosses folders.
 
+Hosts: `Net(docs.python.org)` and `Net(*.python.org)` are about whom a command that was given the web may reach.
+
 A bare tool name (`Bash`, `Edit`, `WebFetch`) covers everything of that tool.
 """
 
@@ -102,6 +104,10 @@ def parse_rule(text: str, verdict: Verdict, source: Source = "user") -> Rule:
     if tool in {"Bash", "Git"}:
         words, open_ = _command_pattern(text, pattern, tool)
         return Rule(verdict=verdict, tool=tool, pattern=pattern, source=source, words=words, open=open_)
+    if tool == "Net":
+        from letta_code.safety.hosts import checked_host  # it knows rules, and most starts have none about hosts
+
+        return Rule(verdict=verdict, tool=tool, pattern=pattern, source=source, words=(checked_host(text, pattern),))
     return Rule(verdict=verdict, tool=tool, pattern=pattern, source=source)
 
 

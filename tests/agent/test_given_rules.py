@@ -12,7 +12,7 @@ from letta_code.agent.logfile import LogFile, log_to
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
 from letta_code.config.paths import Paths
-from letta_code.config.settings import Settings, person_settings
+from letta_code.config.settings import GivenRule, Settings, person_settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.requests import Approve
 from letta_code.safety.operations import ExecOperation, WriteOperation
@@ -20,7 +20,7 @@ from letta_code.safety.policy import Policy
 from letta_code.workspace.local import LocalWorkspace
 
 
-def given(tmp_path: Path, **rules: tuple[str, ...]) -> GivenRules:
+def given(tmp_path: Path, **rules: tuple[str | GivenRule, ...]) -> GivenRules:
     options = SessionOptions(cwd=str(tmp_path), settings=Settings(**rules))
     return GivenRules(options, tmp_path / "rules.json")
 
@@ -56,6 +56,61 @@ def test_damaged_remembered_rules_allow_nothing_and_are_named(tmp_path: Path, co
     rules = given(tmp_path)
     assert not list(rules.rules)
     assert str(tmp_path / "rules.json") in rules.notices[0].hint
+
+
+def with_example(rule: str, match: tuple[str, ...] = (), not_match: tuple[str, ...] = ()) -> GivenRule:
+    return GivenRule(rule=rule, match=match, not_match=not_match)
+
+
+def test_a_rule_with_examples_that_hold_is_used(tmp_path: Path) -> None:
+    rules = given(
+        tmp_path,
+        allow=(
+            with_example("Bash(npm test *)", ("npm test -- x", "cd web && npm test"), ("npm test; rm x", "npm ci")),
+            with_example("Edit(src/**)", ("src/a/b.py",), ("tests/a.py", "../src/a.py")),
+            with_example("Net(*.python.org)", ("docs.python.org",), ("python.org.evil.com",)),
+        ),
+        deny=(with_example("Read(.env)", ("sub/.env",), (".env.example",)), "Bash(rm)"),
+    )
+    assert not rules.notices
+    assert len(rules.rules.allow) == 3 and len(rules.rules.deny) == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "match", "not_match", "named"),
+    [
+        ("Bash(npm test)", ("npm test -- x",), (), "npm test -- x"),
+        ("Bash(npm test *)", (), ("npm test --watch",), "npm test --watch"),
+        ("Edit(src/*.py)", ("src/a/b.py",), (), "src/a/b.py"),
+        ("Net(python.org)", ("docs.python.org",), (), "docs.python.org"),
+    ],
+)
+def test_an_allow_rule_whose_example_fails_asks_and_the_example_is_named(
+    tmp_path: Path, rule: str, match: tuple[str, ...], not_match: tuple[str, ...], named: str
+) -> None:
+    rules = given(tmp_path, allow=(with_example(rule, match, not_match),))
+    assert not rules.rules.allow
+    assert [one.text for one in rules.rules.ask] == [rule]
+    (notice,) = rules.notices
+    assert f"`{named}`" in notice.text and rule in notice.text
+
+
+def test_a_deny_rule_whose_example_fails_denies_all_the_same(tmp_path: Path) -> None:
+    rules = given(tmp_path, deny=(with_example("Bash(rm)", ("rmdir x",)),))
+    assert verdict(rules, "rm x") == "deny"
+    assert "`rmdir x`" in rules.notices[0].text
+
+
+def test_rules_with_examples_are_read_from_the_file_and_stay_when_one_is_remembered(tmp_path: Path) -> None:
+    paths = Paths.find().ensure()
+    paths.config.write_text(
+        "allow:\n  - Bash(make)\n  - rule: Bash(npm test *)\n    match: ['npm test -- x']\n    not_match: ['npm ci']\n"
+    )
+    known = person_settings(paths).allow
+    assert known == ("Bash(make)", with_example("Bash(npm test *)", ("npm test -- x",), ("npm ci",)))
+    place = Place(SessionOptions(cwd=str(tmp_path), settings=Settings()), paths)
+    place.remember(Approve(remember="always", pattern="Bash(ls)"))
+    assert person_settings(paths).allow == (*known, "Bash(ls)")
 
 
 def test_a_wrong_flag_stops_the_start(tmp_path: Path) -> None:
