@@ -1,0 +1,119 @@
+"""Choosing: the best sandbox that works, an honest word where it is not the best, and never another one silently."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from letta_code.host.probe import landlock_version
+from letta_code.safety.sandboxes import choose as chosen
+from letta_code.safety.sandboxes.choose import Territory, Wish, choose
+from letta_code.safety.sandboxes.late import LateSandbox
+from letta_code.safety.sandboxes.probing import Probe
+
+NO_BWRAP = Probe(says="bubblewrap (bwrap) is not installed.", mend="sudo apt-get install bubblewrap")
+
+
+@pytest.fixture
+def territory(tmp_path: Path) -> Territory:
+    return Territory(
+        root=str(tmp_path), temp=str(tmp_path / "t"), home=str(tmp_path), letta_home=str(tmp_path / ".letta")
+    )
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    chosen._landlock.cache_clear()  # what another test made it believe
+    yield
+    chosen._landlock.cache_clear()
+
+
+def machine(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    bwrap: Probe = NO_BWRAP,
+    landlock: int = 7,
+    platform: str = "linux",
+    cpu: str = "",
+) -> None:
+    """What is found on this machine."""
+    monkeypatch.setattr(chosen, "_probed", lambda root: bwrap)
+    monkeypatch.setattr("letta_code.host.probe.landlock_version", lambda: landlock)
+    monkeypatch.setattr("sys.platform", platform)
+    if cpu:
+        monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "here", "6", "1", cpu)))
+
+
+def test_bubblewrap_where_it_works(monkeypatch: pytest.MonkeyPatch, territory: Territory) -> None:
+    machine(monkeypatch, bwrap=Probe(program="/usr/bin/bwrap"))
+    for wish in ("auto", "bubblewrap"):
+        held = choose(wish, territory).containment
+        assert (held.kind, held.confines, held.mend) == ("bubblewrap", True, "")
+
+
+@pytest.mark.skipif(landlock_version() < 3, reason="the kernel has no Landlock that could be tried")
+def test_landlock_says_what_it_is_not_and_what_mends_it(monkeypatch: pytest.MonkeyPatch, territory: Territory) -> None:
+    machine(monkeypatch)
+    held = choose("auto", territory).containment
+    assert (held.kind, held.confines, held.mend) == ("landlock", False, "sudo apt-get install bubblewrap")
+    assert held.says.startswith("bubblewrap (bwrap) is not installed. ")
+    assert "every command is asked about" in held.says
+    wished = choose("landlock", territory).containment
+    assert (wished.kind, wished.mend) == ("landlock", "")
+
+
+@pytest.mark.parametrize(
+    ("landlock", "cpu", "why"),
+    [
+        (0, "", "The kernel has no Landlock."),
+        (2, "", "version 2; 3 (Linux 6.2) is the oldest"),
+        (7, "riscv64", "processors of type riscv64"),
+    ],
+)
+def test_none_says_why_and_what_mends_it(
+    monkeypatch: pytest.MonkeyPatch, territory: Territory, landlock: int, cpu: str, why: str
+) -> None:
+    machine(monkeypatch, landlock=landlock, cpu=cpu)
+    held = choose("auto", territory).containment
+    assert (held.kind, held.confines, held.mend) == ("none", False, "sudo apt-get install bubblewrap")
+    assert held.says.startswith("bubblewrap (bwrap) is not installed. ") and why in held.says
+    assert held.says.endswith("each one is asked about.")
+
+
+def test_a_landlock_that_does_not_start_a_command_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, territory: Territory
+) -> None:
+    machine(monkeypatch)
+    monkeypatch.setattr("letta_code.safety.sandboxes.landlock.trial", lambda: ["/bin/sh", "-c", "echo no; exit 125"])
+    held = choose("auto", territory).containment
+    assert (held.kind, "Landlock does not work here (no)." in held.says) == ("none", True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "platform"),
+    [
+        ("bubblewrap", "linux"),
+        ("seatbelt", "linux"),
+        ("auto", "darwin"),
+        ("seatbelt", "darwin"),
+        ("bubblewrap", "darwin"),
+        ("landlock", "darwin"),
+        ("auto", "freebsd13"),
+    ],
+)
+def test_a_wished_one_that_does_not_work_is_none(
+    monkeypatch: pytest.MonkeyPatch, territory: Territory, wish: Wish, platform: str
+) -> None:
+    machine(monkeypatch, platform=platform)
+    held = choose(wish, territory).containment
+    assert (held.kind, held.confines) == ("none", False)
+    assert "asked about" in held.says
+
+
+def test_nothing_is_looked_for_where_it_is_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(chosen, "_probed", lambda root: pytest.fail("it was looked for"))
+    held = LateSandbox("off", str(tmp_path), str(tmp_path)).containment
+    assert (held.kind, held.confines) == ("none", False)
