@@ -33,8 +33,10 @@ from letta_code.core.requests import (
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.containment import Grant
 from letta_code.safety.coverage import hides_work
+from letta_code.safety.flowing import Flowing
 from letta_code.safety.operations import Decision, Operation
 from letta_code.safety.taint import MARK, Taints, source_of
+from letta_code.safety.vault import PLACEHOLDER, Vault
 from letta_code.tools.base import Tool, Wanted
 from letta_code.tools.base import ToolResult as Result
 from letta_code.workspace.workspace import Handle, Workspace
@@ -90,6 +92,7 @@ class CallContext:
         self._name = call.name
         self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}
         self.seen = _Seen(calls.history)
+        self.vault = calls.vault
         self._offset = 0
 
     @property
@@ -120,9 +123,11 @@ class CallContext:
         return [tool.spec for tool in self._calls.toolset.deferred.values()]
 
     def output(self, text: str) -> None:
-        if self._offset < LIVE_OUTPUT_LIMIT:
+        text = self._calls.shown(self.call_id, text)
+        if text and self._offset < LIVE_OUTPUT_LIMIT:
             self._calls.emit(ToolOutput(call_id=self.call_id, offset=self._offset, text=text))
-        self._calls.printed.add(self.call_id, text)
+        if text:
+            self._calls.printed.add(self.call_id, text)
         self._offset += len(text)
 
     async def ask(self, question: str, choices: tuple[Choice, ...] = (), *, several: bool = False) -> Answer:
@@ -159,6 +164,7 @@ class Calls:
         emit: Callable[[LiveEvent], None],
         memory: Desk | None = None,
         printed: Printed | None = None,
+        vault: Vault | None = None,
         raises_concerns: Callable[[], bool] = lambda: False,
         foreign: bool = False,
         agreed: Callable[[Sequence[Operation]], None] = lambda _: None,
@@ -175,8 +181,21 @@ class Calls:
         self.foreign = foreign  # whether the folder is not trusted
         self.printed = printed or Printed()  # what running calls have printed, for an interrupt
         self._agreed = agreed  # told of operations whose hooks a person said yes to
+        self.vault = vault or Vault()
+        self._flowing: dict[str, Flowing] = {}  # what running calls print, on its way to who looks on
         self._ready: dict[str, _Ready] = {}
         self._begun: dict[str, _Ready] = {}  # the calls that ran or run: a result may be lost with an interrupt
+
+    def shown(self, call_id: str, text: str) -> str:
+        """What may be shown of a running call's output, now that more has come."""
+        if call_id not in self._flowing:
+            self._flowing[call_id] = Flowing(self.vault)
+        return self._flowing[call_id].add(text)
+
+    def _last_words(self, call_id: str) -> str:
+        """What a call printed to its end, which is forgotten by that."""
+        flowing = self._flowing.pop(call_id, None)
+        return self.printed.take(call_id) + (flowing.end() if flowing else "")
 
     def reads_only(self, call: ToolCall) -> bool:
         """Whether the call changes nothing."""
@@ -205,6 +224,8 @@ class Calls:
         except ToolError as error:
             refusal = not_run(call, str(error), status="error")
             return Judged(call=call, reads_only=reads, understood=False, refusal=refusal)
+        if not tool.takes_placeholders and (found := PLACEHOLDER.search(call.arguments)):
+            return Judged(call=call, reads_only=reads, refusal=not_run(call, _secret(found[0]), status="error"))
         try:
             return await self._decide(call, tool, args)
         except (ToolError, WorkspaceError) as error:
@@ -296,22 +317,23 @@ class Calls:
                 f"{call.name} failed inside letta-code ({type(error).__name__}: {error}). Try another way.",
                 is_error=True,
             )
-        self.printed.take(call.id)
+        self._last_words(call.id)
         return self._done(call, ready, result, monotonic() - began)
 
     def _done(self, call: ToolCall, ready: _Ready, result: Result, seconds: float) -> Done:
+        taint = ready.taint or result.taint
         event = ToolResult(
             message_id=new_id("msg"),
             call_id=call.id,
             name=call.name,
             status="error" if result.is_error else "ok",
-            content=(*result.content, *_mark(ready.taint, self.history.taints)),
+            content=(*result.content, *_mark(taint, self.history.taints)),
             title=ready.title,
             blocks=result.blocks,
             files=result.files,
             state=result.state,
             seconds=round(seconds, 4),
-            taint=ready.taint,
+            taint=taint,
         )
         also: list[TodoChanged | ToolsLoaded] = []
         if result.todo is not None:
@@ -323,7 +345,7 @@ class Calls:
 
     def interrupted(self, call: ToolCall, words: str, status: str) -> ToolResult:
         """The result of a call that was stopped: while it ran, with what it had printed, or before it began."""
-        printed = self.printed.take(call.id)
+        printed = self._last_words(call.id)
         ready = self._ready.pop(call.id, None)
         begun = self._begun.get(call.id)
         if begun is None:
@@ -361,6 +383,14 @@ def todo_lines(items: Sequence[TodoItem]) -> tuple[str, ...]:
 def _mark(taint: str, known: Taints) -> tuple[TextPart, ...]:
     """A line that the first result of a source ends in."""
     return (TextPart(text=MARK.format(taint)),) if taint and taint not in known.sources else ()
+
+
+def _secret(placeholder: str) -> str:
+    return (
+        f"Not run: {placeholder} stands for a secret whose value you were not shown. Only Edit, Write and ApplyPatch "
+        "put it back, into the file that it came from; commands, memory and the network never get it. Let the command "
+        "take it from where it is kept (its file, an environment variable), or ask the person."
+    )
 
 
 def _for_model(error: LettaError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from letta_code.agent.guarded import Guarded
 from letta_code.agent.head import decode_specs
 from letta_code.agent.history import History
 from letta_code.core.events import ContextPinned, KnownEvent, ReminderAdded, UserMessage
@@ -64,8 +65,9 @@ class Section(Value):
 class Context:
     """The context of one conversation: builds requests that only ever grow at their end until it is pinned anew."""
 
-    def __init__(self, history: History, counter: Counter) -> None:
+    def __init__(self, history: History, counter: Counter, guarded: Guarded | None = None) -> None:
         self._history = history
+        self._guarded = guarded
         self._counter = counter
         self._count = counter.count
         self._exact = counter.exact
@@ -75,15 +77,16 @@ class Context:
         self._specs_key: tuple[str, int] = ("", 0)
 
     def request(self, *, max_output: int = 0) -> ChatRequest:
-        """The next request: the pinned head and all messages."""
+        """The next request: the pinned head and all messages, without secrets."""
         pinned, started = self._history.pinned, self._history.started
-        return ChatRequest(
+        request = ChatRequest(
             system=pinned.system if pinned else "",
             tools=self.tools(),
             messages=tuple(self._history.messages),
             max_output=max_output,
             conversation_id=started.conversation_id if started else "",
         )
+        return self._guarded.request(request) if self._guarded else request
 
     def tools(self) -> tuple[ToolSpec, ...]:
         """The tools of the next request: the pinned ones, then those that were loaded since."""

@@ -17,6 +17,8 @@ from letta_code.llm.model import (
     TextPiece,
     UsagePiece,
 )
+from letta_code.safety.flowing import Flowing
+from letta_code.safety.vault import Vault
 
 
 class _Call:
@@ -27,19 +29,35 @@ class _Call:
         self.characters = 0
 
 
+class _Shown:
+    """What was told of a text, so that the next piece has its place."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._flowing = Flowing(vault)
+        self._length = 0
+
+    def more(self, text: str) -> tuple[int, str]:
+        """Where the next piece stands, and the piece, "" when all of it waits."""
+        shown = self._flowing.add(text)
+        at, self._length = self._length, self._length + len(shown)
+        return at, shown
+
+
 class Draft:
     """Gathers the parts of one answer; `take` makes the message of what has come and empties it."""
 
-    def __init__(self) -> None:
+    def __init__(self, vault: Vault | None = None) -> None:
+        """`vault` takes secrets out of what is told live; what is taken is as it came."""
+        self._vault = vault or Vault()
         self._info = ModelInfo(name="")
         self._reset()
 
     def _reset(self) -> None:
         self.message_id = ""
         self._text: list[str] = []
-        self._text_length = 0
+        self._text_shown = _Shown(self._vault)
         self._thought: list[str] = []
-        self._thought_length = 0
+        self._thought_shown = _Shown(self._vault)
         self._reasoning: list[ReasoningPart] = []
         self._calls: dict[int, _Call] = {}
         self._usage: Usage | None = None
@@ -62,9 +80,9 @@ class Draft:
             case TextPiece(text=text):
                 return self._add_text(text)
             case ReasoningPiece(text=text):
-                at, self._thought_length = self._thought_length, self._thought_length + len(text)
                 self._thought.append(text)
-                return ReasoningDelta(message_id=self.message_id, offset=at, text=text)
+                at, shown = self._thought_shown.more(text)
+                return ReasoningDelta(message_id=self.message_id, offset=at, text=shown) if shown else None
             case ReasoningDone(part=whole):
                 self._reasoning.append(whole)
             case CallPiece():
@@ -75,10 +93,10 @@ class Draft:
                 self._finish = reason
         return None
 
-    def _add_text(self, text: str) -> LiveEvent:
-        at, self._text_length = self._text_length, self._text_length + len(text)
+    def _add_text(self, text: str) -> LiveEvent | None:
         self._text.append(text)
-        return TextDelta(message_id=self.message_id, offset=at, text=text)
+        at, shown = self._text_shown.more(text)
+        return TextDelta(message_id=self.message_id, offset=at, text=shown) if shown else None
 
     def _add_call(self, part: CallPiece) -> LiveEvent:
         call = self._calls.setdefault(part.index, _Call())

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from letta_code.agent.redaction import secrets_of
 from letta_code.config.paths import Paths
 from letta_code.core.counts import many
 from letta_code.core.errors import LettaError, StoreDamaged
+from letta_code.core.redaction import Redactor
 from letta_code.store.database import Store
 
 
-def open_store(paths: Paths) -> Store:
+def open_store(paths: Paths, redactor: Redactor | None = None) -> Store:
     """The person's store; a damaged or lost one is built anew first.  Raises `StoreError`."""
-    if _is_lost(paths) and (store := _built_anew(paths)):
+    redactor = redactor or secrets_of(paths)
+    if _is_lost(paths) and (store := _built_anew(paths, redactor)):
         return store
     try:
-        return opened(paths)
+        return opened(paths, redactor)
     except StoreDamaged as error:
-        return mended(paths, error)
+        return mended(paths, error, redactor)
 
 
-def mended(paths: Paths, error: StoreDamaged) -> Store:
+def mended(paths: Paths, error: StoreDamaged, redactor: Redactor) -> Store:
     """The store built anew from what survives, with a notice; nothing may have it open.
 
     Raises the error that was met where that cannot be done (another process uses it, the disk is full).
@@ -29,7 +32,7 @@ def mended(paths: Paths, error: StoreDamaged) -> Store:
         done = salvage(paths)
     except LettaError as why:
         raise StoreDamaged(f"{error} It could not be mended: {why}", hint=why.hint or error.hint) from error
-    store = opened(paths)
+    store = opened(paths, redactor)
     store.note(
         f"{str(error).rstrip('.')}. It is kept in {done.aside}; {many(done.conversations, 'conversation')} and "
         f"{many(done.events, 'event')} were put back from readable copies"
@@ -51,7 +54,7 @@ def _is_lost(paths: Paths) -> bool:
     return any(paths.backups.glob("letta-*.db"))
 
 
-def _built_anew(paths: Paths) -> Store | None:
+def _built_anew(paths: Paths, redactor: Redactor) -> Store | None:
     """The store from the copies; None where that cannot be done now: opening it makes one from what can be read."""
     from letta_code.agent.saving.salvaging import salvage
 
@@ -59,7 +62,7 @@ def _built_anew(paths: Paths) -> Store | None:
         done = salvage(paths)
     except LettaError:
         return None
-    store = opened(paths)
+    store = opened(paths, redactor)
     store.note(
         f"{paths.database} was missing. Restored: {many(done.conversations, 'conversation')} with "
         f"{many(done.events, 'event')} from readable copies"
@@ -69,7 +72,7 @@ def _built_anew(paths: Paths) -> Store | None:
     return store
 
 
-def opened(paths: Paths) -> Store:
+def opened(paths: Paths, redactor: Redactor | None = None) -> Store:
     """The person's store as it is: nothing is mended.  Raises `StoreError`."""
     return Store.open(
         paths.database,
@@ -77,4 +80,5 @@ def opened(paths: Paths) -> Store:
         agents_dir=paths.agents,
         run_dir=paths.run,
         backups_dir=paths.backups,
+        redactor=redactor or secrets_of(paths),
     )

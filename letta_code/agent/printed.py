@@ -16,7 +16,10 @@ class Printed:
     """The output of one conversation's running calls, by call id; with a folder each has a file there too."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder` is this conversation's alone and made when first needed (0700)."""
+        """`folder` is this conversation's alone and made when first needed (0700).
+
+        What is added is without secrets already (`CallContext.output`): it goes to disk as it is.
+        """
         self._folder = folder
         self._texts: dict[str, list[str]] = {}
         self._files: dict[str, int] = {}

@@ -123,7 +123,7 @@ class Run:
         history = session.history
         self.session = session
         self.run_id = run_id or new_id("run")
-        self.draft = Draft()
+        self.draft = Draft(session.vault)
         self.reason = ""
         self.begun = asyncio.Event()
         self._answered = False
@@ -200,6 +200,7 @@ class Run:
             emit=self.session.publish,
             memory=self.session.desk,
             printed=self.session.printed,
+            vault=self.session.vault,
             raises_concerns=lambda: self.session.options.interactive and self.session.mode != "full",
         )
 

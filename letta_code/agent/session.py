@@ -16,6 +16,7 @@ from letta_code.agent.compacting.wish import Wishes
 from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.facts import project_root
 from letta_code.agent.first_events import first_events
+from letta_code.agent.guarded import Guarded
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
 from letta_code.agent.ledger import Journal, Ledger, Listening
@@ -33,6 +34,7 @@ from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Request
 from letta_code.llm.model import ChatModel, ModelInfo
 from letta_code.safety.terminal import visible
+from letta_code.safety.vault import Vault, redacted
 
 if TYPE_CHECKING:
     from letta_code.agent.compaction import IdleCompaction
@@ -78,6 +80,7 @@ class Session:
         quiet: Callable[[], Awaitable[None]] | None = None,
         printed: Printed | None = None,
         trees: Trees | None = None,
+        vault: Vault | None = None,
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
@@ -89,7 +92,8 @@ class Session:
         self.printed = printed or Printed()
         self.surroundings = surroundings
         self.desk = surroundings.desk
-        self.context = Context(history, counter)
+        self.vault = vault or Vault()
+        self.context = Context(history, counter, Guarded(self.vault))
         self.counter = counter
         self.limits = Limits(options.settings.context)
         self._notices = notices
@@ -184,7 +188,7 @@ class Session:
 
     async def send(self, content: str | tuple[ContentPart, ...], *, client_id: str = "") -> str:
         """Say something; see `SessionPort.send`."""
-        parts = (TextPart(text=content),) if isinstance(content, str) else content
+        parts = redacted((TextPart(text=content),) if isinstance(content, str) else content, self.vault)
         client_id = client_id or new_id("say")
         async with self._sending:
             if client_id in self.history.client_ids:
@@ -201,7 +205,7 @@ class Session:
 
         The message and its run, which waits for its owner, are durable then.  Nothing may run here.
         """
-        parts = (TextPart(text=content),)
+        parts = redacted((TextPart(text=content),), self.vault)
         client_id = client_id or new_id("say")
         async with self._sending:
             if self.history.run is not None:  # it is open and waits already: its next owner delivers this too

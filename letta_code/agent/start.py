@@ -17,6 +17,7 @@ from letta_code.agent.mending import mended, open_store
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.printed import Printed
+from letta_code.agent.redaction import secrets_of
 from letta_code.agent.roster import choose_agent, chosen_agent
 from letta_code.agent.session import OpenModel, Session
 from letta_code.agent.trees import Trees
@@ -35,6 +36,7 @@ from letta_code.llm.tokens import TokenCounter
 from letta_code.memory.block import project_key
 from letta_code.memory.desk import Desk
 from letta_code.memory.opening import open_desk
+from letta_code.safety.vault import Secrets
 from letta_code.store.agents import Agent
 from letta_code.store.database import Store
 
@@ -101,24 +103,25 @@ async def start_session(options: SessionOptions, *, paths: Paths | None = None, 
     if options.interactive:
         few_arenas()  # it may live for days; a run without a person starts quicker
     paths = (paths or Paths.find()).ensure()
-    log_to(paths.logs)
-    store = open_store(paths)
+    secrets = secrets_of(paths)
+    log_to(paths.logs, secrets)
+    store = open_store(paths, secrets)
     try:
-        return await _open(store, options, paths, goes_on=goes_on)
+        return await _open(store, options, paths, secrets, goes_on=goes_on)
     except StoreDamaged as error:  # a page that opening did not read
         store.close()
-        store = mended(paths, error)
+        store = mended(paths, error, secrets)
     except BaseException:
         store.close()
         raise
     try:
-        return await _open(store, options, paths, goes_on=goes_on)
+        return await _open(store, options, paths, secrets, goes_on=goes_on)
     except BaseException:
         store.close()
         raise
 
 
-async def _open(store: Store, options: SessionOptions, paths: Paths, *, goes_on: bool) -> Session:
+async def _open(store: Store, options: SessionOptions, paths: Paths, secrets: Secrets, *, goes_on: bool) -> Session:
     conversation_id, known = choose_conversation(store, options, paths)
     notices: list[str] = []
     lock = store.acquire_writer(conversation_id, options.face)
@@ -137,7 +140,9 @@ async def _open(store: Store, options: SessionOptions, paths: Paths, *, goes_on:
         if agent is None:
             agent = await choose_agent(store, paths, options.settings, options.cwd, notices.append)
         journal = StoredConversation(store, conversation_id, lock, events)
-        session = await _session(journal, history, agent, options, paths, found=notices, before=forebears(events))
+        session = await _session(
+            journal, history, agent, options, paths, secrets=secrets, found=notices, before=forebears(events)
+        )
         if goes_on and history.run is not None:  # it was given to us, or goes on by itself
             await session.go_on()
         if options.face != "worker":
@@ -164,6 +169,7 @@ async def _session(
     options: SessionOptions,
     paths: Paths,
     *,
+    secrets: Secrets,
     found: Sequence[str],
     before: Mapping[str, int],
 ) -> Session:
@@ -182,12 +188,13 @@ async def _session(
         journal=journal,
         history=history,
         surroundings=place,
-        open_model=_opener(options, paths, credentials),
+        open_model=_opener(options, paths, credentials, secrets),
         counter=TokenCounter(),
         store=journal.store,
         notices=(*stored, *place.notices, *credentials.notices),
         quiet=_upkeep(journal.store, paths, options.settings.checkpoints),
         printed=Printed(paths.cache / "printed" / journal.conversation_id),
+        vault=secrets.vault(journal.conversation_id),
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
     session.workers = Workers(paths)
@@ -255,12 +262,18 @@ def _place(options: SessionOptions, paths: Paths, history: History, desk: Desk) 
     return place
 
 
-def _opener(options: SessionOptions, paths: Paths, credentials: Credentials) -> OpenModel:
+def _opener(options: SessionOptions, paths: Paths, credentials: Credentials, secrets: Secrets) -> OpenModel:
     first = [credentials]  # it was read already; later ones read what was saved meanwhile
 
     async def open_named(name: str) -> ChatModel:
         settings = with_saved_endpoints(options.settings, paths)
         keys = first.pop() if first else Credentials(paths)
-        return await asyncio.to_thread(open_model, name, settings, keys.get)
+
+        def key_of(endpoint: str, env_name: str = "") -> str:
+            key = keys.get(endpoint, env_name)
+            secrets.know(key)  # whatever it looks like
+            return key
+
+        return await asyncio.to_thread(open_model, name, settings, key_of)
 
     return open_named

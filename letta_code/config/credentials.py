@@ -47,6 +47,10 @@ class Credentials:
         """The endpoints that have a key in the file or the keyring."""
         return tuple(self._read())
 
+    def kept(self) -> tuple[str, ...]:
+        """The keys that stand in the file itself."""
+        return tuple(entry.strip() for entry in self._read().values() if isinstance(entry, str))
+
     def set(self, name: str, key: str, *, keyring: bool = False) -> None:
         """Keep a key in the file (0600), or in the keyring with only its name in the file.
 

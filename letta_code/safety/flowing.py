@@ -6,7 +6,7 @@ import functools
 import re
 
 from letta_code.safety.formats import FORMATS
-from letta_code.safety.secrets import has_sequences, secrets_in, without_sequences
+from letta_code.safety.secrets import blanked, has_sequences, secrets_in, without_sequences
 from letta_code.safety.vault import Vault
 
 _CONTEXT = 600  # characters before the next one to show that say what it is (a name, `machine … login …`)
@@ -112,10 +112,9 @@ class Flowing:
         if has_sequences(text):
             bare, places = without_sequences(text[:hold])
             held = self._held(bare)
-            held = places[held] if held < len(places) else hold
-        else:
-            held = self._held(text[:hold])
-        return max(self._shown, min(hold, held))
+            hold = min(hold, places[held]) if held < len(places) else hold
+            text = blanked(text)
+        return max(self._shown, min(hold, self._held(text[:hold])))
 
     def _held(self, text: str) -> int:
         """The same in a text without terminal sequences."""

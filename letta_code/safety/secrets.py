@@ -102,12 +102,18 @@ def secrets_in(text: str, known: Sequence[str] = ()) -> list[Found]:
     if _CONTROL.search(text) is None:
         return _in_plain(text, known)
     bare, places = without_sequences(text)
-    return [Found(places[one.start], places[one.end - 1] + 1, one.kind, one.name) for one in _in_plain(bare, known)]
+    found = [Found(places[one.start], places[one.end - 1] + 1, one.kind, one.name) for one in _in_plain(bare, known)]
+    return _merged([*found, *_in_plain(blanked(text), known)])  # a sequence may also divide a token from a word
 
 
 def has_sequences(text: str) -> bool:
     """Whether a text holds terminal sequences or other controls."""
     return _CONTROL.search(text) is not None
+
+
+def blanked(text: str) -> str:
+    """The text with NUL characters in the place of terminal sequences, as long as before."""
+    return _SEQUENCE.sub(lambda found: "\0" * len(found[0]), text)
 
 
 def without_sequences(text: str) -> tuple[str, list[int]]:

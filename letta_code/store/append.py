@@ -20,6 +20,7 @@ from letta_code.core.events import (
     type_of,
 )
 from letta_code.core.ids import utc_now
+from letta_code.core.redaction import Redactor
 from letta_code.host.locks import this_process
 from letta_code.store.dialect import Database
 from letta_code.store.mirror import Mirror, StoredRow, is_sound
@@ -51,10 +52,16 @@ class AppendWork:
     """The writer's job for one append; `wake` is told the conversation once its events are durable."""
 
     def __init__(
-        self, conversation_id: str, events: Sequence[KnownEvent], mirror: Mirror | None, wake: Callable[[str], None]
+        self,
+        conversation_id: str,
+        events: Sequence[KnownEvent],
+        mirror: Mirror | None,
+        wake: Callable[[str], None],
+        redactor: Redactor,
     ) -> None:
         self._conversation_id = conversation_id
         self._events = tuple(events)
+        self._redactor = redactor
         self._mirror = mirror
         self._wake = wake
 
@@ -62,9 +69,10 @@ class AppendWork:
         """Keep the events; the ones kept, in the order they were given."""
         if not self._events:
             return ()
+        events = [self._redactor.redact(event, self._conversation_id) for event in self._events]
         with database.transaction():
-            transaction = _Transaction(database, self._conversation_id, self._events[0])
-            kept = tuple(transaction.keep(event) for event in self._events)
+            transaction = _Transaction(database, self._conversation_id, events[0])
+            kept = tuple(transaction.keep(event) for event in events)
             transaction.finish()
         if transaction.rows:
             if self._mirror is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from letta_code.core.counts import many
 from letta_code.core.errors import StoreError
 from letta_code.core.events import Event, KnownEvent, RequestAnswered
+from letta_code.core.redaction import Redactor
 from letta_code.host.files import atomic_write, read_bounded
 from letta_code.host.locks import FileLock
 from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agents, Purged
@@ -44,12 +45,18 @@ class Store:
     """
 
     def __init__(
-        self, engine: Engine, conversations_dir: Path | None, agents_dir: Path | None, backups_dir: Path | None = None
+        self,
+        engine: Engine,
+        conversations_dir: Path | None,
+        agents_dir: Path | None,
+        backups_dir: Path | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self._engine = engine
+        self.redactor = redactor
         self._agents_dir = agents_dir
         self._mirror = Mirror(conversations_dir) if conversations_dir else None
-        self.journal = Journal(engine, self._mirror, backups_dir)
+        self.journal = Journal(engine, self._mirror, backups_dir, redactor)
         self.agents = Agents(engine, agents_dir)
         self.conversations = Conversations(engine, self.journal)
         self.runs = Runs(engine)
@@ -67,12 +74,14 @@ class Store:
         run_dir: Path | None = None,
         backups_dir: Path | None = None,
         read_only: bool = False,
+        redactor: Redactor | None = None,
     ) -> Store:
         """Open the database file, making it and its folder when missing (0600 in 0700).
 
         `conversations_dir` holds the readable mirrors (None: none are written), `agents_dir` the agents' folders (None:
         none are made), `run_dir` the locks (None: `run` beside the file), `backups_dir` the copies of the file, from
-        which damaged events are read (None: from none).  A file of a newer version, or one that may not be written,
+        which damaged events are read (None: from none), `redactor` takes secrets out of what is kept (None: no event can
+        be kept).  A file of a newer version, or one that may not be written,
         opens for reading only, with a notice.  Raises `StoreError` that names the file and what to do.
         """
         path = Path(path)
@@ -82,7 +91,7 @@ class Store:
             return said or (agents_dir is not None and next(marked(agents_dir), None) is not None)
 
         engine = open_engine(path, run_dir or path.parent / "run", read_only=read_only, was_lost=was_lost)
-        store = cls(engine, conversations_dir, agents_dir, backups_dir)
+        store = cls(engine, conversations_dir, agents_dir, backups_dir, redactor)
         try:
             # The database was lost or moved aside: never an empty list, nor a part of it.
             if engine.is_restoring and conversations_dir:

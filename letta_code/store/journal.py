@@ -14,6 +14,7 @@ import msgspec
 from letta_code.core.errors import StoreError
 from letta_code.core.events import Event, KnownEvent, Notice, RequestAnswered, decode
 from letta_code.core.messages import Value
+from letta_code.core.redaction import Redactor
 from letta_code.store.append import AppendWork
 from letta_code.store.dialect import Row
 from letta_code.store.engine import Engine
@@ -42,8 +43,11 @@ class StoredEvent(Value, frozen=True):
 class Journal:
     """The events of all conversations.  Reading blocks for as long as a query takes; appending never blocks."""
 
-    def __init__(self, engine: Engine, mirror: Mirror | None, backups: Path | None = None) -> None:
+    def __init__(
+        self, engine: Engine, mirror: Mirror | None, backups: Path | None = None, redactor: Redactor | None = None
+    ) -> None:
         self._engine = engine
+        self._redactor = redactor
         self._mirror = mirror
         self._backups = backups
         self._followers = _Followers()
@@ -55,9 +59,15 @@ class Journal:
         A conversation begins with the append whose first event is its `ConversationStarted`.  What may happen once only
         is not kept twice: for a user's or queued message with a known client id, or an answer to an answered request,
         the event that is already kept is returned in its place (told by its smaller seq).  Any process may append.
-        Raises `StoreError` (`StoreFull`, `StoreReadOnly`): nothing was kept.
+        Secrets in them are replaced before (the kept events are returned so).  Raises `StoreError` (`StoreFull`,
+        `StoreReadOnly`, or no redactor was given): nothing was kept.
         """
-        work = AppendWork(conversation_id, events, self._mirror, self._followers.wake)
+        if self._redactor is None:
+            raise StoreError(
+                f"{self._engine.path} was opened without a redactor: events could be kept with secrets in them.",
+                hint="Give one to Store.open(redactor=…).",
+            )
+        work = AppendWork(conversation_id, events, self._mirror, self._followers.wake, self._redactor)
         return await self._engine.write(work)
 
     async def answer(self, conversation_id: str, answer: RequestAnswered) -> RequestAnswered:

@@ -30,6 +30,7 @@ class ApplyPatch(Tool[ApplyPatchArgs]):
 
     name = "ApplyPatch"
     args = ApplyPatchArgs
+    takes_placeholders = True
     order = 30
 
     def applies(self, situation: Situation) -> bool:

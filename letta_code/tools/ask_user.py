@@ -32,6 +32,7 @@ class AskUser(Tool[AskUserArgs]):
     name = "AskUser"
     edits_files = False
     args = AskUserArgs
+    takes_placeholders = True
     order = 90
 
     def applies(self, situation: Situation) -> bool:

@@ -21,6 +21,7 @@ from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.containment import Grant
 from letta_code.safety.operations import Operation
 from letta_code.safety.taint import Taints
+from letta_code.safety.vault import Vault
 from letta_code.workspace.workspace import Capabilities, Handle, Workspace
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class ToolResult(Value):
     """What came of a call: `content` for the model, `blocks` for the person.
 
     `files` are file versions the model has now seen or made; `state` is kept with the result and given back on resume
-    (`ctx.state`); `load_tools` names deferred tools to bring into the conversation; `todo` replaces the todo list.
+    (`ctx.state`); `load_tools` names deferred tools to bring into the conversation; `todo` replaces the todo list;
+    `taint` names where text from outside in it comes from.
     """
 
     content: tuple[ContentPart, ...]
@@ -56,6 +58,7 @@ class ToolResult(Value):
     load_tools: tuple[str, ...] = ()
     todo: tuple[TodoItem, ...] | None = None
     is_error: bool = False
+    taint: str = ""
 
     @classmethod
     def text(cls, text: str, *blocks: DisplayBlock, **more: Any) -> ToolResult:
@@ -99,6 +102,11 @@ class ToolContext(Protocol):
     @property
     def seen(self) -> FilesSeen:
         """Versions of files that the model knows."""
+        ...
+
+    @property
+    def vault(self) -> Vault:
+        """The secrets of the conversation, and the placeholders that the model sees in their place."""
         ...
 
     @property
@@ -177,7 +185,8 @@ class Tool(Generic[A]):
     `name` is what the model calls; `args` the argument struct; `reads_only` lets calls run together; `edits_files`
     False says that no file changes by what it does, but for memory's own; `deferred` tools are not sent until
     `tool_search` finds them, `deferred_only` is sent only where there are such; `lean` tools are those that small local
-    models get; `stands_for` says what to call instead of a tool that models know from elsewhere.
+    models get; only where `takes_placeholders` may a placeholder of a secret stand in the arguments; `stands_for` says
+    what to call instead of a tool that models know from elsewhere.
     The text for the model is `<module>.md` beside the module.
     """
 
@@ -188,6 +197,7 @@ class Tool(Generic[A]):
     deferred: ClassVar[bool] = False
     deferred_only: ClassVar[bool] = False
     lean: ClassVar[bool] = False
+    takes_placeholders: ClassVar[bool] = False
     order: ClassVar[int] = 100  # place in the list sent to the model
     stands_for: ClassVar[Mapping[str, str]] = {}
 

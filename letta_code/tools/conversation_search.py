@@ -42,6 +42,7 @@ class ConversationSearch(MemoryTool[ConversationSearchArgs]):
     name = "conversation_search"
     args = ConversationSearchArgs
     reads_only = True
+    takes_placeholders = True
     order = 75
     meant: ClassVar[Mapping[str, str]] = {
         "top_k": "limit",
@@ -91,6 +92,7 @@ class ConversationSearch(MemoryTool[ConversationSearchArgs]):
         return ToolResult.text(
             "\n".join([head, *lines, *_unsearched(recalled)]),
             MatchesBlock(query=args.query, lines=lines, total=len(found)),
+            taint=await asyncio.to_thread(ctx.memory.recall.taint, found, here),
         )
 
 

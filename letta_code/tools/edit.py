@@ -29,6 +29,7 @@ from letta_code.tools.text.files import (
 )
 from letta_code.tools.text.lines import line_at, lines_of, mark_of, numbered, shortened
 from letta_code.tools.text.nearest import explain_miss
+from letta_code.tools.text.putting_back import put_back
 from letta_code.tools.text.replace import Span, apply, find, line_list, spans_for
 from letta_code.workspace.workspace import Workspace
 
@@ -59,6 +60,7 @@ class Edit(Tool[EditArgs]):
     name = "Edit"
     args = EditArgs
     lean = True
+    takes_placeholders = True
     order = 30
 
     def applies(self, situation: Situation) -> bool:
@@ -110,6 +112,9 @@ class Edit(Tool[EditArgs]):
         return await current(ctx, args.path, "Edit")
 
     async def _change(self, args: EditArgs, now: Current, ctx: ToolContext) -> Change:
+        handle = judged(ctx, args.path)
+        old, new = (put_back(text, ctx.vault, handle, now.data) for text in (args.old, args.new))
+        args = msgspec.structs.replace(args, old=old, new=new)
         return await off_loop(len(now.data), change_of, args, now.data, led(ctx, args.path))
 
 

@@ -31,6 +31,7 @@ class Glob(Tool[GlobArgs]):
     name = "Glob"
     args = GlobArgs
     reads_only = True
+    takes_placeholders = True
     order = 70
 
     def title(self, args: GlobArgs) -> str:

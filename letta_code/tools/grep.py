@@ -41,6 +41,7 @@ class Grep(Tool[GrepArgs]):
     name = "Grep"
     args = GrepArgs
     reads_only = True
+    takes_placeholders = True
     order = 60
 
     def title(self, args: GrepArgs) -> str:

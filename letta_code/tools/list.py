@@ -26,6 +26,7 @@ class List(Tool[ListArgs]):
     name = "List"
     args = ListArgs
     reads_only = True
+    takes_placeholders = True
     order = 80
 
     def title(self, args: ListArgs) -> str:

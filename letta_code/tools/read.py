@@ -20,6 +20,7 @@ from letta_code.tools.text.lines import numbered
 from letta_code.tools.text.notebooks import rendered
 from letta_code.tools.text.paging import CHUNK, PAGE_LINES, NotPlain, Page, page_of, streamed
 from letta_code.tools.text.pictures import Picture, picture_in
+from letta_code.tools.text.putting_back import hidden
 from letta_code.workspace.workspace import Handle, Workspace
 
 AT_ONCE = 4_000_000  # bytes up to which a file is read in one go
@@ -44,6 +45,7 @@ class Read(Tool[ReadArgs]):
     args = ReadArgs
     reads_only = True
     lean = True
+    takes_placeholders = True
     order = 10
 
     def title(self, args: ReadArgs) -> str:
@@ -148,10 +150,13 @@ async def _whole(args: ReadArgs, handle: Handle, data: bytes, ctx: ToolContext) 
     if path.endswith(".ipynb") and args.offset == 1 and args.limit == PAGE_LINES:
         cells = await off_loop(len(data), rendered, text.content)
         if cells is not None:
+            cells = await off_loop(len(cells), hidden, cells, ctx, handle)
             note = "[a notebook, shown as cells; Edit works on its JSON: give offset and limit to read that]"
             return ToolResult.text(f"{cells}\n{note}", FileBlock(path=path, text=cells[:BLOCK_CHARACTERS]), files=seen)
+    if "PRIVATE KEY-----" in text.content:  # a page may show the middle of one: its lines are known from here on
+        await off_loop(len(data), hidden, text.content, ctx, handle)
     page = await off_loop(len(data), page_of, text, args.offset, args.limit)
-    return _told(path, page, len(data), seen)
+    return _told(path, _hidden(page, ctx, handle), len(data), seen)
 
 
 async def _large(args: ReadArgs, handle: Handle, ctx: ToolContext) -> ToolResult:
@@ -179,7 +184,14 @@ async def _large(args: ReadArgs, handle: Handle, ctx: ToolContext) -> ToolResult
             f"Line {args.offset} of {path} lies beyond its first 512 MB; use Bash: "
             f"`sed -n '{args.offset},+200p;{args.offset + 200}q' FILE`, or `tail -n 200 FILE` for its end."
         )
-    return _told(path, page, size, (seen_as(handle, page.sha),) if editable else ())
+    return _told(path, _hidden(page, ctx, handle), size, (seen_as(handle, page.sha),) if editable else ())
+
+
+def _hidden(page: Page, ctx: ToolContext, handle: Handle) -> Page:
+    """The page with placeholders for its secrets: Edit and Write put them back into this file."""
+    text = "\n".join(page.lines)
+    clean = hidden(text, ctx, handle)
+    return page if clean is text else msgspec.structs.replace(page, lines=tuple(clean.split("\n")))
 
 
 def _told(path: str, page: Page, size: int, seen: tuple[FileSeen, ...]) -> ToolResult:

@@ -35,6 +35,7 @@ class Todo(Tool[TodoArgs]):
     name = "Todo"
     edits_files = False
     args = TodoArgs
+    takes_placeholders = True
     order = 80
 
     def title(self, args: TodoArgs) -> str:

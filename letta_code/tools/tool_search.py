@@ -32,6 +32,7 @@ class ToolSearch(Tool[ToolSearchArgs]):
     edits_files = False
     args = ToolSearchArgs
     reads_only = True
+    takes_placeholders = True
     order = 95
     deferred_only = True  # sent only where there are deferred tools
 

@@ -27,6 +27,7 @@ from letta_code.tools.text.files import (
     sha_of,
 )
 from letta_code.tools.text.lines import dominant, lines_of, style_of
+from letta_code.tools.text.putting_back import put_back
 from letta_code.workspace.workspace import Workspace
 
 
@@ -51,6 +52,7 @@ class Write(Tool[WriteArgs]):
     name = "Write"
     args = WriteArgs
     lean = True
+    takes_placeholders = True
     order = 20
 
     def title(self, args: WriteArgs) -> str:
@@ -69,6 +71,7 @@ class Write(Tool[WriteArgs]):
             now = await _now(args, ctx)
         except Stale as stale:
             raise ToolError(stale.again) from stale
+        args = _put_back(args, now, ctx)
         return ((await off_loop(len(args.content), written_of, args, now, led(ctx, args.path))).block,)
 
     async def run(self, args: WriteArgs, ctx: ToolContext) -> ToolResult:
@@ -77,6 +80,7 @@ class Write(Tool[WriteArgs]):
             now = await _now(args, ctx)
         except Stale as stale:
             return ToolResult.text(stale.message, files=stale.seen, is_error=True)
+        args = _put_back(args, now, ctx)
         written = await off_loop(len(args.content), written_of, args, now, led(ctx, args.path))
         handle = judged(ctx, args.path)
         if now is None or now.data != written.data:
@@ -84,6 +88,11 @@ class Write(Tool[WriteArgs]):
         sha = await off_loop(len(written.data), sha_of, written.data)
         VERSIONS.keep(sha, written.data)
         return ToolResult.text(_told(args, now, written), written.block, files=(seen_as(handle, sha),))
+
+
+def _put_back(args: WriteArgs, now: Current | None, ctx: ToolContext) -> WriteArgs:
+    content = put_back(args.content, ctx.vault, judged(ctx, args.path), now.data if now else b"")
+    return msgspec.structs.replace(args, content=content)
 
 
 async def _now(args: WriteArgs, ctx: ToolContext) -> Current | None:

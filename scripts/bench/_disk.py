@@ -63,13 +63,14 @@ def bare_append(folder: Path, count: int = 300) -> Cost:
 def store_append(folder: Path, count: int = 300) -> Cost:
     """The same through the store: an event of 1 KB, awaited, mirror written."""
     from letta_code.core.events import ConversationStarted, Notice
+    from letta_code.safety.vault import Secrets
     from letta_code.store.database import Store
 
     async def run() -> Cost:
         home = Path(tempfile.mkdtemp(dir=folder))
         costs: list[float] = []
         try:
-            with Store.open(home / "letta.db", conversations_dir=home / "conversations") as store:
+            with Store.open(home / "letta.db", conversations_dir=home / "conversations", redactor=Secrets()) as store:
                 agent = await store.agents.ensure_default()
                 first = ConversationStarted(conversation_id="conv-1", agent_id=agent.id, cwd="/", version="")
                 await store.append("conv-1", [first])

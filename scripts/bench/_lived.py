@@ -14,6 +14,7 @@ from letta_code.memory.block import project_key
 from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append, Create
 from letta_code.memory.provenance import Provenance
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 
 BLOCKS = 50
@@ -47,7 +48,11 @@ async def _say(home: Path, project: Path, messages: int) -> str:
     paths = Paths(home=home).ensure()
     rng = random.Random(messages)
     with Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+        paths.database,
+        conversations_dir=paths.conversations,
+        agents_dir=paths.agents,
+        run_dir=paths.run,
+        redactor=Secrets(),
     ) as store:
         agent = await store.agents.ensure_default()
         for first in range(0, messages, A_CONVERSATION):

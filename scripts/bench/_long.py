@@ -14,6 +14,7 @@ from letta_code.config.paths import Paths
 from letta_code.core import events as ev
 from letta_code.core.display import DiffBlock, ShellBlock
 from letta_code.core.messages import ReasoningPart, TextPart, ToolCall, Usage
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 
 LAST = "endoftheconversation"  # the last word that was said: when it is on the screen the end is shown
@@ -30,7 +31,11 @@ def grow(home: Path, conversation: str, *, events: int, compactions: int = 0) ->
 async def _grow(paths: Paths, conversation: str, events: int, compactions: int) -> int:
     rng = random.Random(events)
     with Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+        paths.database,
+        conversations_dir=paths.conversations,
+        agents_dir=paths.agents,
+        run_dir=paths.run,
+        redactor=Secrets(),
     ) as store:
         turns = -(-(events - store.last_seq(conversation)) // TURN)
         every = turns // (compactions + 1) if compactions else 0

@@ -25,6 +25,7 @@ from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append
 from letta_code.memory.opening import open_desk
 from letta_code.memory.provenance import Provenance
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 
 MESSAGES = 100_000
@@ -161,7 +162,9 @@ def _writes_and_searches(home: Path, project: Path, agent: str, messages: int) -
     numbers = iter(range(10_000))
     table.line("one block write, p50", _p50(lambda: mine.apply(Append(label="todo", text=f"- {next(numbers)}"), by)))
     paths = Paths(home=home)
-    store = Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents)
+    store = Store.open(
+        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, redactor=Secrets()
+    )
     with store:
         asyncio.run(_steps(table, store, home, agent, str(project)))
         desk = open_desk(store, home, agent, str(project), "conv-search")

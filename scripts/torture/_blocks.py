@@ -27,6 +27,7 @@ from letta_code.memory.blocks import Blocks  # noqa: E402
 from letta_code.memory.edits import Append, Rethink  # noqa: E402
 from letta_code.memory.outcome import Written  # noqa: E402
 from letta_code.memory.provenance import Provenance  # noqa: E402
+from letta_code.safety.vault import Secrets  # noqa: E402
 from letta_code.store.database import Store  # noqa: E402
 
 WRITERS, APPENDS = 8, 50
@@ -306,7 +307,9 @@ def app_meanwhile(verdict: Verdict, home: Path, plant: str, rounds: int) -> None
     """A real letta-code edits the same block while a person's editor and git do."""
     home.mkdir()
     paths = Paths(home=home / ".letta").ensure()
-    with Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents) as store:
+    with Store.open(
+        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, redactor=Secrets()
+    ) as store:
         agent = asyncio.run(store.agents.ensure_default()).id
     blocks = Blocks(paths.home, agent, "proj-1", "conv-1")
     blocks.ensure()

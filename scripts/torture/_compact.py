@@ -39,6 +39,7 @@ from letta_code.core.requests import QuestionRequest, Reply  # noqa: E402
 from letta_code.llm.model import ChatModel, ChatRequest  # noqa: E402
 from letta_code.llm.tokens import TokenCounter  # noqa: E402
 from letta_code.memory.opening import open_desk  # noqa: E402
+from letta_code.safety.vault import Secrets  # noqa: E402
 from letta_code.store.database import Store  # noqa: E402
 
 LONG_RUN = 40  # steps
@@ -101,7 +102,11 @@ class Life:
         """Open the conversation as a start does, with the model of this torture."""
         paths = self.paths
         store = Store.open(
-            paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+            paths.database,
+            conversations_dir=paths.conversations,
+            agents_dir=paths.agents,
+            run_dir=paths.run,
+            redactor=Secrets(),
         )
         self.agent = (await store.agents.ensure_default()).id
         lock = store.acquire_writer(self.conversation, "torture")

@@ -81,6 +81,7 @@ def _inside(mount: Path) -> dict[str, list[str]]:
     sys.path.insert(0, str(ROOT))
     from _disk_scenario import ALLOWED
 
+    from letta_code.safety.vault import Secrets
     from letta_code.store.database import Store
     from tests.fakes.model_server import ModelServer
 
@@ -125,7 +126,7 @@ def _inside(mount: Path) -> dict[str, list[str]]:
         if (work / name).exists() and (work / name).read_text() not in allowed:
             wrongs.append(f"{name} is half written")
     name = next(line["conversation_id"] for line in listener.lines if line.get("conversation_id"))
-    with Store.open(home / "letta.db", run_dir=home / "run") as store:
+    with Store.open(home / "letta.db", run_dir=home / "run", redactor=Secrets()) as store:
         stored = {one.seq: json.loads(one.raw) for one in store.read(name)}
     lost = [line["seq"] for line in listener.lines if "seq" in line and stored.get(line["seq"]) != line]
     lines.append(f"events told: {sum('seq' in line for line in listener.lines)}, lost: {len(lost)}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from _disk_scenario import ALLOWED, Scenario
 
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 from letta_code.store.salvage import read_mirror
 
@@ -91,7 +92,12 @@ def _settings(scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 def _store(scenario: Scenario) -> Iterator[tuple[str, str]]:
     home = scenario.paths.home
-    with Store.open(scenario.paths.database, conversations_dir=home / "conversations", agents_dir=home / "agents") as s:
+    with Store.open(
+        scenario.paths.database,
+        conversations_dir=home / "conversations",
+        agents_dir=home / "agents",
+        redactor=Secrets(),
+    ) as s:
         damage = s._engine._writer._database.damage()  # the check that a doctor would do
         if damage:
             yield "damaged", f"the database: {damage[:2]}"

@@ -29,6 +29,7 @@ from letta_code.agent.port import SessionOptions  # noqa: E402
 from letta_code.config.paths import Paths  # noqa: E402
 from letta_code.config.settings import Settings  # noqa: E402
 from letta_code.core import events as ev  # noqa: E402
+from letta_code.safety.vault import Secrets  # noqa: E402
 from letta_code.store.database import Store  # noqa: E402
 
 TURN_SECONDS = 6.0  # text for about four, a command for about two
@@ -208,7 +209,7 @@ async def read_lines(process: asyncio.subprocess.Process, stream: Stream) -> Non
 
 def open_store() -> Store:
     paths = Paths.find()
-    return Store.open(paths.database, conversations_dir=paths.conversations, run_dir=paths.run)
+    return Store.open(paths.database, conversations_dir=paths.conversations, run_dir=paths.run, redactor=Secrets())
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ from letta_code.core.errors import LettaError
 from letta_code.core.events import Durable, Event, LiveEvent
 from letta_code.core.requests import Answer
 from letta_code.host.locks import FileLock
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 from letta_code.store.runs import Run
 
@@ -34,7 +35,7 @@ class Watch:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.paths = Paths.find({"LETTA_HOME": str(home)})
-        self.store = Store.open(home / "letta.db", run_dir=home / "run")
+        self.store = Store.open(home / "letta.db", run_dir=home / "run", redactor=Secrets())
 
     def conversation_in(self, folder: Path) -> str:
         """The newest conversation of a folder, "" where there is none."""

@@ -14,6 +14,7 @@ from letta_code.agent.start import start_session
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings, save_setting
 from letta_code.memory.provenance import Provenance
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 
 # Of the model that answers.  Conversations remember its path, so it lies in no home that is copied.
@@ -65,7 +66,11 @@ def make(home: Path, project: Path) -> None:
 async def _filled(paths: Paths, project: Path) -> None:
     await _talk(paths, project, ["Where is the canary?", "And the harvest?"], furnish=True)
     with Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+        paths.database,
+        conversations_dir=paths.conversations,
+        agents_dir=paths.agents,
+        run_dir=paths.run,
+        redactor=Secrets(),
     ) as store:
         await store.agents.create("Grace", "Looks after the harvest")
     await _talk(paths, project, ["I am with Grace now. " + "Many words. " * 400], "Grace")

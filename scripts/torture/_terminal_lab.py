@@ -14,6 +14,7 @@ from typing import Any
 
 from letta_code.agent.history import History
 from letta_code.core.events import StopReason
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 from tests.e2e.terminal import ROOT, Terminal
 
@@ -167,7 +168,9 @@ class Lab:
         """The only conversation, as the store has it."""
         home = self.home
         history = History()
-        with Store.open(home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run") as store:
+        with Store.open(
+            home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run", redactor=Secrets()
+        ) as store:
             found = store.conversations.latest_for(str(self.work))
             if found is None:
                 return "", history

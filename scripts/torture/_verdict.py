@@ -29,6 +29,7 @@ from letta_code.core.events import (
     UserMessage,
 )
 from letta_code.core.requests import Approve
+from letta_code.safety.vault import Secrets
 from letta_code.store.database import Store
 from letta_code.store.journal import StoredEvent
 from letta_code.store.salvage import read_mirror
@@ -94,7 +95,9 @@ def check_store(verdict: Verdict, home: Path, conversation: str, told: Mapping[i
     began = time.perf_counter()
     history = History()
     try:
-        with Store.open(home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run") as store:
+        with Store.open(
+            home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run", redactor=Secrets()
+        ) as store:
             read = store.read(conversation)
             history.extend(stored.event for stored in read)
             last = store.last_seq(conversation)
@@ -174,7 +177,7 @@ def check_mirror(verdict: Verdict, home: Path, conversation: str) -> None:
     rows, problems = read_mirror(home / "conversations" / f"{conversation}.jsonl")
     for problem in problems:
         verdict.find("damaged", f"{conversation}.jsonl line {problem.line}: {problem.text}")
-    with Store.open(home / "letta.db", run_dir=home / "run") as store:
+    with Store.open(home / "letta.db", run_dir=home / "run", redactor=Secrets()) as store:
         if [row.body for row in rows] != [stored.raw for stored in store.read(conversation)]:
             verdict.find("damaged", f"{conversation}.jsonl differs from the store")
 

@@ -14,6 +14,7 @@ from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
 from letta_code.core.ids import new_id
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ async def left(store: Store, cwd: Path) -> str:
 async def test_runs_that_cannot_go_on_keep_no_place_of_those_that_can(
     paths: Paths, tmp_path: Path, started: list[str]
 ) -> None:
-    with Store.open(paths.database, run_dir=paths.run) as store:
+    with Store.open(paths.database, run_dir=paths.run, redactor=NoSecrets()) as store:
         for _ in range(MOST_REVIVED):
             gone = await left(store, tmp_path / "gone")
             keep(Job(conversation=gone, cwd=str(tmp_path / "gone")), paths)
@@ -66,7 +67,7 @@ async def test_runs_that_cannot_go_on_keep_no_place_of_those_that_can(
 
 
 async def test_those_that_were_tried_already_come_last(paths: Paths, tmp_path: Path, started: list[str]) -> None:
-    with Store.open(paths.database, run_dir=paths.run) as store:
+    with Store.open(paths.database, run_dir=paths.run, redactor=NoSecrets()) as store:
         waiting = [await left(store, tmp_path) for _ in range(MOST_REVIVED + 1)]
         for at, one in enumerate(waiting):
             keep(Job(conversation=one, cwd=str(tmp_path)), paths)
@@ -79,7 +80,7 @@ async def test_those_that_were_tried_already_come_last(paths: Paths, tmp_path: P
 
 
 async def test_one_run_alone_is_revived(paths: Paths, tmp_path: Path, started: list[str]) -> None:
-    with Store.open(paths.database, run_dir=paths.run) as store:
+    with Store.open(paths.database, run_dir=paths.run, redactor=NoSecrets()) as store:
         one, other, gone = await left(store, tmp_path), await left(store, tmp_path), await left(store, tmp_path)
         for conversation_id in (one, other):
             keep(Job(conversation=conversation_id, cwd=str(tmp_path)), paths)

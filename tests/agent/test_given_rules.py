@@ -18,6 +18,7 @@ from letta_code.core.requests import Approve
 from letta_code.safety.operations import ExecOperation, WriteOperation
 from letta_code.safety.policy import Policy
 from letta_code.workspace.local import LocalWorkspace
+from tests.fakes.redaction import NoSecrets
 
 
 def given(tmp_path: Path, **rules: tuple[str | GivenRule, ...]) -> GivenRules:
@@ -125,8 +126,8 @@ def test_the_log_is_made_at_the_first_record_and_never_stops_the_program(tmp_pat
     before = list(parent.handlers)
     parent.handlers.clear()
     try:
-        log_to(tmp_path / "logs")
-        log_to(tmp_path / "logs")
+        log_to(tmp_path / "logs", NoSecrets())
+        log_to(tmp_path / "logs", NoSecrets())
         assert len([h for h in parent.handlers if isinstance(h, LogFile)]) == 1
         assert not (tmp_path / "logs").exists()
         try:
@@ -139,7 +140,7 @@ def test_the_log_is_made_at_the_first_record_and_never_stops_the_program(tmp_pat
         assert (tmp_path / "logs" / "letta-code.log").stat().st_mode & 0o077 == 0
         parent.handlers.clear()
         (tmp_path / "file").write_text("")
-        log_to(tmp_path / "file" / "logs")
+        log_to(tmp_path / "file" / "logs", NoSecrets())
         log.error("nowhere to go")
     finally:
         parent.handlers[:] = before

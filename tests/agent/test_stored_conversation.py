@@ -7,10 +7,11 @@ from pathlib import Path
 from letta_code.agent.start import StoredConversation
 from letta_code.core.events import ConversationStarted, Notice
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 
 async def test_known_events_serve_the_first_reader_and_the_store_all_others(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "letta.db", run_dir=tmp_path / "run") as store:
+    with Store.open(tmp_path / "letta.db", run_dir=tmp_path / "run", redactor=NoSecrets()) as store:
         agent = await store.agents.ensure_default()
         started = ConversationStarted(conversation_id="conv-1", agent_id=agent.id, cwd="/", version="1")
         await store.append("conv-1", [started, *(Notice(level="info", text=str(n)) for n in range(4))])
@@ -26,7 +27,7 @@ async def test_known_events_serve_the_first_reader_and_the_store_all_others(tmp_
 
 
 async def test_what_came_after_the_opening_is_read_from_the_store(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "letta.db", run_dir=tmp_path / "run") as store:
+    with Store.open(tmp_path / "letta.db", run_dir=tmp_path / "run", redactor=NoSecrets()) as store:
         agent = await store.agents.ensure_default()
         started = ConversationStarted(conversation_id="conv-1", agent_id=agent.id, cwd="/", version="1")
         await store.append("conv-1", [started])

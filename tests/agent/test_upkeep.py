@@ -8,6 +8,7 @@ from letta_code.agent.upkeep import keep_up
 from letta_code.config.paths import Paths
 from letta_code.core.ids import utc_now
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 
 async def test_a_link_in_the_place_of_the_mark_is_not_written_through(tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ async def test_a_link_in_the_place_of_the_mark_is_not_written_through(tmp_path: 
     paths = Paths.find().ensure()
     mark = paths.folder(paths.cache) / "purged"
     mark.symlink_to(other)
-    with Store.open(paths.database) as store:
+    with Store.open(paths.database, redactor=NoSecrets()) as store:
         await keep_up(store, paths)
     assert other.read_text() == "mine\n"
     assert not mark.is_symlink() and mark.read_text().strip() == utc_now()[:10]

@@ -15,6 +15,7 @@ from letta_code.cli import main
 from letta_code.config.paths import Paths
 from letta_code.store.database import Store
 from tests.agent.agentfile.homes import full_agent, open_home
+from tests.fakes.redaction import NoSecrets
 from tests.store.support import raw_sql
 
 Letta = Callable[..., str]
@@ -177,7 +178,7 @@ def test_search_and_export_of_conversations(letta: Letta, letta_home: Path) -> N
 def test_lists_of_one_agent(letta: Letta, letta_home: Path) -> None:
     name = filled(letta_home)
     paths = Paths(home=letta_home)
-    with Store.open(paths.database, run_dir=paths.run) as store:
+    with Store.open(paths.database, run_dir=paths.run, redactor=NoSecrets()) as store:
         asyncio.run(store.agents.create("bob"))
     assert name in letta("conversations", "--all", "--agent", "ada")
     assert "no conversation" in letta("conversations", "--all", "--agent", "bob")

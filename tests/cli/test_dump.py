@@ -13,6 +13,7 @@ from letta_code.config.paths import Paths
 from letta_code.core import events as ev
 from letta_code.core.messages import TextPart
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 
 @pytest.fixture
@@ -22,7 +23,11 @@ def conversation(tmp_path: Path) -> str:
     async def talk() -> str:
         paths = Paths.find().ensure()
         with Store.open(
-            paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+            paths.database,
+            conversations_dir=paths.conversations,
+            agents_dir=paths.agents,
+            run_dir=paths.run,
+            redactor=NoSecrets(),
         ) as store:
             agent = await store.agents.ensure_default()
             made = await store.conversations.create(agent.id, str(tmp_path))
@@ -68,7 +73,7 @@ def test_a_model_that_does_not_tell_its_bytes_is_not_called_closed(
 ) -> None:
     script = tmp_path / "s.yaml"
     script.write_text("answers: [{text: Hi.}]\n")
-    with Store.open(Paths.find().database, run_dir=Paths.find().run) as store:
+    with Store.open(Paths.find().database, run_dir=Paths.find().run, redactor=NoSecrets()) as store:
         asyncio.run(store.append(conversation, [ev.SettingChanged(name="model", value=f"scripted:{script}")]))
     assert main(["dump", conversation]) == 0
     err = capsys.readouterr().err

@@ -26,6 +26,7 @@ from letta_code.memory.opening import open_desk
 from letta_code.memory.proposals import Proposal, proposal_id
 from letta_code.memory.provenance import REFLECTION, Provenance
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 
 class Ran(NamedTuple):
@@ -60,7 +61,11 @@ def run(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 def store() -> Iterator[Store]:
     paths = Paths.find().ensure()
     with Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+        paths.database,
+        conversations_dir=paths.conversations,
+        agents_dir=paths.agents,
+        run_dir=paths.run,
+        redactor=NoSecrets(),
     ) as opened:
         yield opened
 

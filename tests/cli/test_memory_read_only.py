@@ -17,6 +17,7 @@ from letta_code.memory.blocks import Blocks
 from letta_code.memory.edits import Append, Rethink
 from letta_code.memory.provenance import Provenance
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 READING = {
     ("show", "human"): "I am Ada",
@@ -38,7 +39,9 @@ def home(tmp_path: Path) -> Path:
     """A home of two agents, where the first knows something."""
     os.chdir(tmp_path)
     paths = Paths.find().ensure()
-    with Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents) as store:
+    with Store.open(
+        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, redactor=NoSecrets()
+    ) as store:
         agent = asyncio.run(store.agents.ensure_default())
         other = asyncio.run(store.agents.create("Other"))
     blocks = Blocks(paths.home, agent.id)

@@ -19,6 +19,7 @@ from letta_code.core.events import AssistantMessage, ConversationStarted, Event,
 from letta_code.core.messages import TextPart, Usage, Value
 from letta_code.store.database import Store
 from tests.fakes.model_server import ModelServer, Reply
+from tests.fakes.redaction import NoSecrets
 from tests.headless.fake import FakeSession
 
 
@@ -33,7 +34,7 @@ async def context(tmp_path: Path) -> AsyncIterator[Context]:
     async def script(session: FakeSession) -> None:
         raise AssertionError("no command starts a run")
 
-    with Store.open(tmp_path / "letta.db", conversations_dir=tmp_path / "c") as store:
+    with Store.open(tmp_path / "letta.db", conversations_dir=tmp_path / "c", redactor=NoSecrets()) as store:
         options = SessionOptions(cwd="/work/project", settings=Settings(model="openai/one"))
         yield Context(session=FakeSession(options, script), settings=options.settings, store=store)  # type: ignore[arg-type]
 

@@ -26,6 +26,7 @@ from letta_code.memory.edits import Append, SetLimit
 from letta_code.memory.opening import open_desk
 from letta_code.memory.provenance import Provenance
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 from tests.headless.fake import FakeSession
 
 CONVERSATION = "conv-1"  # as FakeSession calls it
@@ -62,7 +63,7 @@ class Context(Value):
 
 @pytest.fixture
 async def context(tmp_path: Path) -> AsyncIterator[Context]:
-    with Store.open(tmp_path / "letta.db", agents_dir=tmp_path / "agents") as store:
+    with Store.open(tmp_path / "letta.db", agents_dir=tmp_path / "agents", redactor=NoSecrets()) as store:
         agent = await store.agents.ensure_default()
         started = ConversationStarted(conversation_id=CONVERSATION, agent_id=agent.id, cwd="/work/shop", version="")
         said = UserMessage(message_id="m", content=(TextPart(text="I am Ann"),))

@@ -15,6 +15,7 @@ import pytest
 from letta_code.core import events as ev
 from letta_code.store.database import Store
 from tests.e2e.terminal import ROOT, Terminal
+from tests.fakes.redaction import NoSecrets
 
 READY = "Ask for a change"
 
@@ -71,7 +72,10 @@ class House:
     @property
     def store(self) -> Store:
         return Store.open(
-            self._home / "letta.db", conversations_dir=self._home / "conversations", run_dir=self._home / "run"
+            self._home / "letta.db",
+            conversations_dir=self._home / "conversations",
+            run_dir=self._home / "run",
+            redactor=NoSecrets(),
         )
 
     @property

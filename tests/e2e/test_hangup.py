@@ -17,6 +17,7 @@ from letta_code.agent.history import History
 from letta_code.core import events as ev
 from letta_code.store.database import Store
 from tests.e2e.terminal import ROOT, Terminal
+from tests.fakes.redaction import NoSecrets
 
 READY = {"screen": "Ask for a change", "plain": "\n>"}
 FLAGS = {"screen": [], "plain": ["--plain"], "print": ["-p", "go", "--quiet"]}
@@ -94,7 +95,9 @@ class Hangup:
     def store(self) -> Store:
         """The store of the home."""
         home = self._home
-        return Store.open(home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run")
+        return Store.open(
+            home / "letta.db", conversations_dir=home / "conversations", run_dir=home / "run", redactor=NoSecrets()
+        )
 
     @property
     def background(self) -> bool:

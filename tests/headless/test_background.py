@@ -25,6 +25,7 @@ from letta_code.config.settings import load
 from letta_code.core import events as ev
 from letta_code.core.messages import text_of
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 LETTA = [sys.executable, "-I", "-m", "letta_code"]
 SECONDS = 40.0
@@ -42,7 +43,13 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 def opened() -> Store:
     paths = Paths.find().ensure()
-    return Store.open(paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run)
+    return Store.open(
+        paths.database,
+        conversations_dir=paths.conversations,
+        agents_dir=paths.agents,
+        run_dir=paths.run,
+        redactor=NoSecrets(),
+    )
 
 
 def model(project: Path, *turns: dict[str, Any]) -> list[str]:

@@ -23,13 +23,16 @@ from letta_code.store.dialect import connect
 from letta_code.store.engine import Engine
 from letta_code.store.passages import Passages, put_back
 from letta_code.store.text_index import _OVERLAP, _PART, _VERSION, TextIndex
+from tests.fakes.redaction import NoSecrets
 
 BY = Provenance(source="agent", conversation="conv-1", seq=3)
 
 
 @pytest.fixture
 def store(home: Path) -> Iterator[Store]:
-    with Store.open(home / "letta.db", conversations_dir=home / "conversations", agents_dir=home / "agents") as opened:
+    with Store.open(
+        home / "letta.db", conversations_dir=home / "conversations", agents_dir=home / "agents", redactor=NoSecrets()
+    ) as opened:
         yield opened
 
 
@@ -244,7 +247,7 @@ async def test_passages_survive_a_lost_database(home: Path, store: Store, archiv
     for path in home.glob("letta.db*"):
         path.unlink()
     with Store.open(
-        home / "letta.db", conversations_dir=home / "conversations", agents_dir=home / "agents"
+        home / "letta.db", conversations_dir=home / "conversations", agents_dir=home / "agents", redactor=NoSecrets()
     ) as restored:
         # Opening has put them back already; doing it again changes nothing.
         assert restored._engine.write_now(lambda database: put_back(database, home / "agents")) == 0

@@ -81,7 +81,7 @@ CANARIES: tuple[Canary, ...] = (
     _bare("age-key", "AGE-SECRET-KEY-1" + _BIG[:58]),
 )
 
-KEY_LINES = tuple("MIIE" + _ANY[n : n + 60] for n in range(12)) + ("Xq9" + _ANY[:20] + "==",)
+KEY_LINES = (*("MIIE" + _ANY[n : n + 60] for n in range(12)), "Xq9" + _ANY[:20] + "==")
 
 
 def private_key(kind: str = "RSA PRIVATE KEY") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def flow(pieces: list[str], vault: Vault | None = None) -> str:
 
 def cut(text: str, places: list[int]) -> list[str]:
     edges = [0, *sorted({place % (len(text) + 1) for place in places}), len(text)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(edges)]
 
 
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: f"{canary.kind}-{canary.line[:12]}")

@@ -12,6 +12,7 @@ import apsw
 from letta_code.core.events import ConversationStarted, Notice, UserMessage
 from letta_code.core.messages import TextPart
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -24,6 +25,7 @@ def open_store(home: Path, *, read_only: bool = False) -> Store:
         agents_dir=home / "agents",
         run_dir=home / "run",
         read_only=read_only,
+        redactor=NoSecrets(),
     )
 
 

@@ -17,6 +17,7 @@ from letta_code.store.database import Store
 from letta_code.store.engine import open_engine
 from letta_code.store.marker import MARKER
 from letta_code.store.migrations import FIRST, MIGRATIONS, Migration, newest
+from tests.fakes.redaction import NoSecrets
 from tests.store.support import note, open_store, raw_sql, said, started, worker
 
 
@@ -227,7 +228,7 @@ async def test_an_older_store_is_copied_then_brought_up_to_date(store: Store, co
     assert str(copy) in engine.notices[0]
     engine.close()
     assert _mode(copy) == 0o600
-    with Store.open(copy) as old:
+    with Store.open(copy, redactor=NoSecrets()) as old:
         assert old.last_seq(conversation) == 2
     again = open_engine(home / "letta.db", home / "run", migrations=(*MIGRATIONS, _SECOND))
     assert again.notices == ()

@@ -20,6 +20,7 @@ from letta_code.tools.archival_memory_insert import ArchivalMemoryInsert
 from letta_code.tools.archival_memory_search import ArchivalMemorySearch
 from letta_code.tools.conversation_search import ConversationSearch
 from letta_code.workspace.local import LocalWorkspace
+from tests.fakes.redaction import NoSecrets
 from tests.tools.context import FakeContext
 
 INSERT, ARCHIVE, TALKS = ArchivalMemoryInsert(), ArchivalMemorySearch(), ConversationSearch()
@@ -29,7 +30,9 @@ HERE = "conv-here"
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     home = tmp_path / "home"
-    with Store.open(home / "letta.db", conversations_dir=home / "conversations", agents_dir=home / "agents") as opened:
+    with Store.open(
+        home / "letta.db", conversations_dir=home / "conversations", agents_dir=home / "agents", redactor=NoSecrets()
+    ) as opened:
         yield opened
 
 

@@ -25,6 +25,7 @@ from letta_code.tools.text.files import (
 )
 from letta_code.tools.text.patch import AddFile, DeleteFile, Section, UpdateFile
 from letta_code.tools.text.patching import HunkError, fit_hunks
+from letta_code.tools.text.putting_back import section_put_back
 from letta_code.tools.text.replace import apply
 from letta_code.workspace.workspace import Handle, Workspace
 
@@ -95,6 +96,7 @@ async def plan(section: Section, ctx: ToolContext) -> Change:
     """What a section of a patch makes of its file.  Raises `ToolError`, or `Stale` as `files.current` does."""
     match section:
         case AddFile():
+            section = section_put_back(section, ctx.vault, judged(ctx, section.path), b"")
             return _planned_addition(section, ctx)
         case DeleteFile():
             return await _planned_deletion(section, ctx)
@@ -142,6 +144,7 @@ async def _planned_update(section: UpdateFile, ctx: ToolContext) -> Change:
     if target is not None and target.kind != "missing":
         raise ToolError(f"{shown(section.move_to)} exists already; a move does not overwrite.")
     now = await current(ctx, section.path, "Update File")
+    section = section_put_back(section, ctx.vault, handle, now.data)
     names = (led(ctx, section.path), led(ctx, section.move_to) if section.move_to else "")
     return await off_loop(len(now.data), _updated, section, (handle, target), names, now.data)
 

@@ -90,6 +90,11 @@ def seen_as(handle: Handle, sha: str) -> FileSeen:
     return FileSeen(path=visible(handle.path), sha=sha)
 
 
+def visible_path(handle: Handle) -> str:
+    """The real path of a file, as it is kept."""
+    return visible(handle.path)
+
+
 def known_sha(ctx: ToolContext, handle: Handle) -> str | None:
     """The version of the file that the model knows."""
     return ctx.seen.sha_of(visible(handle.path))

@@ -31,6 +31,7 @@ from letta_code.memory.provenance import Provenance
 from letta_code.store.agents import Agent
 from letta_code.store.database import Store
 from letta_code.store.passages import Passage
+from tests.fakes.redaction import NoSecrets
 
 PERSON = Provenance(source="user")
 
@@ -39,7 +40,11 @@ def open_home(home: Path) -> tuple[Paths, Store]:
     """A home and its store; the caller closes the store."""
     paths = Paths(home=home)
     store = Store.open(
-        paths.database, conversations_dir=paths.conversations, agents_dir=paths.agents, run_dir=paths.run
+        paths.database,
+        conversations_dir=paths.conversations,
+        agents_dir=paths.agents,
+        run_dir=paths.run,
+        redactor=NoSecrets(),
     )
     return paths, store
 

@@ -18,6 +18,7 @@ from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings
 from letta_code.core import events as ev
 from letta_code.store.database import Store
+from tests.fakes.redaction import NoSecrets
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -113,7 +114,7 @@ class Heard:
 
 def open_store() -> Store:
     paths = Paths.find()
-    return Store.open(paths.database, conversations_dir=paths.conversations, run_dir=paths.run)
+    return Store.open(paths.database, conversations_dir=paths.conversations, run_dir=paths.run, redactor=NoSecrets())
 
 
 class OwnerProcess:
