@@ -141,9 +141,8 @@ class LettaApp(App[int]):
             self.chat.state.notice(notice.level, notice.text, notice.hint)
         if self._ports.notices:
             self.chat.redraw()
-        if self._ports.trust is None:
-            self._core.start(self._options)
-        else:
+        self._core.start(self._options if self._ports.trust is None else None)
+        if self._ports.trust is not None:
             from letta_code.tui.trusting import ask
 
             self.run_worker(ask(self.chat, self._ports.trust, self._open_as, self.action_leave), group="trust")
@@ -156,7 +155,7 @@ class LettaApp(App[int]):
         self.chat.use(options)
         if options.settings.face.theme in self.available_themes:
             self.theme = options.settings.face.theme
-        self._core.start(options)
+        self._core.open(options)
 
     async def on_unmount(self) -> None:
         """Give everything back."""

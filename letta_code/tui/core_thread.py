@@ -114,10 +114,15 @@ class CoreThread:
         """Why the first session could not be opened where the command line is to blame, else None."""
         return self._failure if isinstance(self._failure, UsageError) else None
 
-    def start(self, options: SessionOptions) -> None:
-        """Start the thread and open a session; called once, after the first frame."""
+    def start(self, options: SessionOptions | None) -> None:
+        """Start the thread and open a session; called once, after the first frame.  None: `open` comes later."""
         self._face_loop = asyncio.get_running_loop()
         self._thread.start()
+        if options is not None:
+            self.open(options)
+
+    def open(self, options: SessionOptions) -> None:
+        """Open the first session; called once."""
         self._loop.call_soon_threadsafe(self._begin, options)
 
     async def call(self, work: Callable[[SessionPort], Awaitable[T]], *, twice: bool = False) -> T:
@@ -265,7 +270,8 @@ class CoreThread:
             self._loop.close()
 
     def _begin(self, options: SessionOptions) -> None:
-        self._opening = self._loop.create_task(self._open(options))
+        if self._closing is None:
+            self._opening = self._loop.create_task(self._open(options))
 
     async def _open(self, options: SessionOptions) -> None:
         self._options = options
@@ -381,6 +387,8 @@ class CoreThread:
         await asyncio.shield(self._begin_closing())
 
     async def _close_once(self) -> None:
+        if self._opening is None:
+            return  # the person left before anything was opened
         if self._pump is not None and not self._opened.is_set():
             self._pump.cancel()  # it waits for the next owner
         await self._opened.wait()

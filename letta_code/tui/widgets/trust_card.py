@@ -54,10 +54,10 @@ class TrustCard(Ask):
         self._choices.focus()
 
     def on_key(self, event: Key) -> None:
-        """Esc works without it."""
-        if event.key == "escape":
+        """Esc works without it; Ctrl+D leaves, as from an empty prompt."""
+        if event.key in ("escape", "ctrl+d"):
             event.stop()
-            self._choose("without")
+            self._choose("without" if event.key == "escape" else "leave")
 
     def on_choices_picked(self, event: Choices.Picked) -> None:
         """Done."""
