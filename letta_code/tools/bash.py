@@ -14,6 +14,7 @@ from letta_code.safety.operations import ExecOperation
 from letta_code.safety.terminal import visible
 from letta_code.tools.base import Args, Situation, Tool, ToolContext, ToolResult, Wanted
 from letta_code.tools.printed import HEAD, SHOWN, Live, clean, shortened
+from letta_code.tools.refused import refused_by_sandbox
 from letta_code.workspace.workspace import ExecResult, ExecSpec, Workspace
 
 DEFAULT_TIMEOUT = 120.0
@@ -91,7 +92,9 @@ class Bash(Tool[BashArgs]):
             cwd=cwd,
             full_output=result.spool,
         )
-        return ToolResult.text(_told(args, result, shown, cwd, note), block, state={"cwd": after})
+        told = _told(args, result, shown, cwd, note)
+        refused = refused_by_sandbox(shown, ctx.grant) if result.exit_code and result.confined else ""
+        return ToolResult.text(f"{told}\n{refused}" if refused else told, block, state={"cwd": after})
 
 
 def _check(args: BashArgs, workspace: Workspace) -> None:

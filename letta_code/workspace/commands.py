@@ -139,6 +139,7 @@ class Commands:
             ended_with_it=left,
             exceeded=watch.exceeded,
             notes=tuple(notes),
+            confined=not spec.grant.outside and self._sandbox.containment.kind != "none",
         )
 
     def _environment(self, spec: ExecSpec) -> dict[str, str]:

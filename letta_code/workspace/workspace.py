@@ -151,6 +151,7 @@ class ExecResult(Value):
     ended_with_it: int = 0  # processes it had left, which the sandbox ended together with it
     exceeded: str = ""  # the limit for which it was killed
     notes: tuple[str, ...] = ()  # what the sandbox found afterwards and set right
+    confined: bool = False  # it ran in a sandbox
 
 
 class Process(Value):
