@@ -27,7 +27,7 @@ _GIT_DECIDES = re.compile(
     r"|.*\.(?:textconv|command|cmd|helper|process|smudge|clean|driver|program|path|insteadof|vcs|uploadpack|receivepack)"
     r"|(?:sequence\.editor|gpg\..*|credential\..*|pager\..*|filter\..*|diff\.external|interactive\.difffilter|init\.templatedir"
     r"|uploadpack\..*|trailer\..*|man\..*|browser\..*|url\..*|protocol\..*|submodule\..*\.update|remote\..*)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
 _GIT_RUNS = re.compile(
     r"--(?:upload-pack|receive-pack|exec|extcmd|open-files-in-pager|tool|template|config)\b.*|ext::.*|.*::.*"
@@ -128,7 +128,7 @@ def _git_runs(words: Sequence[Word]) -> str:
         return f"git {sub} may be anything" if sub not in {"difftool", "mergetool"} else "git runs a tool"
     if sub == "config" and any(_GIT_DECIDES.fullmatch(word) for word in rest) and len(rest) > 1:
         return "git is told which programs to run"
-    if sub == "grep" and any(re.fullmatch(r"-[A-Za-z]*O.*", word) for word in rest):
+    if sub == "grep" and any(re.match(r"-[A-Za-z]*O", word) for word in rest):
         return "git runs a pager"
     if sub == "rebase" and any(word.startswith(("-x", "--exec")) for word in rest):
         return "git rebase runs commands"

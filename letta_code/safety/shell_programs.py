@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from letta_code.core.messages import Value
 
 
+def _option(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    """What a whole word must look like; its value may go over several lines."""
+    return re.compile(pattern, re.DOTALL | flags)
+
+
 class Wrapper(Value):
     """A program that runs the command behind its own options.
 
@@ -101,54 +106,54 @@ RUNNERS: Mapping[str, frozenset[str]] = {
     "coverage": frozenset({"run"}), "tox": frozenset({"exec"}), "nodemon": frozenset({""}), "dtach": frozenset({""}),
 }  # fmt: skip
 # Interpreters: an option (a word that matches) with code in it.  Without one, the first operand is a script.
-_PYTHON = re.compile(r"-[A-Za-z]*c.*|-")
+_PYTHON = _option(r"-[A-Za-z]*c.*|-")
 INTERPRETERS: Mapping[str, re.Pattern[str]] = {
     "python": _PYTHON, "pypy": _PYTHON, "ipython": _PYTHON, "jython": _PYTHON, "micropython": _PYTHON,
-    "perl": re.compile(r"-[A-Za-z0-9]*[eEMmIx].*|-|-[A-Za-z]*[dn].*"),
-    "ruby": re.compile(r"-[A-Za-z]*[erI].*|-"),
-    "node": re.compile(r"-[A-Za-z]*[epr].*|--eval.*|--print.*|--require.*|--import.*|--loader.*|-"),
-    "nodejs": re.compile(r"-[A-Za-z]*[epr].*|--eval.*|--print.*|--require.*|--import.*|-"),
-    "deno": re.compile(r"eval|repl|-|https?:.*"),
-    "bun": re.compile(r"-[A-Za-z]*[ep].*|--eval.*|--print.*|-"),
-    "php": re.compile(r"-[A-Za-z]*[rBREd].*|--run.*|-"),
-    "lua": re.compile(r"-[el].*|-"), "luajit": re.compile(r"-[ejl].*|-"),
-    "tclsh": re.compile(r"-"), "wish": re.compile(r"-"), "expect": re.compile(r"-c.*|-"),
-    "Rscript": re.compile(r"-e.*|-"), "R": re.compile(r"-e.*|-"), "julia": re.compile(r"-[eEL].*|--eval.*|-"),
-    "osascript": re.compile(r"-e.*|-"), "groovy": re.compile(r"-e.*"), "scala": re.compile(r"-e.*"),
-    "ghc": re.compile(r"-e.*"), "elixir": re.compile(r"-e.*|--eval.*"), "erl": re.compile(r"-eval.*|-s|-run"),
-    "guile": re.compile(r"-c.*|-"), "sbcl": re.compile(r"--eval|--load"), "clojure": re.compile(r"-e.*|-M.*"),
-    "ts-node": re.compile(r"-e.*|--eval.*"), "tsx": re.compile(r"-e.*|--eval.*"), "java": re.compile(r"-javaagent.*"),
-    "octave": re.compile(r"--eval.*"), "gnuplot": re.compile(r"-e.*|-"), "ocaml": re.compile(r"-e.*|-"),
+    "perl": _option(r"-[A-Za-z0-9]*[eEMmIx].*|-|-[A-Za-z]*[dn].*"),
+    "ruby": _option(r"-[A-Za-z]*[erI].*|-"),
+    "node": _option(r"-[A-Za-z]*[epr].*|--eval.*|--print.*|--require.*|--import.*|--loader.*|-"),
+    "nodejs": _option(r"-[A-Za-z]*[epr].*|--eval.*|--print.*|--require.*|--import.*|-"),
+    "deno": _option(r"eval|repl|-|https?:.*"),
+    "bun": _option(r"-[A-Za-z]*[ep].*|--eval.*|--print.*|-"),
+    "php": _option(r"-[A-Za-z]*[rBREd].*|--run.*|-"),
+    "lua": _option(r"-[el].*|-"), "luajit": _option(r"-[ejl].*|-"),
+    "tclsh": _option(r"-"), "wish": _option(r"-"), "expect": _option(r"-c.*|-"),
+    "Rscript": _option(r"-e.*|-"), "R": _option(r"-e.*|-"), "julia": _option(r"-[eEL].*|--eval.*|-"),
+    "osascript": _option(r"-e.*|-"), "groovy": _option(r"-e.*"), "scala": _option(r"-e.*"),
+    "ghc": _option(r"-e.*"), "elixir": _option(r"-e.*|--eval.*"), "erl": _option(r"-eval.*|-s|-run"),
+    "guile": _option(r"-c.*|-"), "sbcl": _option(r"--eval|--load"), "clojure": _option(r"-e.*|-M.*"),
+    "ts-node": _option(r"-e.*|--eval.*"), "tsx": _option(r"-e.*|--eval.*"), "java": _option(r"-javaagent.*"),
+    "octave": _option(r"--eval.*"), "gnuplot": _option(r"-e.*|-"), "ocaml": _option(r"-e.*|-"),
 }  # fmt: skip
 # Options of otherwise harmless programs that run a program, or code.
 RUNNING_OPTIONS: Mapping[str, re.Pattern[str]] = {
-    "rg": re.compile(r"--pre(=.*)?|--hostname-bin(=.*)?|--search-zip|-[A-Za-z]*z[A-Za-z]*"),
-    "sort": re.compile(r"--compress-prog.*"),
-    "tar": re.compile(r"--to-c.*|--checkpoint-a.*|--use-c.*|--rsh.*|--rmt.*|--info-s.*|--new-v.*|-?[A-Za-z]*[IF].*"),
-    "bsdtar": re.compile(r"--use-c.*"),
-    "zip": re.compile(r"-TT.*|--unzip-c.*|-[A-Za-z]*T.*"),
-    "rsync": re.compile(r"-[A-Za-z]*e.*|--rsh.*|--rsync-path.*|--daemon|-[A-Za-z]*M.*"),
-    "scp": re.compile(r"-[A-Za-z0-9]*[SoFJ].*"), "sftp": re.compile(r"-[A-Za-z0-9]*[SoFJbD].*"),
-    "ssh": re.compile(r"-[A-Za-z0-9]*[oFJ].*"),
-    "man": re.compile(r"-[A-Za-z]*[PH].*|--pager.*|--html.*|--preproc.*"),
-    "less": re.compile(r"\+.*|-[A-Za-z]*[kK].*|--lesskey.*"), "more": re.compile(r"\+.*"),
-    "split": re.compile(r"--filter.*"),
-    "openssl": re.compile(r"-(engine|provider|config|loader).*"),
-    "gcc": re.compile(r"-wrapper|-fplugin.*|-B.*|-specs.*|@.*"), "cc": re.compile(r"-wrapper|-fplugin.*|-B.*|@.*"),
-    "g++": re.compile(r"-wrapper|-fplugin.*|-B.*|-specs.*|@.*"), "clang": re.compile(r"-fplugin.*|-Xclang|@.*"),
-    "make": re.compile(r"(SHELL|MAKE\w*|\.SHELLFLAGS)[:+?]?=.*|--eval.*|-[A-Za-z]*E.*"),
-    "sqlite3": re.compile(r"\s*\..*|.*\n\s*\..*|.*\b(load_ext|edit|writefile|fts3_tok)\w*\b.*|-init|-cmd", re.DOTALL),
-    "psql": re.compile(r".*\\.*|.*\bPROGRAM\b.*|-f.*|--file.*", re.DOTALL | re.IGNORECASE),
-    "mysql": re.compile(r".*\\!.*|.*\b(system|source|pager)\b.*", re.DOTALL | re.IGNORECASE),
-    "tcpdump": re.compile(r"-[A-Za-z]*z.*"), "nmap": re.compile(r"--script.*"),
-    "wget": re.compile(r"--use-askpass.*|-e.*|--execute.*|--config.*"), "curl": re.compile(r"-[A-Za-z]*K.*|--config.*"),
-    "install": re.compile(r"--strip-program.*"), "apt": re.compile(r"-o.*|-c.*"), "apt-get": re.compile(r"-o.*|-c.*"),
-    "journalctl": re.compile(r"--pager.*"), "file": re.compile(r"-[A-Za-z]*[mC].*|--magic.*|--compile"),
-    "ld": re.compile(r"-plugin.*|--plugin.*"), "bat": re.compile(r"--pager.*|--diff-.*"),
-    "fd": re.compile(r"-[A-Za-z]*[xX].*|--exec.*"), "fdfind": re.compile(r"-[A-Za-z]*[xX].*|--exec.*"),
+    "rg": _option(r"--pre(=.*)?|--hostname-bin(=.*)?|--search-zip|-[A-Za-z]*z[A-Za-z]*"),
+    "sort": _option(r"--compress-prog.*"),
+    "tar": _option(r"--to-c.*|--checkpoint-a.*|--use-c.*|--rsh.*|--rmt.*|--info-s.*|--new-v.*|-?[A-Za-z]*[IF].*"),
+    "bsdtar": _option(r"--use-c.*"),
+    "zip": _option(r"-TT.*|--unzip-c.*|-[A-Za-z]*T.*"),
+    "rsync": _option(r"-[A-Za-z]*e.*|--rsh.*|--rsync-path.*|--daemon|-[A-Za-z]*M.*"),
+    "scp": _option(r"-[A-Za-z0-9]*[SoFJ].*"), "sftp": _option(r"-[A-Za-z0-9]*[SoFJbD].*"),
+    "ssh": _option(r"-[A-Za-z0-9]*[oFJ].*"),
+    "man": _option(r"-[A-Za-z]*[PH].*|--pager.*|--html.*|--preproc.*"),
+    "less": _option(r"\+.*|-[A-Za-z]*[kK].*|--lesskey.*"), "more": _option(r"\+.*"),
+    "split": _option(r"--filter.*"),
+    "openssl": _option(r"-(engine|provider|config|loader).*"),
+    "gcc": _option(r"-wrapper|-fplugin.*|-B.*|-specs.*|@.*"), "cc": _option(r"-wrapper|-fplugin.*|-B.*|@.*"),
+    "g++": _option(r"-wrapper|-fplugin.*|-B.*|-specs.*|@.*"), "clang": _option(r"-fplugin.*|-Xclang|@.*"),
+    "make": _option(r"(SHELL|MAKE\w*|\.SHELLFLAGS)[:+?]?=.*|--eval.*|-[A-Za-z]*E.*"),
+    "sqlite3": _option(r"\s*\..*|.*\n\s*\..*|.*\b(load_ext|edit|writefile|fts3_tok)\w*\b.*|-init|-cmd"),
+    "psql": _option(r".*\\.*|.*\bPROGRAM\b.*|-f.*|--file.*", re.IGNORECASE),
+    "mysql": _option(r".*\\!.*|.*\b(system|source|pager)\b.*", re.IGNORECASE),
+    "tcpdump": _option(r"-[A-Za-z]*z.*"), "nmap": _option(r"--script.*"),
+    "wget": _option(r"--use-askpass.*|-e.*|--execute.*|--config.*"), "curl": _option(r"-[A-Za-z]*K.*|--config.*"),
+    "install": _option(r"--strip-program.*"), "apt": _option(r"-o.*|-c.*"), "apt-get": _option(r"-o.*|-c.*"),
+    "journalctl": _option(r"--pager.*"), "file": _option(r"-[A-Za-z]*[mC].*|--magic.*|--compile"),
+    "ld": _option(r"-plugin.*|--plugin.*"), "bat": _option(r"--pager.*|--diff-.*"),
+    "fd": _option(r"-[A-Za-z]*[xX].*|--exec.*"), "fdfind": _option(r"-[A-Za-z]*[xX].*|--exec.*"),
 
-    "pip": re.compile(r"--python.*"), "pytest": re.compile(r"-p.*|--rootdir.*|-c.*|-o.*|--pyargs.*"),
-    "jq": re.compile(r"-L.*"), "cmake": re.compile(r"-E|-P"), "ctest": re.compile(r"-S.*"),
+    "pip": _option(r"--python.*"), "pytest": _option(r"-p.*|--rootdir.*|-c.*|-o.*|--pyargs.*"),
+    "jq": _option(r"-L.*"), "cmake": _option(r"-E|-P"), "ctest": _option(r"-S.*"),
 
 }  # fmt: skip
 # What they run is not in their words at all, or is a language of its own.
