@@ -212,6 +212,9 @@ class Commands:
         if sum(1 for b in self._background.values() if b.running) >= BACKGROUND_LIMIT:
             raise WorkspaceError(f"{BACKGROUND_LIMIT} background commands run already; stop one first.")
         confined = self._confined(spec, self._environment(spec))
+        if keep and confined.private_pids:
+            await _closed(confined)
+            raise WorkspaceError('What runs in the sandbox ends with the session; `keep` also needs needs="outside".')
         name = f"sh-{len(self._background) + 1}"
         record = Background(name, spec.shell or " ".join(spec.argv), self._spool_path("background"), keep, confined)
         try:

@@ -140,8 +140,9 @@ class Bubblewrap:
         mounts.hidden("/run")
         for path in hidden.shown_in_run():
             mounts.read_only(path)
-        for path in hidden.sockets("/run", "/tmp", "/proc", "/dev", at.root, at.letta_home):
-            mounts.read_only(path, self._empty)
+        for path in hidden.sockets("/run", "/proc", "/dev", at.root, at.temp, at.letta_home):
+            if is_within(path, at.home) or not (is_within(path, "/tmp") or is_within(path, "/var/tmp")):
+                mounts.read_only(path, self._empty)
         agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
         if agent and os.path.exists(agent):
             mounts.writable(os.path.realpath(agent))

@@ -29,10 +29,9 @@ class Group:
 
 
 class Groups:
-    """Makes groups for one sandbox; `root` is where the kernel shows them."""
+    """Makes groups for one sandbox."""
 
-    def __init__(self, root: str = _ROOT) -> None:
-        self._root = root
+    def __init__(self) -> None:
         self._parents: list[tuple[str, str]] | None = None  # controllers ("pids", "memory", "both") and folder
         self._numbers = itertools.count(1)
         self._ended: list[str] = []  # folders whose last processes were still going
@@ -40,7 +39,7 @@ class Groups:
     def make(self, *, threads: int, memory: int) -> Group | None:
         """A group with these limits; None where none can be made."""
         if self._parents is None:
-            self._parents = list(_parents(self._root))
+            self._parents = list(_parents(_ROOT))
             for _, parent in self._parents:
                 _sweep(parent)
         name = f"{_NAME}-{os.getpid()}-{id(self):x}-{next(self._numbers)}"

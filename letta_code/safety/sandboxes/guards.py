@@ -43,7 +43,9 @@ class Guards:
         found = self._found = self._found or self._tree.look(FIRST_LOOK)
         own = [f"{self._root}/{name}" for name in (".git", *PROTECTED)]
         every = [*own, *(path for path in (*found.gits, *found.others) if path not in own)]
-        repositories = [known for known in map(repository, self._gits(found)) if known is not None]
+        repositories = [
+            known for known in map(repository, self._gits(found)) if known is not None and self._beside(known)
+        ]
         missing = [path for path in map(self._real, every) if path and not os.path.lexists(path)]
         if grant.git:
             missing += [path for known in repositories if known.sound for path in _absent(known)]
@@ -75,6 +77,10 @@ class Guards:
         around = "" if repository(own) else enclosing(self._root)
         if around:
             yield around
+
+    def _beside(self, known: Repository) -> bool:
+        """Not a folder that the work tree is, or lies in: a link may name any."""
+        return not is_within(self._root, known.folder) and not is_within(self._root, known.common)
 
     def _real(self, path: str) -> str:
         """What is to be covered for a name: a link's own place cannot be, so what it leads to is."""
