@@ -149,6 +149,11 @@ class Recall:
         end = " …" if at + characters < len(whole) else ""
         return replace(found, text=f"{'… ' if at else ''}{text}{end}") if text else found
 
+    def taint(self, found: Sequence[Found], but: str) -> str:
+        """Where text from outside came from that one of these may repeat; messages of the conversation `but` aside."""
+        taints = (self._index.taint(one.conversation_id, one.seq) for one in found if one.conversation_id != but)
+        return next(filter(None, taints), "")
+
     def _marked(self, found: Sequence[Found]) -> list[Found]:
         """What a person took back by going back is found all the same: it was said; but that is told with it."""
         views = {name: self._index.view(name) for name in {one.conversation_id for one in found}}

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from letta_code.core.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
-from letta_code.core.events import Event, Rewound, decode
+from letta_code.core.events import Event, Rewound, ToolResult, decode
 from letta_code.core.messages import Value
 from letta_code.core.view import View
 from letta_code.host.files import ensure_private_dir
@@ -273,6 +273,19 @@ class TextIndex:
                 if isinstance(event, Rewound) and event.to_seq:
                     back.append((event.seq, event.to_seq))
         return View(back, sys.maxsize if back else 0)
+
+    def taint(self, conversation_id: str, seq: int) -> str:
+        """The first source of text from outside that a conversation held by an event, "" when there was none."""
+        sql = (
+            "SELECT body FROM events WHERE conversation_id = ? AND type = 'tool_result' AND seq <= ?"
+            ' AND instr(body, CAST(\'"taint":"\' AS BLOB)) > 0 ORDER BY seq LIMIT 1'
+        )
+        for (body,) in self._engine.reader().query(sql, [conversation_id, seq]):
+            with contextlib.suppress(msgspec.DecodeError):
+                event = decode(body) if isinstance(body, bytes) else None
+                if isinstance(event, ToolResult):
+                    return event.taint
+        return ""
 
     def messages(self, match: str, window: Window, limit: int) -> list[MessageHit]:
         """The best messages for an FTS5 expression; a forked copy of a message is told once."""

@@ -78,6 +78,7 @@ def test_shift_enter_and_alt_enter_reach_the_prompt(opened: Open) -> None:
     assert "You said" not in terminal.text
 
 
+@pytest.mark.row("H05")
 def test_a_bracketed_paste_with_the_end_inside_stays_in_the_prompt(opened: Open) -> None:
     terminal = opened()
     terminal.send("\x1b[200~line one\rline two\x1b[201~ rest\rmore\x1b[201~")

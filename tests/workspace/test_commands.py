@@ -280,6 +280,7 @@ async def test_keep_only_where_it_is_allowed(workspace: LocalWorkspace, tmp_path
         os.kill(pid, 9)
 
 
+@pytest.mark.row("K01")
 async def test_200_mb_of_output_cost_little_memory(workspace: LocalWorkspace) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

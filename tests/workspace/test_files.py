@@ -218,6 +218,7 @@ async def test_a_link_put_in_after_judging_is_not_followed(workspace: LocalWorks
     assert {path.name: path.read_text() for path in secret.iterdir()} == {"f": "secret"}
 
 
+@pytest.mark.row("C04")
 async def test_a_racing_link_never_leads_out(workspace: LocalWorkspace, tree: Path) -> None:
     """One thread swaps a folder and a link to a secret place; what is judged inside never reads the secret."""
     secret = tree.parent / "secret"
