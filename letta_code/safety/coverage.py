@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from letta_code.safety import places
 from letta_code.safety.destruction import is_destructive, stashes
+from letta_code.safety.git_commands import from_subcommand
 from letta_code.safety.operations import (
     AskOperation,
     ExecOperation,
@@ -200,7 +201,8 @@ def _command_refused(
     if rule.tool not in {"Bash", "Git", tool}:
         return "no"
     words = ("git", *rule.words) if rule.tool == "Git" else rule.words or tuple(rule.pattern.split())
-    if any(_same(words, command.words) for command in reading.commands):
+    plain = [from_subcommand(c.words) if c.name == "git" else c.words for c in reading.commands]
+    if any(_same(words, one) for one in plain) or any(_same(words, command.words) for command in reading.commands):
         return "yes"
     if any(_in_order(words, command.words) for command in reading.commands):
         return "maybe"

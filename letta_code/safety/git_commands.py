@@ -92,6 +92,11 @@ def git_effect(words: Sequence[str]) -> GitEffect:
     return GitEffect(effect=effect, subcommand=sub, what=what or sub, network=_network(sub, arguments))
 
 
+def from_subcommand(words: Sequence[str]) -> tuple[str, ...]:
+    """A git command without git's own options: `git -C x push` is `git push`."""
+    return (words[0], *_split(words)[1])
+
+
 def hooks_of(subcommand: str) -> tuple[str, ...]:
     """The hooks that git would run for a subcommand that changes something."""
     return (*_HOOKS.get(subcommand, ()), *_HOOKS_OF_ALL)

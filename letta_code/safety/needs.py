@@ -102,7 +102,8 @@ def free_grant(reading: Reading, where: Where, hooks: Callable[[], Hooks]) -> Gr
 
 def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where) -> bool:
     """Whether a text is nothing but git commands that read or make everyday changes, and harmless ones."""
-    if not reading.whole or reading.opaque or any(effect.effect not in {"reads", "writes"} for effect in effects):
+    opaque = any(one.words != (name := one.words[0],) or not _PLAIN_GIT.fullmatch(name) for one in reading.opaque)
+    if not reading.whole or opaque or any(effect.effect not in {"reads", "writes"} for effect in effects):
         return False
     if any(assignment.decides and not _PLAIN_GIT.fullmatch(assignment.name) for assignment in reading.assignments):
         return False

@@ -80,7 +80,7 @@ def test_allow_covers_one_simple_command(rule: str, text: str, cover: str) -> No
         ("Bash(rm)", "cat << 'EOF' > f\nrm -rf\nEOF", "no"),
         ("Bash(rm)", "echo 'rm -rf x'", "no"),
         ("Bash(git push)", "git push origin", "yes"),
-        ("Bash(git push)", "git -C /x push", "maybe"),
+        ("Bash(git push)", "git -C /x push", "yes"),
         ("Git(push)", "git push", "yes"),
         ("Read(.env)", "cat .env", "maybe"),
         ("Read(.env)", "cat sub/.env | head", "maybe"),
