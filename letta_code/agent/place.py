@@ -132,8 +132,9 @@ class Place:
             log.warning("%s %s", error, error.hint)
 
     def warm(self) -> None:
-        """Start the launcher of commands while the model thinks."""
+        """Start the launcher of commands and look for the sandbox while the model thinks."""
         self.workspace.warm()
+        self._sandbox.warm()
 
     def answer_begins(self) -> None:
         """Write the names of all loaded modules where LETTA_DEBUG_MODULES says (a test of the start path)."""

@@ -63,7 +63,7 @@ class Status(Value):
     usage: Usage = Usage()
     cost: float | None = None
     background: bool = False  # whether the run goes on without a face
-    containment: Containment = Containment()  # what holds commands; `says` is for the person where it is less than all
+    containment: Containment = Containment()  # what holds commands, once `contained` was asked; before, it says nothing
     owner: str = ""  # whose process runs the conversation, for people; "" when it is this one
     queued: tuple[str, ...] = ()  # client ids of messages not yet delivered
     last_seq: int = 0
@@ -75,6 +75,10 @@ class SessionPort(Protocol):
     @property
     def status(self) -> Status:
         """A snapshot; cheap."""
+        ...
+
+    async def contained(self) -> Containment:
+        """What holds commands; found out in a thread when first asked (some 20 ms), and in the status from then on."""
         ...
 
     @property

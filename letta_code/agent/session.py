@@ -33,6 +33,7 @@ from letta_code.core.ids import new_id
 from letta_code.core.messages import ContentPart, TextPart, UserText, text_of
 from letta_code.core.requests import Answer, Request
 from letta_code.llm.model import ChatModel, ModelInfo
+from letta_code.safety.containment import Containment
 from letta_code.safety.terminal import visible
 from letta_code.safety.vault import Vault, redacted
 
@@ -109,6 +110,7 @@ class Session:
         self._leaving = False  # another process goes on
         self.faceless = options.background  # runs are to go on without a face, whatever becomes of the one here
         self._looked_back = False
+        self._contained = Containment()  # not known yet
         self.reflection = Reflection(self, self.read, open_model)
         self._ledger = Ledger(journal, history, run_id=lambda: self._working.run_id, heard=self.reflection.heard)
         self._asking = Asking(
@@ -145,10 +147,16 @@ class Session:
             usage=self.history.usage,
             cost=self.history.cost,
             background=self.options.background,
-            containment=self.surroundings.containment,
+            containment=self._contained,
             queued=tuple(self.history.queued),
             last_seq=self.history.last_seq,
         )
+
+    async def contained(self) -> Containment:
+        """What holds commands; found out in a thread, since a program is tried for it."""
+        if not self._contained.says:
+            self._contained = await asyncio.to_thread(lambda: self.surroundings.containment)
+        return self._contained
 
     @property
     def running(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from letta_code.agent.contained import described
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.safety.policy import MODE_TEXT, mode_of
 
@@ -15,7 +16,8 @@ async def change_mode(context: CommandContext, arguments: str) -> Outcome:
     """
     name = arguments.strip()
     if not name:
-        return Outcome(say=listing(context.session.status.mode))
+        held = described(await context.session.contained())
+        return Outcome(say="\n\n".join(part for part in (listing(context.session.status.mode), held) if part))
     mode = mode_of(name)
     await context.session.set_mode(mode)
     return Outcome(say=f"The mode is `{mode}`: {MODE_TEXT[mode]}.")

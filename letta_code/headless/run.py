@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from letta_code import __version__
+from letta_code.agent.contained import notice as sandbox_notice
 from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.core.errors import LettaError
 from letta_code.core.events import Notice, StopReason
@@ -86,6 +87,10 @@ def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> N
         loop.call_soon_threadsafe(call)
 
 
+_SANDBOX_SECONDS = 0.1  # the first request goes out before the sandbox is looked for
+_SANDBOX_LAST_SECONDS = 2.0
+
+
 class _PrintRun:
     """One headless run, from opening the session to its last result."""
 
@@ -154,6 +159,7 @@ class _PrintRun:
         talk = self._converse(session, follower) if self._printing.two_way else self._say(session)
         talking = asyncio.create_task(talk)
         stopping = asyncio.create_task(self._stop.wait())
+        holding = asyncio.create_task(self._tell_sandbox(session))
         try:
             await asyncio.wait({following, talking, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() and not talking.done():
@@ -168,12 +174,20 @@ class _PrintRun:
             finished = await session.idle()
             if finished is not None:
                 await follower.caught_up(finished.seq)
+            await asyncio.wait({holding}, timeout=_SANDBOX_LAST_SECONDS)
             await self._close(session, following)
         finally:
-            for task in (following, talking, stopping):
+            for task in (following, talking, stopping, holding):
                 task.cancel()
-            await asyncio.gather(following, talking, stopping, return_exceptions=True)
+            await asyncio.gather(following, talking, stopping, holding, return_exceptions=True)
         return follower.code
+
+    async def _tell_sandbox(self, session: SessionPort) -> None:
+        """Say once where commands are not held; it is found out beside the run, so that the start does not wait."""
+        await asyncio.sleep(_SANDBOX_SECONDS)
+        told = sandbox_notice(await session.contained(), self._options.settings.sandbox)
+        if told is not None:
+            self._output.progress.notice(told)
 
     async def _close(self, session: SessionPort, following: asyncio.Task[None]) -> None:
         """Close the session, and say what comes of that (a reflection that was waited for, say) on stderr."""

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, cast
 
 from letta_code import __version__
+from letta_code.agent.contained import badge, notice
 from letta_code.agent.folder_trust import TrustQuestion
 from letta_code.agent.live.words import short
 from letta_code.agent.port import SessionOptions, SessionPort
@@ -38,6 +39,7 @@ from letta_code.plain.reader import Reader, open_reader, read_text
 from letta_code.plain.render import Lines, block_lines
 from letta_code.plain.say import say
 from letta_code.plain.shell import RunShell, TypedCommands
+from letta_code.safety.containment import Containment
 from letta_code.safety.terminal import strip_controls
 
 log = logging.getLogger(__name__)
@@ -121,6 +123,7 @@ class PlainFace:
         self._said: set[str] = set()  # client ids of what was typed here
         self._moved = asyncio.Event()
         self._moving = False  # the run is on its way to the background
+        self._told_of_sandbox = False
         self._left = False  # the person went away from what another process runs
 
     async def main(self) -> int:
@@ -166,7 +169,9 @@ class PlainFace:
         self._seen = 0 if status.queued or status.running else max(status.last_seq - _FOUND, 0)
         following = asyncio.create_task(self._follow(session, status.last_seq, status.queued))
         try:
-            self._greet(session, resumed=bool(conversation))
+            held = await session.contained()
+            self._greet(session, badge(held, status.mode), resumed=bool(conversation))
+            self._tell_sandbox(held)
             await self._caught_up(status.last_seq)
             if status.running:
                 await self._watch(session)
@@ -195,10 +200,11 @@ class PlainFace:
         await session.detach(_FACE)
         await session.idle()
 
-    def _greet(self, session: SessionPort, *, resumed: bool) -> None:
+    def _greet(self, session: SessionPort, sandbox: str, *, resumed: bool) -> None:
         status = session.status
         say(f"letta-code {__version__} in {status.cwd or self._options.cwd}")
-        say(f"Model: {status.model or 'none yet, /connect chooses one'}. Mode: {status.mode}.")
+        mode = f"{status.mode}, {sandbox}" if sandbox else status.mode
+        say(f"Model: {status.model or 'none yet, /connect chooses one'}. Mode: {mode}.")
         say("Type what you want done, or !COMMAND for the shell.")  # lines that 80 columns do not break in a word
         say("/help lists the commands, /exit leaves, Ctrl-C stops a run.")
         if resumed:
@@ -206,6 +212,13 @@ class PlainFace:
         if status.owner:
             say(f"You watch {short(status.owner)}, which runs this conversation.")
             say("/takeover brings it here.")
+
+    def _tell_sandbox(self, held: Containment) -> None:
+        """Say once what the sandbox does not hold."""
+        told = None if self._told_of_sandbox else notice(held, self._options.settings.sandbox)
+        if told is not None:
+            self._told_of_sandbox = True
+            self._take(told)
 
     async def _follow(self, session: SessionPort, old: int, queued: tuple[str, ...]) -> None:
         """Say what happens; of what is `old` only the messages that wait since another face was left."""

@@ -12,6 +12,7 @@ from letta_code.core.display import DiffBlock, DisplayBlock
 from letta_code.core.live import Live
 from letta_code.core.messages import text_of
 from letta_code.core.requests import ApprovalRequest, Request
+from letta_code.safety.containment import Containment
 from letta_code.tui.cards import (
     AssistantCard,
     Card,
@@ -47,6 +48,7 @@ class ViewState:
         self.title = ""
         self.model = ""
         self.mode = "ask"
+        self.containment = Containment()  # says nothing while it is not known
         self.running, self.run_since = False, 0.0
         self.waiting: ev.Waiting | None = None
         self.waiting_since = 0.0
@@ -74,6 +76,7 @@ class ViewState:
         """Begin with what a session says of itself."""
         self.model, self.mode, self.cwd = status.model, status.mode, status.cwd
         self.agent, self.several = status.agent, status.several
+        self.containment = status.containment
         self.conversation_id, self.title = status.conversation_id, status.title
         self.tokens, self.window, self.limit = status.context_tokens, status.window, status.compact_at
         self.cost, self.opened_at = status.cost, status.last_seq

@@ -18,6 +18,7 @@ from letta_code.core.messages import ContentPart, TextPart, ToolCall, Usage, tex
 from letta_code.core.requests import Answer, ApprovalRequest, Choice, QuestionRequest, RuleOffer, Unanswered
 from letta_code.llm.model import ModelInfo
 from letta_code.memory.desk import Desk
+from letta_code.safety.containment import Containment
 from letta_code.store.database import Store
 
 Script = Callable[["FakeSession", str], Awaitable[None]]
@@ -71,6 +72,9 @@ class FakeSession:
     @property
     def status(self) -> Status:
         return msgspec.structs.replace(self._state, running=self._run is not None, last_seq=len(self.journal))
+
+    async def contained(self) -> Containment:
+        return self._state.containment
 
     @property
     def memory(self) -> Desk:

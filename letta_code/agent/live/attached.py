@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from letta_code.agent.reflection import Reflection
     from letta_code.llm.model import ModelInfo
     from letta_code.memory.desk import Desk
+    from letta_code.safety.containment import Containment
     from letta_code.store.database import Store
 
 FREE_SECONDS = 10.0
@@ -52,6 +53,10 @@ class AttachedSession(Following):
             owner="" if self._ended.is_set() else self.owner.described(),
             last_seq=history.last_seq,
         )
+
+    async def contained(self) -> Containment:
+        """What holds commands, as the owner said when this began; nothing where it did not know yet."""
+        return self.status.containment
 
     @property
     def model_info(self) -> ModelInfo | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ class LateSandbox:
         self._letta_home = letta_home
         self._root = root
         self._chosen: Sandbox | None = None
+        self._choosing = threading.Lock()  # it may be warmed while it is asked for
 
     @property
     def containment(self) -> Containment:
@@ -40,8 +42,17 @@ class LateSandbox:
         if self._chosen is not None:
             self._chosen.close()
 
+    def warm(self) -> None:
+        """Begin to find out what holds, behind the scenes."""
+        if self._chosen is None and self._wish != "off":
+            threading.Thread(target=lambda: self.containment, name="sandbox", daemon=True).start()
+
     @property
     def _sandbox(self) -> Sandbox:
+        with self._choosing:
+            return self._found()
+
+    def _found(self) -> Sandbox:
         if self._chosen is None:
             from letta_code.safety.sandboxes.choose import Territory, choose
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -17,6 +18,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import TextArea
 
+from letta_code.agent.contained import notice
 from letta_code.agent.live.words import change_text
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import LettaError
@@ -199,12 +201,14 @@ class ChatScreen(Screen[None]):
         self._begun = False
         if not status.model:
             self.call_later(self.show, "no-model")
+        self.run_worker(self._read_containment(), group="containment", exclusive=True)
         if not self._looked_for_runs:
             self._looked_for_runs = True
             self.run_worker(self._other_runs(), group="runs")
 
     _to_say = ""  # below what was said in the conversation that is being opened
     _looked_for_runs = False
+    _told_of_sandbox = False
     _begun = True  # False between the opening of a conversation and its first drawing
 
     async def _draw(self) -> None:
@@ -234,6 +238,15 @@ class ChatScreen(Screen[None]):
         await self._beside.show(state)
         await self._place_card()
         self.leaving.look()
+
+    async def _read_containment(self) -> None:
+        with suppress(LettaError):  # nothing could be opened, which is told
+            held = self._state.containment = await self.core.call(lambda session: session.contained())
+            told = notice(held, self.options.settings.sandbox)
+            if told is not None and not self._told_of_sandbox:
+                self._told_of_sandbox = True
+                self._state.notice(told.level, told.text, told.hint)
+            self.redraw()
 
     async def _other_runs(self) -> None:
         from letta_code.tui.screens.runs import told

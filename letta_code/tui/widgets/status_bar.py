@@ -7,6 +7,8 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 
+from letta_code.agent.contained import badge as sandbox_badge
+from letta_code.agent.contained import described
 from letta_code.agent.live.words import silent_text
 from letta_code.tui.clean import clean_line
 from letta_code.tui.view_state import ViewState
@@ -16,7 +18,7 @@ MODE_STYLES = {
     "plan": "$text-accent",
     "ask": "$text-success",
     "auto": "$text-warning",
-    "full": "bold $text-error",
+    "full": "bold reverse $text-error",
 }
 AMBER = 0.75  # of what may stand in the context
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -44,6 +46,8 @@ class StatusBar(Widget):
     def show(self, state: ViewState) -> None:
         """Draw the state."""
         self._state = state
+        held = state.containment
+        self.tooltip = Content(clean_line(described(held))) if sandbox_badge(held, state.mode) else None
         self.refresh()
 
     def render(self) -> Content:
@@ -57,7 +61,9 @@ class StatusBar(Widget):
         return left.pad_right(max(width - left.cell_length - right.cell_length, 1)) + right
 
     def _left(self, state: ViewState, room: int) -> Content:
-        mode = Content.styled(state.mode, MODE_STYLES.get(state.mode, "$foreground"))
+        name = " full " if state.mode == "full" else state.mode
+        mode = Content.styled(name, MODE_STYLES.get(state.mode, "$foreground"))
+        held = Content.styled(sandbox_badge(state.containment, state.mode), "$text-warning")
         model = Content.styled(
             clean_line(state.model) or "no model: /connect", "$foreground" if state.model else "$text-warning"
         )
@@ -65,7 +71,7 @@ class StatusBar(Widget):
         folder = Content.styled(clean_line(self.folder), "$foreground 75%")
         # Whose conversation it is matters where there are several; else it is told where there is room for all.
         agent = Content.styled(clean_line(state.agent), "$text-accent")
-        parts = [mode, model]
+        parts = [mode, held, model] if held else [mode, model]
         separator, badge = Content.styled(" · ", "$foreground 45%"), _watching(state)
         room -= badge.cell_length
         short = Content.styled(f"…/{clean_line(self.folder.rpartition('/')[2])}", "$foreground 75%")

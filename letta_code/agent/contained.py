@@ -1,0 +1,30 @@
+"""Contained: the words for what holds commands: a badge, and one notice where it is less than all."""
+
+from __future__ import annotations
+
+from letta_code.core.events import Notice
+from letta_code.safety.containment import Containment
+
+
+def badge(held: Containment, mode: str) -> str:
+    """What a status bar shows of the sandbox: "" while it holds all, is not known yet, or the mode wants none."""
+    if held.confines or not held.says or mode == "full":
+        return ""
+    return "no sandbox" if held.kind == "none" else "weak sandbox"
+
+
+def notice(held: Containment, wish: str) -> Notice | None:
+    """What is said once in a session where less than all is held; None where that is as it was `wish`ed."""
+    if held.confines or not held.says or wish in ("off", held.kind):
+        return None
+    return Notice(level="warning", code="sandbox", text=held.says, hint=mend(held))
+
+
+def mend(held: Containment) -> str:
+    """What to do about it, "" where nothing helps."""
+    return f"The full sandbox: {held.mend}" if held.mend else ""
+
+
+def described(held: Containment) -> str:
+    """All of it, for a command's answer: the sentence and the command that mends."""
+    return " ".join(part for part in (held.says, f"The full sandbox: `{held.mend}`." if held.mend else "") if part)
