@@ -32,6 +32,7 @@ from letta_code.safety.operations import (
 )
 from letta_code.safety.rules import Ground, Rule, Rules
 from letta_code.safety.shell_syntax import REFUSED_LENGTH, Reading
+from letta_code.safety.taint import NO_TAINTS, Taints, why_ask
 from letta_code.safety.terminal import has_hidden
 
 Mode: TypeAlias = Literal["plan", "ask", "auto", "full"]
@@ -79,8 +80,8 @@ class Policy:
 
     `root` is the work tree, `home` the person's home folder, `letta_home` letta-code's own; `variables` is the
     environment that commands get (for `$NAME` in removals); `containment` says what a sandbox holds them to; `hooks`
-    which of the repository's own hooks wait for a yes; `temps` are more folders for temporary files.  Paths in
-    operations are real and absolute already.
+    which of the repository's own hooks wait for a yes; `temps` are more folders for temporary files; `taints` the text
+    from outside that the conversation holds.  Paths in operations are real and absolute already.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Policy:
         containment: Callable[[], Containment] = lambda: NO_CONTAINMENT,
         hooks: Callable[[], Hooks] = lambda: NO_HOOKS,
         temps: Sequence[str] = (),
+        taints: Taints = NO_TAINTS,
     ) -> None:
         self.mode: Mode = mode_of(mode)
         self.rules = rules
@@ -102,6 +104,7 @@ class Policy:
         self.ground = Ground(root=os.path.realpath(root), home=home)
         self._own = os.path.realpath(letta_home or os.path.join(home, ".letta"))
         self._containment = containment
+        self._taints = taints
         self._hooks = hooks
         self._temps = tuple(temps)
         # A work tree among temporary files is not free to use what lies beside it.
@@ -114,6 +117,10 @@ class Policy:
     def with_mode(self, mode: Mode) -> Policy:
         """The same policy in another mode."""
         return self._copy(mode, self.rules)
+
+    def with_taints(self, taints: Taints) -> Policy:
+        """The same policy where the conversation holds text from these sources."""
+        return self._copy(self.mode, self.rules, taints)
 
     def with_rules(self, *rules: Rule) -> Policy:
         """The same policy with more rules, as when a person's yes is remembered."""
@@ -189,7 +196,7 @@ class Policy:
         said = f"mode {self.mode}: {MODE_TEXT[self.mode]}"
         return (*explanation(decision, case.reading, case.needs, weighed, self.containment), said)
 
-    def _copy(self, mode: Mode, rules: Rules) -> Policy:
+    def _copy(self, mode: Mode, rules: Rules, taints: Taints | None = None) -> Policy:
         ground = self.ground
         return Policy(
             mode,
@@ -201,6 +208,7 @@ class Policy:
             containment=self._containment,
             hooks=self._hooks,
             temps=self._temps,
+            taints=self._taints if taints is None else taints,
         )
 
     def _would_allow(self, rule: Rule, tool: str, operation: Operation) -> bool:
@@ -238,6 +246,9 @@ class Policy:
                 return "ask", "Somewhere in it is a command that would remove far too much.", "hard deny"
             if self.mode != "full" and has_hidden(operation.command):
                 return "ask", "It has invisible or control characters, or long runs of blanks.", "hidden characters"
+        # A yes that was remembered was not given to what text from outside asks for.
+        if self.mode != "full" and (why := why_ask(operation, case.wanted, self._taints)):
+            return "ask", why, "text from outside"
         name = self._allowed(case)
         return ("allow", "", name) if name else None
 
