@@ -28,7 +28,10 @@ def program_outside(name: str, path: str, root: str) -> str | None:
 
 def project_top(folder: str) -> str:
     """The nearest folder at or above `folder` with a `.git`, else `folder`: none of its programs is ours to run."""
-    here = os.path.abspath(folder)
+    try:
+        here = os.path.abspath(folder)
+    except FileNotFoundError:  # the folder that we were started in was removed
+        return os.devnull  # nothing lies below it
     top = here
     while not os.path.lexists(os.path.join(top, ".git")):
         parent = os.path.dirname(top)

@@ -16,7 +16,7 @@ from letta_code.core.errors import WorkspaceError
 from letta_code.host.files import atomic_write, ensure_private_dir
 from letta_code.host.git import ENVIRONMENT, QUIET, hardened
 from letta_code.host.locks import FileLock, LockTimeout
-from letta_code.host.programs import program_outside
+from letta_code.host.programs import outside, program_outside, project_top
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git knows it without an object
 _LOCK_WAIT = 60.0  # seconds
@@ -236,8 +236,12 @@ class SnapshotStore:
         return Done(process.returncode, output, problem.decode("utf-8", "replace").strip()[-2000:])
 
     def _found(self, argv: list[str]) -> list[str]:
-        """The command with the git of this machine, not one that lies in the work tree."""
-        program = program_outside(argv[0], os.environ.get("PATH") or os.defpath, self.root)
+        """The command with the git of this machine, not one of the work tree or of the project that we were started in.
+
+        The two differ where the stores of all projects are looked after.
+        """
+        path = outside(os.environ.get("PATH") or os.defpath, project_top(os.curdir))
+        program = program_outside(argv[0], path, self.root)
         if program is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         return [program, *argv[1:]]
