@@ -120,7 +120,7 @@ class Policy:
 
     def with_taints(self, taints: Taints) -> Policy:
         """The same policy where the conversation holds text from these sources."""
-        return self._copy(self.mode, self.rules, taints)
+        return self if taints == self._taints else self._copy(self.mode, self.rules, taints)
 
     def with_rules(self, *rules: Rule) -> Policy:
         """The same policy with more rules, as when a person's yes is remembered."""

@@ -120,10 +120,10 @@ class Stage:
         """The same in a session that is open."""
         before = session.history.last_seq
         replies = [
-            Reply(tools=(Call(name=name, arguments=json.dumps(arguments), id=f"c{before}-{number}"),))
+            Reply(counted=True, tools=(Call(name=name, arguments=json.dumps(arguments), id=f"c{before}-{number}"),))
             for number, (name, arguments) in enumerate(calls)
         ]
-        self.server.reply(*replies, Reply(text="Done."))
+        self.server.reply(*replies, Reply(text="Done.", counted=True))
         asked: list[ApprovalRequest] = []
 
         async def person() -> None:
