@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 _PYTHON = (sys.executable, "-I", "-S", script.__file__)
 LOOK = 0.05  # seconds for finding repositories inside the work tree
 _HOLDS = (
-    "Commands cannot write outside the folders and files that the work tree has, cannot reach the network and cannot "
-    "signal other programs (Landlock). It does not stop chmod, chown and new dates of files elsewhere, nor limit "
-    "processes and memory; other programs stay visible; and a command cannot make files directly in the work tree's "
-    "top folder. So every command is asked about."
+    "Landlock holds commands: they write only into what the work tree has, and reach no network and no other program. "
+    "It cannot stop chmod, chown or touch elsewhere, limit memory and processes, or let a command make files in the "
+    "tree's top folder, so every command is asked about."
 )
 _OLDER = (" This kernel's Landlock (version {version}) does not keep a command that was given the web from other ports"
           " of other machines.", " It does not keep commands from ending other programs.")  # fmt: skip
@@ -51,7 +50,7 @@ def trial() -> list[str]:
 
 def holds(version: int, why: str, mend: str) -> Containment:
     """What Landlock of a version (at least `OLDEST`) holds; `why` there is nothing better, "" when it was wished."""
-    says = _HOLDS if version >= 6 else _HOLDS.replace(" and cannot signal other programs", "") + _OLDER[1]
+    says = _HOLDS if version >= 6 else _HOLDS.replace(" and no other program", "") + _OLDER[1]
     if version < 4:
         says += _OLDER[0].format(version=version)
     return Containment(kind="landlock", confines=False, says=f"{why} {says}".strip(), mend=mend)
