@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -123,7 +124,7 @@ class Commands:
             cwd, left = ending.read() if ending else ("", 0)
             await self._finish_spool(output.spool)
         return ExecResult(
-            exit_code=outcome.exit_code,
+            exit_code=None if watch.exceeded else outcome.exit_code,
             head=output.head,
             tail=output.tail,
             dropped=output.dropped,
@@ -132,7 +133,7 @@ class Commands:
             spool=output.spool.path if output.spool else "",
             spool_dropped=output.spool.dropped if output.spool else 0,
             timed_out=outcome.timed_out,
-            signal=outcome.signal,
+            signal=0 if watch.exceeded else outcome.signal,
             seconds=outcome.seconds,
             cwd=cwd,
             left_running=outcome.left_running,
@@ -330,13 +331,13 @@ class _Watch:
     def __init__(self, confined: Confined) -> None:
         self.stop = asyncio.Event()
         self.exceeded = ""
-        self._asks = confined.exceeded
+        self._confined = confined
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, pid: int) -> None:
         """The command has started."""
-        if self._asks is not None:
-            self._task = asyncio.ensure_future(self._look(self._asks, pid))
+        if self._confined.exceeded is not None:
+            self._task = asyncio.ensure_future(self._look(self._confined.exceeded, pid))
 
     def end(self) -> None:
         """It has ended."""
@@ -347,6 +348,9 @@ class _Watch:
         while not self.exceeded:
             await asyncio.sleep(WATCHED_EVERY)
             self.exceeded = asks(pid)
+        if self._confined.private_pids:  # at once, and all of it: what grows without end is not asked to end
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.stop.set()
 
 
