@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from letta_code.agent.port import SessionOptions
-from letta_code.config.settings import GivenRule
+from letta_code.config.settings import GivenRule, Settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
 from letta_code.host.files import read_bounded
@@ -28,15 +28,17 @@ _EFFECTS = ("Bash", "Edit", "Write", "ApplyPatch", "Git")
 class GivenRules:
     """All rules of a session, and what is to be told of them."""
 
-    def __init__(self, options: SessionOptions, project_file: Path) -> None:
+    def __init__(self, options: SessionOptions, project_file: Path, own: Settings | None = None) -> None:
+        """`own` are the person's settings alone: what else asks or denies is from the project's own file."""
         self.notices: list[Notice] = []
         settings = options.settings
+        self._own = own
         self._ground = Ground(root=os.path.realpath(options.cwd), home=os.path.realpath(os.path.expanduser("~")))
         self.rules = Rules.of(
             [
-                *self._read(settings.deny, "deny", "user"),
-                *self._read(settings.ask, "ask", "user"),
-                *self._read(settings.allow, "allow", "user"),
+                *self._read(settings.deny, "deny"),
+                *self._read(settings.ask, "ask"),
+                *self._read(settings.allow, "allow"),
                 # A flag is typed by somebody who can correct it: a wrong one stops the start.
                 *(parse_rule(text, "deny", "flag") for text in options.deny),
                 *(parse_rule(text, "allow", "flag") for text in options.allow),
@@ -44,10 +46,11 @@ class GivenRules:
             ]
         )
 
-    def _read(self, given: Iterable[str | GivenRule], verdict: _Verdict, source: Source) -> list[Rule]:
+    def _read(self, given: Iterable[str | GivenRule], verdict: _Verdict) -> list[Rule]:
         found: list[Rule] = []
         for one in given:
             text = one if isinstance(one, str) else one.rule
+            source = self._source(one, verdict)
             try:
                 rule = parse_rule(text, verdict, source)
             except ConfigError as error:
@@ -55,6 +58,13 @@ class GivenRules:
                 continue
             found.append(rule if isinstance(one, str) else self._checked(rule, one))
         return found
+
+    def _source(self, given: str | GivenRule, verdict: _Verdict) -> Source:
+        """A project's file can only deny and ask; what stands in neither file came with the environment."""
+        if verdict == "allow" or self._own is None or given in getattr(self._own, verdict):
+            return "user"
+        said = os.environ.get(f"LETTA_{verdict.upper()}", "").splitlines()
+        return "user" if isinstance(given, str) and given in map(str.strip, said) else "project_file"
 
     def _checked(self, rule: Rule, given: GivenRule) -> Rule:
         """The rule when its examples hold; an allow rule whose examples do not hold asks."""

@@ -10,19 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from letta_code.agent.facts import Fact, Terms, gather, project_root
-from letta_code.agent.given_rules import GivenRules, as_saved, remembered_in
+from letta_code.agent.given_rules import GivenRules
+from letta_code.agent.permissions import Permissions
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.repository_hooks import RepositoryHooks, run_by
 from letta_code.config.paths import Paths
-from letta_code.config.settings import person_settings, save_setting
+from letta_code.config.settings import person_settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
 from letta_code.core.requests import Approve
-from letta_code.host.files import atomic_write
-from letta_code.host.locks import FileLock
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.containment import Containment
 from letta_code.safety.hosts import host_verdict
@@ -56,7 +53,8 @@ class Place:
         self._root = project_root(options.cwd)
         self._project_file = paths.home / project_file(os.path.realpath(options.cwd))
         self._hooks = RepositoryHooks(self._root, paths)
-        self._given = GivenRules(options, self._project_file)
+        restricted = options.settings.deny or options.settings.ask
+        self._given = GivenRules(options, self._project_file, person_settings(paths) if restricted else None)
         self.policy = Policy(
             mode_of(options.mode or options.settings.mode),
             self._given.rules,
@@ -65,6 +63,9 @@ class Place:
             containment=lambda: self.containment,
             hooks=self._hooks.now,
             temps=(self.workspace.temp,),
+        )
+        self.permissions = Permissions(
+            lambda: self.policy, self._use, paths, self._project_file, os.path.realpath(options.cwd)
         )
         self._sandbox.verdict = lambda host, _port: host_verdict(self.policy.rules, host) == "allow"
 
@@ -112,17 +113,10 @@ class Place:
         kept = remember(answer.remember, answer.pattern, os.path.realpath(self._cwd)) if answer.pattern else None
         if kept is None:
             return
-        self.policy = self.policy.with_rules(kept.rule)
-        if kept.scope == "project":
-            path = self._project_file
-            self._paths.folder(path.parent.parent)
-            self._paths.folder(path.parent)
-            known = replace(remembered_in(path), root=os.path.realpath(self._cwd))
-            atomic_write(path, known.plus(answer.pattern).encode(), mode=0o600)
-        elif kept.scope == "always":
-            with FileLock(self._paths.folder(self._paths.run) / "config.lock", what="remembering a rule"):
-                allow = person_settings(self._paths).allow  # as it is now: another session may have added to it
-                save_setting(self._paths, "allow", as_saved([*allow, answer.pattern]))
+        self.permissions.keep(kept.rule, kept.scope)
+
+    def _use(self, policy: Policy) -> None:
+        self.policy = policy
 
     def agreed(self, operations: Sequence[Operation]) -> None:
         """The hooks that these commands run are known from now on, as they are."""

@@ -15,6 +15,7 @@ from letta_code.safety.containment import Containment
 if TYPE_CHECKING:
     from letta_code.agent.checkpoints import Checkpoints
     from letta_code.agent.context import Section
+    from letta_code.agent.permissions import Permissions
     from letta_code.agent.reflection import Reflection
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
@@ -172,6 +173,11 @@ class SessionPort(Protocol):
     @property
     def checkpoints(self) -> Checkpoints:
         """Points to come back to, and the way there; raises `UsageError` where another process runs it."""
+        ...
+
+    @property
+    def permissions(self) -> Permissions:
+        """The rules in force; raises `UsageError` where another process runs it."""
         ...
 
     def context_sections(self) -> Sequence[Section]:

@@ -35,6 +35,7 @@ from letta_code.tools.base import Situation, Tool
 from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from letta_code.agent.permissions import Permissions
     from letta_code.agent.session import Session
     from letta_code.memory.desk import Desk
 
@@ -62,6 +63,11 @@ class Surroundings(Protocol):
     @property
     def policy(self) -> Judge:
         """The policy as it is now."""
+        ...
+
+    @property
+    def permissions(self) -> Permissions:
+        """The rules in force, for a person."""
         ...
 
     @property
@@ -202,6 +208,7 @@ class Run:
             printed=self.session.printed,
             vault=self.session.vault,
             raises_concerns=lambda: self.session.options.interactive and self.session.mode != "full",
+            foreign=not self.session.options.trusted,
         )
 
     # ------------------------------------------------------------ the work

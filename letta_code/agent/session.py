@@ -40,6 +40,7 @@ from letta_code.safety.vault import Vault, redacted
 if TYPE_CHECKING:
     from letta_code.agent.compaction import IdleCompaction
     from letta_code.agent.job import Job
+    from letta_code.agent.permissions import Permissions
     from letta_code.agent.workers import Workers
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
@@ -177,6 +178,11 @@ class Session:
     def mode(self) -> str:
         """plan, ask, auto or full."""
         return self._mode
+
+    @property
+    def permissions(self) -> Permissions:
+        """The rules in force; see `SessionPort.permissions`."""
+        return self.surroundings.permissions
 
     @property
     def memory(self) -> Desk:

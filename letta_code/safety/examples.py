@@ -38,17 +38,18 @@ def _is_covered(rule: Rule, example: str, ground: Ground) -> bool:
     if rule.tool == "Net":
         other = {"allow": "ask", "ask": "allow", "deny": "allow"}
         return host_verdict(Rules.of([rule]), example) != other[rule.verdict]
-    return covers(rule, rule.tool, _operation(rule, example, ground), ground) == "yes"
+    return covers(rule, rule.tool, operation_of(rule.tool, example, ground), ground) == "yes"
 
 
-def _operation(rule: Rule, example: str, ground: Ground) -> Operation:
-    if rule.tool == "Bash":
+def operation_of(tool: str, example: str, ground: Ground) -> Operation:
+    """The operation that an example stands for: a command of `Bash` or `Git`, else a path of a tool for files."""
+    if tool == "Bash":
         return ExecOperation(command=example, cwd=ground.root)
-    if rule.tool == "Git":
+    if tool == "Git":
         return GitOperation(command=example, writes=True, cwd=ground.root)
-    if rule.tool not in PATH_TOOLS:
+    if tool not in PATH_TOOLS:
         return AskOperation(what=example)
     path = os.path.normpath(os.path.join(ground.root, os.path.expanduser(example)))
     inside = places.is_within(path, ground.root)
-    changes = rule.tool in {"Edit", "Write", "ApplyPatch"}
+    changes = tool in {"Edit", "Write", "ApplyPatch"}
     return WriteOperation(path=path, inside=inside) if changes else ReadOperation(path=path, inside=inside)

@@ -39,9 +39,8 @@ Mode: TypeAlias = Literal["plan", "ask", "auto", "full"]
 MODES: tuple[Mode, ...] = ("plan", "ask", "auto", "full")
 MODE_TEXT: Mapping[Mode, str] = {
     "plan": "only looks: no edits, no commands",
-    "ask": "edits the work tree and runs commands in the sandbox, asks before what destroys and to leave the sandbox; "
-    "without a sandbox asks before every edit and command",
-    "auto": "asks only to leave the sandbox; without one edits the work tree and asks before commands",
+    "ask": "works in the sandbox, asks before what destroys or leaves it; without one asks before edits and commands",
+    "auto": "works in the sandbox, asks only before what leaves it; without one asks before commands",
     "full": "does everything without asking and without a sandbox",
 }
 _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}

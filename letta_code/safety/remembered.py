@@ -48,9 +48,19 @@ class ProjectRules(Value):
             parse_rule(text, cast("Literal['allow', 'ask', 'deny']", v), "project") for v, ts in lists for text in ts
         )
 
-    def plus(self, text: str) -> ProjectRules:
-        """With one more allow rule; the same when it is there already."""
-        return self if text in self.allow else msgspec.structs.replace(self, allow=(*self.allow, text))
+    def plus(self, text: str, verdict: Literal["allow", "ask", "deny"] = "allow") -> ProjectRules:
+        """With one more rule; the same when it is there already."""
+        known: tuple[str, ...] = getattr(self, verdict)
+        return self if text in known else msgspec.structs.replace(self, **{verdict: (*known, text)})
+
+    def without(self, text: str) -> ProjectRules:
+        """Without the rules of this text."""
+        kept = {name: tuple(t for t in getattr(self, name) if t != text) for name in ("allow", "ask", "deny")}
+        return msgspec.structs.replace(self, **kept)
+
+    def at(self, root: str) -> ProjectRules:
+        """The same of this work tree."""
+        return msgspec.structs.replace(self, root=root)
 
     def encode(self) -> bytes:
         """The file's bytes."""

@@ -251,6 +251,7 @@ class FakeSurroundings:
     def __init__(self) -> None:
         self.workspace: Any = None
         self.containment = Containment()
+        self.permissions: Any = None
         self.desk: Desk | None = None
         self.tools: dict[str, Tool[Any]] = {"Echo": Echo(), "Act": Act(), "Later": Later(), "Finder": Finder()}
         self.policy = FakePolicy()

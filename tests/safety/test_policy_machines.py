@@ -30,8 +30,8 @@ NETWORKS = ("off", "proxy", "open")
 PATTERNS = (
     "Bash", "Bash(rm)", "Bash(ls *)", "Bash(git push)", "Bash(git *)", "Bash(npm test)", "Bash(cat *)",
     "Bash(python *)", "Bash(curl)", "Bash(npm install *)", "Read", "Read(.env)", "Read(src/**)", "Read(/home/me/**)",
-    "Edit", "Edit(src/**)", "Write(./.mcp.json)", "Git", "Git(commit)", "Git(push)", "Memory", "AskUser", "Net(example.org)",
-    "Net(*.example.org)", "Net",
+    "Edit", "Edit(src/**)", "Write(./.mcp.json)", "Git", "Git(commit)", "Git(push)", "Memory", "AskUser",
+    "Net(example.org)", "Net(*.example.org)", "Net",
 )  # fmt: skip
 HOSTS = ("example.org", "a.example.org", "evilexample.org", "example.org.evil.com", "1.2.3.4", "example.org.")
 WORDS = (

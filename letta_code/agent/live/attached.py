@@ -22,6 +22,7 @@ from letta_code.core.requests import Answer
 
 if TYPE_CHECKING:
     from letta_code.agent.checkpoints import Checkpoints
+    from letta_code.agent.permissions import Permissions
     from letta_code.agent.reflection import Reflection
     from letta_code.llm.model import ModelInfo
     from letta_code.memory.desk import Desk
@@ -89,6 +90,14 @@ class AttachedSession(Following):
         raise UsageError(
             f"Checkpoints of this conversation are made and gone back to where it runs, in {self.owner.described()}.",
             hint="Take it over to do it here.",
+        )
+
+    @property
+    def permissions(self) -> Permissions:
+        """Only the owner judges; raises `UsageError`."""
+        raise UsageError(
+            f"What may happen in this conversation is judged where it runs, in {self.owner.described()}.",
+            hint="Take it over to see or change its rules here.",
         )
 
     def context_sections(self) -> Sequence[Section]:

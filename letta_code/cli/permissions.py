@@ -1,0 +1,61 @@
+"""Show the rules about what may happen in a folder, or why a command would be allowed, asked or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from letta_code.cli._flags import HELP, Flag, here, parse, verb_help
+from letta_code.core.errors import UsageError
+
+FLAGS = (
+    Flag(names=("--cwd",), metavar="DIR", help="The folder whose rules are meant (the current one)."),
+    Flag(names=("--mode",), metavar="MODE", help="Judge by this mode.", choices=("plan", "ask", "auto", "full")),
+    HELP,
+)
+USAGE = 'permissions [why "COMMAND"] [flags]'
+
+
+def run(argv: Sequence[str]) -> int:
+    """List, or explain one command."""
+    parsed = parse(argv, FLAGS)
+    if parsed.on("help"):
+        print(verb_help(USAGE, __doc__ or "", FLAGS))
+        return 0
+    words = parsed.words
+    if words and words[0] != "why":
+        raise UsageError(f"There is no `permissions {words[0]}`.", hint=f"letta-code {USAGE}")
+    if words and len(words) == 1:
+        raise UsageError("Why what?", hint=f"letta-code {USAGE}")
+    folder = Path(parsed.text("cwd") or here()).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
+    return asyncio.run(_told(str(folder.resolve()), parsed.text("mode"), " ".join(words[1:])))
+
+
+async def _told(cwd: str, mode: str, command: str) -> int:
+    from letta_code.agent.place import Place
+    from letta_code.agent.port import SessionOptions
+    from letta_code.config.paths import Paths
+    from letta_code.config.settings import load
+    from letta_code.safety.terminal import visible
+
+    paths = Paths.find()
+    loaded = load(cwd, paths=paths)
+    place = Place(SessionOptions(cwd=cwd, settings=loaded.settings, mode=mode), paths)
+    try:
+        for notice in (*loaded.notices, *place.notices):
+            print(f"{notice.level}: {notice.text}", file=sys.stderr)
+        if command:
+            print(*(visible(line).replace("\n", " ⏎ ") for line in place.permissions.why(command)), sep="\n")
+            return 0
+        listing = place.permissions.listing()
+        print(f"mode {listing.mode}", f"sandbox {listing.sandbox}", sep="\n")
+        print(*(visible(rule.name) for rule in listing.rules), sep="\n")
+        if not listing.rules:
+            print("no rules")
+    finally:
+        await place.close()
+    return 0
