@@ -13,9 +13,9 @@ def badge(held: Containment, mode: str) -> str:
     return "no sandbox" if held.kind == "none" else "weak sandbox"
 
 
-def notice(held: Containment, wish: str) -> Notice | None:
+def notice(held: Containment, wish: str, mode: str) -> Notice | None:
     """What is said once in a session where less than all is held; None where that is as it was `wish`ed."""
-    if held.confines or not held.says or wish in ("off", held.kind):
+    if not badge(held, mode) or wish in ("off", held.kind):
         return None
     return Notice(level="warning", code="sandbox", text=held.says, hint=mend(held))
 

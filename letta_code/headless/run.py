@@ -22,6 +22,7 @@ from letta_code.headless.protocol import InitLine, InputErrorLine, read_input
 from letta_code.headless.result import EXIT_ERROR, EXIT_READER_GONE, Failure, Result, result_of_error
 from letta_code.headless.signals import Signals
 from letta_code.headless.writer import Writer
+from letta_code.safety.secrets import secret_warning
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,8 @@ class _PrintRun:
     async def _tell_sandbox(self, session: SessionPort) -> None:
         """Say once where commands are not held; it is found out beside the run, so that the start does not wait."""
         await asyncio.sleep(_SANDBOX_SECONDS)
-        told = sandbox_notice(await session.contained(), self._options.settings.sandbox)
+        held = await session.contained()
+        told = sandbox_notice(held, self._options.settings.sandbox, session.status.mode)
         if told is not None:
             self._output.progress.notice(told)
 
@@ -197,6 +199,8 @@ class _PrintRun:
 
     async def _say(self, session: SessionPort) -> None:
         """The one prompt, and its run to the end."""
+        if warning := secret_warning(self._printing.prompt):
+            self._output.progress.notice(Notice(level="warning", text=warning, code="secret"))
         await session.send(self._printing.prompt)
         if self._stop.is_set():  # the signal came before there was a run to interrupt
             await session.interrupt()

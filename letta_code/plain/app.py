@@ -35,11 +35,12 @@ from letta_code.core.messages import TextPart
 from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
 from letta_code.host.hangup import hung_up, let_go
 from letta_code.plain import dialog
-from letta_code.plain.reader import Reader, open_reader, read_text
+from letta_code.plain.reader import PipeReader, Reader, open_reader, read_text
 from letta_code.plain.render import Lines, block_lines
 from letta_code.plain.say import say
 from letta_code.plain.shell import RunShell, TypedCommands
 from letta_code.safety.containment import Containment
+from letta_code.safety.secrets import secret_warning
 from letta_code.safety.terminal import strip_controls
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ class PlainFace:
         try:
             held = await session.contained()
             self._greet(session, badge(held, status.mode), resumed=bool(conversation))
-            self._tell_sandbox(held)
+            self._tell_sandbox(held, status.mode)
             await self._caught_up(status.last_seq)
             if status.running:
                 await self._watch(session)
@@ -213,9 +214,9 @@ class PlainFace:
             say(f"You watch {short(status.owner)}, which runs this conversation.")
             say("/takeover brings it here.")
 
-    def _tell_sandbox(self, held: Containment) -> None:
+    def _tell_sandbox(self, held: Containment, mode: str) -> None:
         """Say once what the sandbox does not hold."""
-        told = None if self._told_of_sandbox else notice(held, self._options.settings.sandbox)
+        told = None if self._told_of_sandbox else notice(held, self._options.settings.sandbox, mode)
         if told is not None:
             self._told_of_sandbox = True
             self._take(told)
@@ -279,10 +280,24 @@ class PlainFace:
                     return "" if outcome.open == "new" else outcome.open
             elif text.startswith("!") and text[1:].strip():
                 await self._shell(text[1:].strip())
-            elif text.strip():
+            elif text.strip() and await self._sends(text):
                 await self._send(session, text)
                 if self._left:
                     return None
+
+    async def _sends(self, text: str) -> bool:
+        """Whether a text is sent although it holds what looks like a key; who types is warned first."""
+        warning = secret_warning(text)
+        if not warning:
+            return True
+        say(warning)
+        if isinstance(self._reader, PipeReader):  # its next line is the next thing said
+            return True
+        try:
+            return not (await self._reader.line("Enter sends it, Ctrl-C or a word drops it: ")).strip()
+        except (EOFError, KeyboardInterrupt):
+            say("(Not sent.)")
+            return False
 
     async def _shell(self, command: str) -> None:
         try:

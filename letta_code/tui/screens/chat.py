@@ -242,7 +242,7 @@ class ChatScreen(Screen[None]):
     async def _read_containment(self) -> None:
         with suppress(LettaError):  # nothing could be opened, which is told
             held = self._state.containment = await self.core.call(lambda session: session.contained())
-            told = notice(held, self.options.settings.sandbox)
+            told = notice(held, self.options.settings.sandbox, self._state.mode)
             if told is not None and not self._told_of_sandbox:
                 self._told_of_sandbox = True
                 self._state.notice(told.level, told.text, told.hint)
@@ -297,6 +297,13 @@ class ChatScreen(Screen[None]):
         self._completer.close()
         self._transcript.anchor()
         self.run_worker(self.dispatch.submit(text), group="submit")
+
+    @on(PromptArea.Warned)
+    def _warned(self, event: PromptArea.Warned) -> None:
+        event.stop()
+        self._state.notice("warning", event.text)
+        self._transcript.anchor()
+        self.redraw()
 
     @on(PromptArea.Wanted)
     async def _wanted(self, event: PromptArea.Wanted) -> None:
