@@ -236,6 +236,8 @@ class Session:
         With `away` (who wants it so) the run is left to another process.  Returns the run's id.
         """
         run = Run(self, self._model)
+        if self.desk is not None:
+            self.desk.run_begins()
         messages = (*self.queued(), *messages)
         if self.desk is not None and messages and not self.options.interactive:
             self.desk.take_task(text_of(messages[-1].content))

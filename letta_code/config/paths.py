@@ -118,7 +118,13 @@ class Paths(Value):
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = path.stat()
-            if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) & 0o077:
+            if found.st_uid != os.geteuid():
+                raise ConfigError(
+                    f"{path} belongs to another user of this machine: their agents and conversations are not yours to "
+                    "open, and files made there now would be lost to them. Nothing was read or written.",
+                    hint=f"Run letta-code as its owner, or set {HOME_VARIABLE} to a folder of your own.",
+                )
+            if stat.S_IMODE(found.st_mode) & 0o077:
                 path.chmod(0o700)  # conversations and keys are nobody else's business
         except FileExistsError as error:
             raise ConfigError(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # what only a write or a search needs is loaded then: showing
     from letta_code.memory.recall import Recall
 
 
+MOST_WRITES = 20  # edits of blocks and archival inserts of one run, the todo list aside
+
+
 class TooLong(BlockError):
     """The todo list does not fit its block."""
 
@@ -78,6 +81,7 @@ class Desk:
         self._found: list[str] = []  # notices of looks at the files that were not told yet
         self._commands = 0  # tools that may edit files and run now
         self.in_background = False  # whether one of their commands may still run
+        self._writes = 0  # of the run at hand
 
     @property
     def archive(self) -> Archive:
@@ -272,18 +276,39 @@ class Desk:
     async def write(self, edit: Edit, labels: Iterable[str], by: Provenance, *, approved: bool = False) -> Outcome:
         """Do an edit on what stands now, from the state that the model knows; raises `BlockError`.
 
-        `labels` are the blocks that the edit names, as they are called afterwards as well.
+        `labels` are the blocks that the edit names, as they are called afterwards as well.  A run may do so
+        `MOST_WRITES` times.
         """
-        from letta_code.memory.outcome import Written
+        from letta_code.memory.outcome import NeedsApproval, Written
 
         wanted = tuple(labels)
+        self.refuse_flood()
         outcome = await asyncio.to_thread(self.blocks.apply, edit, by, base=self._base(wanted), approved=approved)
+        if not isinstance(outcome, NeedsApproval):
+            self.wrote()
         if isinstance(outcome, Written) and outcome.commit and not outcome.conflict:
             self._own.update(dict.fromkeys(wanted, outcome.pin))
             for change in outcome.changes:
                 if change.after is not None:
                     self._knows_block(change.after, outcome.pin)
         return outcome
+
+    def run_begins(self) -> None:
+        """What a run may write is counted anew."""
+        self._writes = 0
+
+    def refuse_flood(self) -> None:
+        """Raises `BlockError` where this run wrote so much that no person could look through it."""
+        if self._writes >= MOST_WRITES:
+            raise BlockError(
+                f"This run has written to memory {MOST_WRITES} times, which is the most for one run. Nothing was "
+                "changed. Go on with the task; if something must still be kept, tell the person in your answer: their "
+                "next message starts the count anew."
+            )
+
+    def wrote(self) -> None:
+        """One more was written, or held back."""
+        self._writes += 1
 
     async def write_todo(self, items: Iterable[TodoItem], seq: int) -> Outcome:
         """Make the block `todo` say these tasks; nothing is asked.  Raises `BlockError`, `TooLong` when it is full."""

@@ -18,7 +18,7 @@ from letta_code.host.memory_tree import HandEdits, Record, WorkTree
 from letta_code.memory.block import ATTACHED, CONFLICTS, PENDING, SUFFIX, BlockError, is_label
 from letta_code.memory.front_matter import parsed
 from letta_code.memory.merge import merged
-from letta_code.memory.provenance import USER, Provenance, author_of, message
+from letta_code.memory.provenance import PROGRAM, USER, Provenance, author_of, message
 
 NO_COMMIT = "0" * 40  # where the branch is damaged: what is read then comes from the working files
 ATTEMPTS = 12  # how often a write begins again because another git moved the branch
@@ -168,7 +168,7 @@ class Folder:
 
     def _take_in(self, folders: Sequence[str]) -> Taken:
         record = self.work.record(fresh=True).copy()
-        head = self.repository.head()
+        head = self._protected(record, self.repository.head())
         edits = self.work.hand_edits(record, folders)
         moved = self._moved(record, head)
         if not edits.files and not moved and not record.behind:
@@ -182,6 +182,21 @@ class Folder:
         self.work.save(record)
         problems = {**edits.problems, **taken.problems}
         return msgspec.structs.replace(taken, problems=self._untold(problems), restored=tuple(restored))
+
+    def _protected(self, record: Record, head: str) -> str:
+        """The newest commit, read-only blocks put back in it that the git of a command changed (not the person's)."""
+        if self.hands.by_person or record.commit in ("", NO_COMMIT, head):
+            return head
+        known = self._moved(record, head) & {*record.files}
+        before = {path: self._base(path, record.files[path].sha) for path in known}
+        wrong = {path: data for path, data in before.items() if data is not None and parsed(data).read_only}
+        wrong = {path: data for path, data in wrong.items() if data != self.content(head, path)}
+        if not wrong:
+            return head
+        labels = " ".join(path.removesuffix(SUFFIX) for path in wrong)
+        self.untold.append(f"A command's git changed read-only blocks of memory: {labels}. They were put back.")
+        text = message(f"put back {labels}", Provenance(source=PROGRAM), {"Letta-Blocks": labels})
+        return self.repository.add(wrong, text, parent=head, author=author_of(Provenance(source=PROGRAM), ""))
 
     def _moved(self, record: Record, head: str) -> set[str]:
         """The files of ours that other commits changed since the working files were brought up to date."""

@@ -9,10 +9,16 @@ from letta_code.memory.block import TODO, Block, BlockError
 from letta_code.memory.edits import shown
 from letta_code.memory.provenance import Provenance
 
+UNREADABLE = "an encoded text"  # as the person is asked about it
 OWN_LINES = "of your own lines"  # as the person is asked about them
 SHRINK = 0.7  # a block that keeps less than this part of its characters …
 SHRINK_FROM = 100  # … and had at least so many is being emptied rather than corrected
 _ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{200,}")
+
+
+def unreadable(*texts: str) -> bool:
+    """Whether a long encoded text (200 signs and more without a blank) stands in one of them: nobody can check it."""
+    return any(_ENCODED.search(text) for text in texts)
 
 
 def refuse_protected(block: Block, by: Provenance) -> None:
@@ -60,7 +66,7 @@ def risks(before: Block | None, after: Block | None, by: Provenance, persons_lin
         elif old >= SHRINK_FROM and new < old * SHRINK:
             found.append(f"it shrinks `{before.label}` by {round(100 - 100 * new / old)} % ({old} to {new} characters)")
     if after is not None and any(match[0] not in (before.value if before else "") for match in _encoded(after.value)):
-        found.append(f"it puts an encoded text into `{after.label}` that nobody can read")
+        found.append(f"it puts {UNREADABLE} into `{after.label}` that nobody can read")
     return tuple(found)
 
 

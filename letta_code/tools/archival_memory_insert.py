@@ -40,8 +40,13 @@ class ArchivalMemoryInsert(MemoryTool[ArchivalMemoryInsertArgs]):
 
     async def run(self, args: ArchivalMemoryInsertArgs, ctx: ToolContext) -> ToolResult:
         """Keep it; near duplicates are told."""
+        from letta_code.memory.guard import unreadable
+
         desk = ctx.memory
         with told_to_the_model():
-            kept = await desk.archive.insert(args.content, args.tags, by=author(ctx))
+            desk.refuse_flood()
+            by = author(ctx, hidden=unreadable(args.content, *args.tags))
+            kept = await desk.archive.insert(args.content, args.tags, by=by)
+            desk.wrote()
         tags = f" ({', '.join(kept.passage.tags)})" if kept.passage.tags else ""
         return ToolResult.text(kept.text, TextBlock(text=kept.passage.content, title=f"archival memory{tags}"))

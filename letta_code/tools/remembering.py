@@ -103,7 +103,8 @@ class MemoryEditor(MemoryTool[A]):
 
         desk = ctx.memory
         with told_to_the_model():
-            outcome = await desk.write(edit, _labels(edit), author(ctx), approved=ctx.approved)
+            by = author(ctx, hidden=await self._hides(edit, args, ctx))
+            outcome = await desk.write(edit, _labels(edit), by, approved=ctx.approved)
         match outcome:
             case Written():
                 return _told(outcome, confirmed=ctx.confirmed)
@@ -115,18 +116,29 @@ class MemoryEditor(MemoryTool[A]):
             case HeldBack():
                 return ToolResult.text(outcome.text, NoteBlock(text=outcome.text))
 
+    async def _hides(self, edit: Edit, args: A, ctx: ToolContext) -> bool:
+        """Whether an edit that nobody said yes to would bring in what nobody can read."""
+        from letta_code.memory.guard import UNREADABLE, unreadable
+
+        if ctx.confirmed or not unreadable(*(value for value in msgspec.structs.astuple(edit) if type(value) is str)):
+            return False
+        foreseen = await self._foreseen(args, ctx)  # what stands there already may stay
+        return foreseen is not None and any(UNREADABLE in why for why in foreseen.why)
+
     async def look(self, args: A, ctx: ToolContext) -> ToolResult:
         """The result of a call that edits nothing."""
         raise NotImplementedError
 
 
-def author(ctx: ToolContext) -> Provenance:
+def author(ctx: ToolContext, *, hidden: bool = False) -> Provenance:
     """Whose a write is: the agent's own, or, when text from outside may have asked for it and no person said yes, its.
 
-    What comes from outside is held back until a person decides.
+    What comes from outside is held back until a person decides; so is a text that nobody can read (`hidden`).
     """
-    if not ctx.taints or ctx.confirmed:
+    if ctx.confirmed or not (ctx.taints or hidden):
         return ctx.memory.by_agent(ctx.seq)
+    if not ctx.taints:
+        return ctx.memory.from_outside(ctx.seq, "an encoded text that nobody can read")
     return ctx.memory.from_outside(ctx.seq, ctx.taints.sources[-1])
 
 
