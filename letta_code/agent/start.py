@@ -28,7 +28,7 @@ from letta_code.config.settings import CheckpointSettings, with_saved_endpoints
 from letta_code.core import events as ev
 from letta_code.core.errors import StoreDamaged, UsageError
 from letta_code.core.ids import new_id
-from letta_code.host.allocator import few_arenas
+from letta_code.host.allocator import collection_paused, few_arenas
 from letta_code.host.locks import FileLock
 from letta_code.llm.connect import open_model
 from letta_code.llm.model import ChatModel
@@ -127,8 +127,9 @@ async def _open(store: Store, options: SessionOptions, paths: Paths, secrets: Se
     lock = store.acquire_writer(conversation_id, options.face)
     try:
         history = History()
-        events = [stored.event for stored in store.read(conversation_id)] if known else []
-        history.extend(events)
+        with collection_paused():
+            events = [stored.event for stored in store.read(conversation_id)] if known else []
+            history.extend(events)
         agent = store.agents.get(history.started.agent_id) if history.started else None
         if agent is not None and agent.deleted_at:
             raise UsageError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 _ARENAS = 2
@@ -23,3 +26,18 @@ def few_arenas() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
     except (OSError, AttributeError):
         return  # another C library
+
+
+@contextmanager
+def collection_paused() -> Generator[None]:
+    """Do not look for cycles while very many objects are made that all stay: a long conversation is read.
+
+    Each look walks through all of them again, and finds nothing.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
