@@ -95,8 +95,9 @@ def laboratory(sandboxed: bool) -> Iterator[Callable[[Sequence[str]], list[list[
 
         def run(texts: Sequence[str]) -> list[list[str]]:
             lines = "".join(json.dumps(text) + "\n" for text in texts)
+            env = {"SHELL_PATH": path, "SHELL_PRIVATE": str(int(sandboxed)), "PATH": os.environ["PATH"]}
             done = subprocess.run(
-                argv, input=lines, env={"SHELL_PATH": path, "PATH": os.environ["PATH"]}, capture_output=True, text=True,
+                argv, input=lines, env=env, capture_output=True, text=True,
                 check=True, timeout=len(texts) * 10 + 60,
             )  # fmt: skip
             return [json.loads(line) for line in done.stdout.splitlines()]
