@@ -67,6 +67,9 @@ def project_layer(settings: Settings, path: Path, *, trusted: bool) -> tuple[Set
             notices.append(msgspec.structs.replace(waits, code="trust", hint="letta-code trust"))
         else:
             never.append(key)
+    if not trusted:  # what is wrong in a file that is not used is not worth a line each
+        known = field_kinds(Settings)
+        taken = {key: value for key, value in taken.items() if key in known}
     if len(never) > 1:  # one line: a file that tries them all must not fill the screen
         words = f"{path}: {', '.join(never)} are never taken from a project's file; they are ignored."
         notices.append(msgspec.structs.replace(_refused(path, document, "", ""), text=words))

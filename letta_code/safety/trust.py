@@ -204,11 +204,16 @@ def not_used(standing: Standing) -> str:
     """One sentence for a folder that is not trusted: what of it is not used, and why; "" where nothing is ignored."""
     if standing.trusted or not standing.powers:
         return ""
+    holds = " Only its deny and ask rules and its limits hold." if _settings(standing) else ""
     changed = [power for power in standing.powers if power.path in standing.news]
     if changed:
         since = f"{names(changed)} changed since you answered for {standing.root}"
-        return f"{since}: {names(standing.powers)} {_are(standing.powers)} not used."
-    return f"{standing.root} is not trusted: {names(standing.powers)} {_are(standing.powers)} not used."
+        return f"{since}: {names(standing.powers)} {_are(standing.powers)} not used.{holds}"
+    return f"{standing.root} is not trusted: {names(standing.powers)} {_are(standing.powers)} not used.{holds}"
+
+
+def _settings(standing: Standing) -> bool:
+    return any(power.kind == "settings" for power in standing.powers)
 
 
 def _are(powers: Sequence[Power]) -> str:

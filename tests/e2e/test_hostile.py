@@ -182,11 +182,13 @@ def test_in_the_sandbox_what_the_payload_does_stays_there(world: World) -> None:
     world.harmless()
 
 
-def test_a_checkpoint_of_it_runs_no_filter_and_comes_back(world: World) -> None:
-    world.plays(("Write", {"path": "main.py", "content": "print('changed')\n"}))
+def test_a_checkpoint_of_it_runs_no_filter(world: World, letta_home: Path) -> None:
+    write = ("Write", {"path": "main.py", "content": "print('changed')\n"})
+    world.plays(("Read", {"path": "main.py"}), write)
     done = world.letta("-p", "change it", "--mode", "auto", "--output-format", "json")
     assert done.returncode == 0, done.stderr
     assert (world.root / "main.py").read_text() == "print('changed')\n"
+    assert list(letta_home.glob("checkpoints/*/objects/*/*")), "nothing was kept"
     world.harmless()
 
 
@@ -242,6 +244,11 @@ def screens() -> Iterator[list[Terminal]]:
         terminal.close()
 
 
+def words(terminal: Terminal) -> str:
+    """What stands on the screen, without the breaks of its lines."""
+    return " ".join(terminal.text.replace("│", " ").split())
+
+
 def seen_as_escape(written: bytes) -> list[bytes]:
     """Titles that were set and clipboards that were written, other than by letta-code."""
     return [found for found in re.findall(rb"\x1b\](?:0|2|52)[^\x07\x1b]*", written) if b"owned" in found]
@@ -259,7 +266,7 @@ def test_the_screen_asks_once_and_says_what_is_ignored(
     assert world.server.requests == []
     terminal.read(0.8)  # the card takes no key in its first half second
     terminal.send("2")
-    terminal.until("is not trusted")
+    terminal.until(lambda: "is not trusted" in words(terminal))
     terminal.until("Ask for a change")
     terminal.until("main*")
     terminal.send("what is this?\r")
@@ -275,7 +282,7 @@ def test_the_screen_asks_once_and_says_what_is_ignored(
     assert "\u202e".encode() not in terminal.written
     again = Terminal("-m", "letta_code", cwd=world.root, env=world.env, columns=size[0], lines=size[1])
     screens.append(again)
-    again.until("is not trusted")
+    again.until(lambda: "is not trusted" in words(again))
     assert "Do you trust" not in again.text
     world.harmless()
 
@@ -291,7 +298,7 @@ def test_a_yes_on_the_screen_uses_the_settings_and_nothing_runs(world: World, sc
     terminal.send("hello\r")
     terminal.until("I have read it.", 60)
     assert "SECRET-WORD-OF-AGENTS" in world.told
-    assert "is not trusted" not in terminal.text
+    assert "is not trusted" not in words(terminal)
     terminal.send("\x04")
     assert terminal.ended() == 0
     world.harmless()
@@ -304,7 +311,7 @@ def test_plain_asks_in_lines(world: World, screens: list[Terminal]) -> None:
     terminal.until("Answer 1 to 3")
     assert ".letta/config.yaml (settings)" in terminal.written.decode()
     terminal.send("2\r")
-    terminal.until("is not trusted")
+    terminal.until(lambda: "is not trusted" in words(terminal))
     terminal.until("lists the commands")
     terminal.send("hello\r")
     terminal.until("I have read it.", 60)
