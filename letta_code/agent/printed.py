@@ -8,6 +8,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from letta_code.host.files import ensure_private_dir
+
 SHOWN = 4_000  # characters at the end that the model is given
 _FILE_LIMIT = 256 * 1024  # bytes; then the file begins again with the last words
 
@@ -40,7 +42,7 @@ class Printed:
             os.write(descriptor, data)
 
     def _open(self, folder: Path, call_id: str) -> int:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ensure_private_dir(folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(folder / _name(call_id), flags, 0o600)
 

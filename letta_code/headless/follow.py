@@ -15,6 +15,7 @@ from letta_code.core.events import (
     Event,
     LiveEvent,
     MessageQueued,
+    Notice,
     RequestAnswered,
     RequestMade,
     RunFinished,
@@ -29,6 +30,7 @@ from letta_code.core.requests import Answer, ApprovalRequest, Approve, Request, 
 from letta_code.headless.output import Output
 from letta_code.headless.protocol import AnswerInput, Input, InterruptInput, ModeInput, ModelInput, SayInput
 from letta_code.headless.result import Denial, exit_code_of, result_of
+from letta_code.safety.secrets import secret_warning
 
 _FACE = "headless"
 _CATCH_UP_SECONDS = 5.0
@@ -120,6 +122,8 @@ class Follower:
         match said:
             case SayInput(text=text, client_id=client_id):
                 before = await self._said_before(client_id) if client_id else None
+                if warning := secret_warning(text):
+                    self._output.progress.notice(Notice(level="warning", text=warning, code="secret"))
                 await self._session.send(text, client_id=client_id)
                 if before is not None:  # nothing new is stored: the acknowledgement is what is
                     await self._output.event(before)

@@ -143,6 +143,7 @@ def _history(folder: Path, cwd: str) -> History:
     from prompt_toolkit.history import History
 
     from letta_code.host.files import append_line, ensure_private_dir, read_bounded
+    from letta_code.safety.secrets import without_secrets
 
     key = hashlib.sha256(os.path.realpath(cwd).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     path = folder / f"{key}.jsonl"
@@ -165,6 +166,6 @@ def _history(folder: Path, cwd: str) -> History:
             """Keep one."""
             with suppress(OSError):
                 ensure_private_dir(folder)
-                append_line(path, msgspec.json.encode(_Line(text=string)))
+                append_line(path, msgspec.json.encode(_Line(text=without_secrets(string)[0])))
 
     return ProjectHistory()

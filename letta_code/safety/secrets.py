@@ -255,6 +255,15 @@ def secret_reason(text: str) -> str:
     return f"it holds {found[0].name}" if found else ""
 
 
+def secret_warning(text: str) -> str:
+    """What a person is told before a text with a secret in it is sent; "" when nothing in it looks like one."""
+    names = [*dict.fromkeys(one.name for one in secrets_in(text))]
+    if not names:
+        return ""
+    what = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"This looks like {what}. It will be replaced by a placeholder: the model and the store never get it."
+
+
 def without_secrets(text: str) -> tuple[str, int]:
     """The text with `[removed: a GitHub token]` in the place of each, and how many there were."""
     found = secrets_in(text)

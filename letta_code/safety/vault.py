@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
@@ -70,9 +69,9 @@ class Vault:
         with self._guard:
             placeholder = self._given.get(value)
             if placeholder is None:
-                placeholder = f"<secret:{kind}:{secrets.token_hex(4)}>"
+                placeholder = f"<secret:{kind}:{os.urandom(4).hex()}>"
                 while placeholder in self._values:
-                    placeholder = f"<secret:{kind}:{secrets.token_hex(4)}>"
+                    placeholder = f"<secret:{kind}:{os.urandom(4).hex()}>"
                 self._given[value] = placeholder
                 self._values[placeholder] = value
                 if len(value) >= _SHORTEST and "\n" not in value and len(self._known) < _MOST:

@@ -11,6 +11,7 @@ from letta_code.core.errors import StoreError, StoreFull
 from letta_code.core.events import ConversationRenamed, ConversationStarted, encode
 from letta_code.core.ids import new_id, utc_now
 from letta_code.core.messages import Value
+from letta_code.core.redaction import Redactor
 from letta_code.host.files import atomic_write
 from letta_code.store.dialect import Database, Row, SqlValue
 from letta_code.store.engine import Engine
@@ -48,8 +49,9 @@ class Conversation(Value, frozen=True):
 class Conversations:
     """The conversations of a store."""
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(self, engine: Engine, journal: Journal, redactor: Redactor | None = None) -> None:
         self._engine = engine
+        self._redactor = redactor
         self._journal = journal
 
     async def create(self, agent_id: str, cwd: str) -> Conversation:
@@ -119,11 +121,12 @@ class Conversations:
     def export_lines(self, conversation_id: str) -> Iterator[bytes]:
         """Every event's JSON as it was first written, a line each, a notice in the place of a damaged one.
 
-        Raises `StoreError` when there is no such conversation.
+        Secrets that an older version kept are replaced.  Raises `StoreError` when there is no such conversation.
         """
         self._there(conversation_id)
         for stored in self._journal.read(conversation_id):
-            yield (encode(stored.event) if stored.damage else stored.raw) + b"\n"
+            event = self._redactor.redact(stored.event, conversation_id) if self._redactor else stored.event
+            yield (stored.raw if event is stored.event and not stored.damage else encode(event)) + b"\n"
 
     def export(self, conversation_id: str, path: Path) -> int:
         """Write these lines to a file (0600), replacing it whole; returns how many.  Raises `StoreError`."""

@@ -58,7 +58,7 @@ class Store:
         self._mirror = Mirror(conversations_dir) if conversations_dir else None
         self.journal = Journal(engine, self._mirror, backups_dir, redactor)
         self.agents = Agents(engine, agents_dir)
-        self.conversations = Conversations(engine, self.journal)
+        self.conversations = Conversations(engine, self.journal, redactor)
         self.runs = Runs(engine)
         self.passages = Passages(engine, agents_dir)
         self._text_index: TextIndex | None = None
@@ -80,9 +80,9 @@ class Store:
 
         `conversations_dir` holds the readable mirrors (None: none are written), `agents_dir` the agents' folders (None:
         none are made), `run_dir` the locks (None: `run` beside the file), `backups_dir` the copies of the file, from
-        which damaged events are read (None: from none), `redactor` takes secrets out of what is kept (None: no event can
-        be kept).  A file of a newer version, or one that may not be written,
-        opens for reading only, with a notice.  Raises `StoreError` that names the file and what to do.
+        which damaged events are read (None: from none), `redactor` takes secrets out of what is kept (None: no event
+        can be kept).  A file of a newer version, or one that may not be written, opens for reading only, with a
+        notice.  Raises `StoreError` that names the file and what to do.
         """
         path = Path(path)
 

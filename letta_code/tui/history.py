@@ -53,8 +53,8 @@ class PromptHistory:
         return self._entries
 
     def remember(self, text: str) -> None:
-        """Keep a prompt (appends to the file); the same prompt twice in a row is kept once."""
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        """Keep a prompt without its secrets (appends to the file); the same prompt twice in a row is kept once."""
+        text = _kept(text.encode("utf-8", "replace").decode("utf-8"))
         if text.strip() and (not self._entries or self._entries[-1] != text):
             self._entries.append(text)
             if self._file is not None:
@@ -71,6 +71,7 @@ class PromptHistory:
                 return  # what somebody keeps elsewhere is not written over with every key
             if text:
                 ensure_private_dir(self._draft_file.parent)
+                text = _kept(text)
                 atomic_write(self._draft_file, text.encode("utf-8", "replace"), mode=0o600, durable=False)
             else:
                 self._draft_file.unlink(missing_ok=True)
@@ -107,3 +108,10 @@ def _append(path: Path, line: bytes) -> None:
         append_line(path, line)
     except OSError:
         pass  # as in save_draft
+
+
+def _kept(text: str) -> str:
+    """What goes to disk of a prompt."""
+    from letta_code.safety.secrets import without_secrets
+
+    return without_secrets(text)[0]

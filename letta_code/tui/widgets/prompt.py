@@ -31,6 +31,13 @@ class PromptArea(TextArea):
             super().__init__()
             self.text = text
 
+    class Warned(Message):
+        """The text was not sent yet: the person is told why."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     class Wanted(Message):
         """A key asks for something outside the text.
 
@@ -57,6 +64,7 @@ class PromptArea(TextArea):
         self.last_key_at = 0.0
         self._pasted_at = 0.0
         self._recalling = False
+        self._warned = ""  # the text that the person was warned of
 
     def put(self, text: str) -> None:
         """Replace the text, with the cursor at its end; can be undone."""
@@ -129,8 +137,18 @@ class PromptArea(TextArea):
             self.post_message(self.Wanted("go_on"))
 
     def send(self) -> None:
-        """Send the text, and empty the box at once: the next keys may come before the message is heard."""
+        """Send the text, and empty the box at once: the next keys may come before the message is heard.
+
+        A text with something in it that looks like a key is sent by the second Enter.
+        """
         text = self.text
+        from letta_code.safety.secrets import secret_warning
+
+        if text != self._warned and (warning := secret_warning(text)):
+            self._warned = text
+            self.post_message(self.Warned(f"{warning} Enter again sends, Esc edits."))
+            return
+        self._warned = ""
         self.put("")
         self.post_message(self.Submitted(text))
 
