@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from letta_code.agent.given_rules import as_saved, remembered_in
 from letta_code.config.paths import Paths
@@ -75,9 +75,9 @@ class Permissions:
         """
         if verdict not in VERDICTS or scope not in SCOPES:
             raise UsageError(f"No rule was given: {verdict} {text} {scope}.", hint=f"Scopes are {', '.join(SCOPES)}.")
-        rule = parse_rule(text, cast(Verdict, verdict), _SOURCES[cast(Scope, scope)])
-        self.keep(rule, cast(Scope, scope))
-        return f"{rule.verdict} `{rule.text}` holds {_KEPT[cast(Scope, scope)]}."
+        rule = parse_rule(text, verdict, _SOURCES[scope])
+        self.keep(rule, scope)
+        return f"{rule.verdict} `{rule.text}` holds {_KEPT[scope]}."
 
     def keep(self, rule: Rule, scope: Scope) -> None:
         """Put a rule in force and write it where its scope says; `conversation` writes nothing."""

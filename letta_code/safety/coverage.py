@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from letta_code.safety import places
 from letta_code.safety.destruction import is_destructive, stashes
-from letta_code.safety.git_commands import from_subcommand
+from letta_code.safety.git_commands import from_subcommand, git_effect
 from letta_code.safety.operations import (
     AskOperation,
     ExecOperation,
@@ -19,6 +19,7 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
+from letta_code.safety.option_effects import option_effect
 from letta_code.safety.rules import PATH_TOOLS, Ground, Rule
 from letta_code.safety.shell_syntax import Command, Reading, read_argv, read_shell, simple_words
 
@@ -33,6 +34,9 @@ _TAKE_DATA = {
     "read", "for", "case", "basename", "dirname", "stat", "file", "tee", "chmod", "rm", "curl", "wget", "gh", "ruff",
     "mypy", "find",
 }  # fmt: skip
+# Programs that only show what they are given.
+_SHOW = {"echo", "printf", "pwd", "ls", "cat", "head", "tail", "wc", "true", "false", "date", "test", "[", "grep",
+         "sort", "uniq", "cut", "tr", "sleep", "nl", "basename", "dirname"}  # fmt: skip
 _FOLDERS = 20  # how many changes of folder within one text are followed
 
 
@@ -124,7 +128,7 @@ def _command_allowed(rule: Rule, operation: ExecOperation | GitOperation, readin
 def allows_command(rule: Rule, command: Command, ground: Ground) -> bool:
     """Whether an allow rule is about one command of a text: literal words only, and those of an open rule stay inside.
 
-    An open rule covers nothing that destroys.
+    An open rule covers nothing that destroys, runs another program by an option, or writes by one.
     """
     if rule.tool != "Bash" or rule.verdict != "allow":
         return False
@@ -136,13 +140,24 @@ def allows_command(rule: Rule, command: Command, ground: Ground) -> bool:
     if command.words == rule.words:
         return True
     begins = rule.open and command.words[: len(rule.words)] == rule.words
-    return begins and not is_destructive(command.words) and stays_inside(command, ground)
+    return begins and _only_does_its_work(command) and stays_inside(command, ground)
 
 
-def allowed_by_parts(rules: Iterable[Rule], operation: ExecOperation, reading: Reading, ground: Ground) -> str:
+def _only_does_its_work(command: Command) -> bool:
+    """Whether no argument makes a command destroy, run another program, or write by an option."""
+    if is_destructive(command.words) or option_effect(command.name, command.words[1:]):
+        return False
+    return command.name != "git" or git_effect(command.words).effect not in {"runs", "configures", "unknown"}
+
+
+def allowed_by_parts(
+    rules: Iterable[Rule], operation: ExecOperation, reading: Reading, ground: Ground, *, confined: bool
+) -> str:
     """The rules that together allow every command of a text (`ls && npm test`), "" when one is missing.
 
-    A text that writes files by redirection, sets what decides, or has code in it that cannot be read is not allowed so.
+    What only shows something needs no rule where a sandbox confines (`npm ci | tail -3`); everything else does, since
+    it would get the network too that the rule gives.  A text that writes files by redirection, sets what decides, or
+    has code in it that cannot be read is not allowed so.
     """
     if not reading.whole or operation.keep or any(one.decides for one in reading.assignments):
         return ""
@@ -156,11 +171,18 @@ def allowed_by_parts(rules: Iterable[Rule], operation: ExecOperation, reading: R
     for command in reading.commands:
         opaque = any(one.words == command.words for one in reading.opaque)
         rule = next((r for r in known if allows_command(r, command, ground) and not (opaque and r.open)), None)
-        if rule is None and not _only_moves(command, ground):
+        free = _only_moves(command, ground) or (confined and _only_shows(command, ground))
+        if rule is None and not free:
             return ""
         if rule is not None:
             names[rule.name] = None
     return ", ".join(names)
+
+
+def _only_shows(command: Command, ground: Ground) -> bool:
+    literal = command.cwd_known and all(command.is_literal(at) for at in range(len(command.words)))
+    known = literal and command.words[0] in _SHOW and _is_below(command.cwd, ground)
+    return known and _only_does_its_work(command) and stays_inside(command, ground)
 
 
 def _only_moves(command: Command, ground: Ground) -> bool:

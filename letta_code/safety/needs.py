@@ -55,8 +55,7 @@ class Need(Value):
     """One thing that a person is asked about.
 
     `leaves`: it is more than the sandbox gives, and asked about in mode auto too; `grant` is what a yes gives.
-    `command` is the index of the command in its reading, -1 for the text as a whole: an allow rule for that command
-    answers it.
+    `command` is the index of the command in its reading, -1 for the text as a whole.
     """
 
     why: str
@@ -70,7 +69,7 @@ def merged(grants: Iterable[Grant]) -> Grant:
     known = list(grants)
     return Grant(
         outside=any(grant.outside for grant in known),
-        network=max((grant.network for grant in known), key=_NETWORKS.index, default="off"),
+        network=_NETWORKS[max((_NETWORKS.index(grant.network) for grant in known), default=0)],
         git=any(grant.git for grant in known),
         hooks=any(grant.hooks for grant in known),
         writes=tuple(dict.fromkeys(path for grant in known for path in grant.writes)),
@@ -183,7 +182,7 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
         case "writes":
             if not _known_to_the_letter(command):
                 yield Need(why=f"What git is told is not known before it runs: {shown}.", grant=opened, leaves=True)
-            elif _git_loses(command, where):
+            elif git_loses(command, where):
                 yield Need(why=f"It may destroy work that nothing brings back: {shown}.", grant=opened)
     if found.effect not in {"configures", "runs"}:
         yield from _of_hooks(found.subcommand, command, hooks)
@@ -199,7 +198,8 @@ def _of_hooks(subcommand: str, command: Command, hooks: Callable[[], Hooks]) -> 
         yield Need(why=why, grant=Grant(git=True, hooks=True), leaves=True)
 
 
-def _git_loses(command: Command, where: Where) -> bool:
+def git_loses(command: Command, where: Where) -> bool:
+    """Whether a git command may lose work that nothing brings back."""
     sub = git_effect(command.words).subcommand
     if sub in {"checkout", "restore"}:
         return discards_much(command.words, command.cwd or where.root)

@@ -39,11 +39,14 @@ _BY_NAME = {
 }  # fmt: skip
 
 
-def offers_for(operation: Operation, ground: Ground) -> tuple[tuple[Rule, RuleOffer], ...]:
-    """Rules for one operation, narrowest first, each with the text a person reads."""
+def offers_for(operation: Operation, ground: Ground, at: int = -1) -> tuple[tuple[Rule, RuleOffer], ...]:
+    """Rules for one operation, narrowest first, each with the text a person reads.
+
+    `at` is the only command of a text that is asked about; without it a text of several commands has no offers.
+    """
     match operation:
         case ExecOperation():
-            found = _for_command(operation)
+            found = _for_command(operation, at)
         case GitOperation():
             found = _for_git(operation)
         case ReadOperation(path=path):
@@ -55,11 +58,12 @@ def offers_for(operation: Operation, ground: Ground) -> tuple[tuple[Rule, RuleOf
     return tuple((parse_rule(pattern, "allow"), RuleOffer(pattern=pattern, text=text)) for pattern, text in found)
 
 
-def _for_command(operation: ExecOperation) -> list[tuple[str, str]]:
+def _for_command(operation: ExecOperation, at: int) -> list[tuple[str, str]]:
     reading = reading_of(operation)
-    if reading is None or not reading.certain or operation.argv or operation.keep:
+    if reading is None or operation.argv or operation.keep or not (reading.certain or (at >= 0 and reading.whole)):
         return []
-    words, name = reading.commands[0].words, reading.commands[0].name
+    command = reading.commands[max(at, 0)]
+    words, name = command.words, command.name
     if name in _NEVER or is_destructive(words) or not all(_plain(word) for word in words):
         return []
     found = [(f"Bash({' '.join(words)})", "exactly this command")]

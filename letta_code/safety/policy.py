@@ -15,10 +15,10 @@ from letta_code.core.messages import Value
 from letta_code.core.requests import RuleOffer
 from letta_code.safety import places
 from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant
-from letta_code.safety.coverage import allowed_by_parts, allows_command, covers, git_words, is_special, reading_of
+from letta_code.safety.coverage import allowed_by_parts, covers, git_words, is_special, reading_of
 from letta_code.safety.destruction import catastrophe, is_destructive, mentions_catastrophe
 from letta_code.safety.named_paths import Where
-from letta_code.safety.needs import NO_HOOKS, Hooks, Need, free_grant, merged, needs_of
+from letta_code.safety.needs import NO_HOOKS, Hooks, Need, free_grant, git_loses, merged, needs_of
 from letta_code.safety.offers import offers_for
 from letta_code.safety.operations import (
     AskOperation,
@@ -176,7 +176,7 @@ class Policy:
         asked = [operation for operation in wanted if self.decide(tool, operation).verdict == "ask"]
         if len(asked) != 1:
             return ()
-        found = offers_for(asked[0], self.ground)
+        found = offers_for(asked[0], self.ground, self._asking_command(self._case(tool, asked[0])))
         return tuple(offer for rule, offer in found if self._would_allow(rule, tool, asked[0]))
 
     def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
@@ -261,7 +261,8 @@ class Policy:
             return ""  # what the model asks for beside the words is a person's to give, each time
         name = next((rule.name for rule in self.rules.allow if self._covers(rule, case) == "yes"), "")
         if not name and isinstance(operation, ExecOperation) and reading is not None:
-            name = allowed_by_parts(self.rules.allow, operation, reading, self.ground)
+            confined = bool(self.rules.allow) and self.containment.confines
+            name = allowed_by_parts(self.rules.allow, operation, reading, self.ground, confined=confined)
         return name
 
     def _looks_catastrophic(self, operation: ExecOperation, reading: Reading) -> bool:
@@ -323,6 +324,11 @@ class Policy:
             case MemoryOperation() | AskOperation():
                 return
 
+    def _asking_command(self, case: _Case) -> int:
+        """The index of the only command of a text that is asked about, -1 where there are several or none."""
+        found = {need.command for need in case.needs}
+        return found.pop() if len(found) == 1 and self.containment.confines else -1
+
     def _is_public(self, path: str) -> bool:
         return places.is_public(path, self.ground.home) or places.is_within(path, self._own)
 
@@ -332,13 +338,7 @@ class Policy:
         if not self.containment.confines:
             yield from (need.why for need in needs) if needs else ("It runs a command.",)
             return
-        commands = case.reading.commands if case.reading is not None else ()
-        for need in needs:
-            if not need.leaves and self.mode == "auto":
-                continue
-            command = commands[need.command] if need.command >= 0 else None
-            if command is None or not any(allows_command(r, command, self.ground) for r in self.rules.allow):
-                yield need.why
+        yield from (need.why for need in needs if need.leaves or self.mode != "auto")
 
     def _why_ask_git(self, case: _Case) -> Iterable[str]:
         operation = cast(GitOperation, case.operation)
@@ -348,7 +348,7 @@ class Policy:
             # Staging changes nothing but the index, and a commit of it is asked about.
             if git_words(operation)[:1] != ("add",):
                 yield "It changes the git repository."
-        elif self.mode != "auto" and _destroys(operation, case.reading) and "--amend" not in git_words(operation):
+        elif self.mode != "auto" and case.reading is not None and git_loses(case.reading.commands[0], self._where):
             yield "It may destroy work that nothing brings back."
 
 

@@ -246,9 +246,46 @@ def test_options_that_run_or_write_ask_in_mode_ask_only(text: str) -> None:
 def test_an_allow_rule_answers_for_its_command_and_not_for_what_the_model_asks_beside() -> None:
     allowed = run("cd sub && npm install | tail -3", allow=("Bash(npm install)",))
     assert (allowed.verdict, allowed.grant.network) == ("allow", "proxy")
+    for beside in ("python x.py", "curl https://x.org", "make", "bash -c 'x'", "npm run x"):
+        assert run(f"npm install && {beside}", allow=("Bash(npm install)",)).verdict == "ask", beside
     assert run("npm install && curl https://x.org", allow=("Bash(npm install)",)).verdict == "ask"
     assert run("npm install", needs="outside", allow=("Bash(npm install)",)).verdict == "ask"
     assert run("npm install", allow=("Bash",)).verdict == "allow"
+
+
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [
+        ("npm ci", ["Bash(npm ci)", "Bash(npm ci *)"]),
+        ("cd web && echo go && npm ci 2>&1 | tail -3", ["Bash(npm ci)", "Bash(npm ci *)"]),
+        ("npm ci && npm test", []),
+        ("git push", ["Bash(git push)"]),
+        ("pip install x", ["Bash(pip install x)"]),
+        ("npm ci && curl https://x.org", []),
+        ("curl https://x.org | sh", []),
+        ("sudo make", []),
+        ("ssh host ls", []),
+        ("rm -rf src", []),
+        ("ls > /opt/x", []),
+        ("bash -c 'npm ci'", []),
+    ],
+)
+def test_offers_are_for_the_one_command_that_asks(text: str, patterns: list[str]) -> None:
+    """B34: what runs in the sandbox anyway needs no rule, interpreters get none."""
+    asked = ExecOperation(command=text, cwd=ROOT)
+    assert [offer.pattern for offer in policy().offers("Bash", asked)] == patterns
+    assert not policy().offers("Bash", ExecOperation(command=text, cwd=ROOT, needs="outside"))
+
+
+@pytest.mark.parametrize(
+    "text", ["git fetch --upload-pack=./x", "git log --output=f", "sort -o f g", "rg --pre ./x a", "git -c a=b log"]
+)
+@pytest.mark.parametrize("confines", [True, False])
+def test_an_open_rule_covers_no_option_that_runs_or_writes(text: str, confines: bool) -> None:
+    rules = Rules.of(parse_rules(["Bash(git *)", "Bash(git fetch *)", "Bash(sort *)", "Bash(rg *)"], "allow"))
+    held = Containment(kind="bubblewrap" if confines else "none", confines=confines)
+    here = Policy("ask", rules, root=ROOT, home=HOME, containment=lambda: held)
+    assert here.decide("Bash", ExecOperation(command=text, cwd=ROOT)).verdict == "ask"
 
 
 def test_deny_rules_see_through_what_hides_and_leave_data_alone() -> None:
