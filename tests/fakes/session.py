@@ -62,6 +62,7 @@ class FakeSession:
         self._run: asyncio.Task[None] | None = None
         self._ids = 0
         self._tokens = 1200
+        self.held = Containment()  # what holds commands
         for event in stored:
             self.keep(event)
         if not self.journal:
@@ -74,7 +75,7 @@ class FakeSession:
         return msgspec.structs.replace(self._state, running=self._run is not None, last_seq=len(self.journal))
 
     async def contained(self) -> Containment:
-        return self._state.containment
+        return self.held
 
     @property
     def memory(self) -> Desk:
