@@ -17,6 +17,7 @@ _SED_COMMAND = re.compile(
 )
 _SED_FLAGS = re.compile(r"-[nErsuz]+|--(?:quiet|silent|regexp-extended|null-data|separate|posix|sandbox|debug)")
 _AWK_RUNS = re.compile(r"system|getline|@|(?<!\|)\|(?!\|)|close|-f\b|strftime\(\)|fflush")
+_JOBS = {"-j$(nproc)", "$(nproc)", "-j`nproc`"}  # a number
 _GIT_KEYS = re.compile(
     r"(?:user\.\w+|color\.\w+|advice\.\w+|init\.defaultbranch|core\.(?:quotepath|autocrlf|filemode|longpaths)"
     r"|commit\.gpgsign|tag\.gpgsign|log\.\w+|diff\.(?:renames|noprefix|context)|http\.lowspeed\w+|safe\.directory)(?:=.*)?",
@@ -98,7 +99,7 @@ def runs_code(name: str, words: Sequence[Word], *, piped: bool) -> str:
     if options is not None:
         if any(options.fullmatch(word.text) for word in words):
             return f"{name} runs a program for an option"
-        if any(word.splits and ("$" in word.raw or "`" in word.raw) for word in words):
+        if any(word.splits and ("$" in word.raw or "`" in word.raw) and word.raw not in _JOBS for word in words):
             return f"options of {name} are known only when it runs"
         if name in {"sqlite3", "psql", "mysql"} and piped:
             return f"{name} runs what its input says"

@@ -158,7 +158,7 @@ class Script(Scanner):
                 break
             self.at += len(keyword)
         self._timed = timed
-        before = (self.cwd, self.cwd_known)
+        before, moved = (self.cwd, self.cwd_known), self._moved
         self._command(piped=False)
         several = False
         while True:
@@ -172,6 +172,7 @@ class Script(Scanner):
             several = True
         if several:
             self.cwd, self.cwd_known = before
+            self._moved = moved
         if negated and self._moved:
             self.cwd_known = False
 

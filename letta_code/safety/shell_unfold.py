@@ -21,7 +21,7 @@ from letta_code.safety.shell_programs import (
     Wrapper,
 )
 from letta_code.safety.shell_values import Assignment, Command, Opaque, Redirect
-from letta_code.safety.shell_words import DEEPEST, Unread, Word
+from letta_code.safety.shell_words import MOST_WRAPPED, Unread, Word
 
 _ASSIGNED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
 _UNKNOWN_NAME = "the name of a program is known only when it runs"
@@ -111,8 +111,8 @@ class Unfolding:
     # --- one command
 
     def _judge(self, step: Step, words: Sequence[Word], around: Around) -> None:
-        if around.depth > DEEPEST:
-            raise Unread(f"it is nested more than {DEEPEST} levels deep")
+        if around.depth > MOST_WRAPPED:
+            raise Unread(f"it is nested more than {MOST_WRAPPED} levels deep")
         self._add(step, words, around)
         first = words[0]
         name = os.path.basename(first.text)
@@ -427,8 +427,8 @@ class Unfolding:
             self._code(words, "a text that is run as commands is known only when it runs")
 
     def _text(self, step: Step, text: str, around: Around) -> None:
-        if around.depth > DEEPEST:
-            raise Unread(f"it is nested more than {DEEPEST} levels deep")
+        if around.depth > MOST_WRAPPED:
+            raise Unread(f"it is nested more than {MOST_WRAPPED} levels deep")
         script = Script(text, step.cwd, cwd_known=step.cwd_known)
         try:
             script.read()

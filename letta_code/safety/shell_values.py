@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Literal
 
 from letta_code.core.messages import Value
@@ -66,6 +67,8 @@ class Assignment(Value):
     def decides(self) -> bool:
         """Whether it may change which programs run, or what they do behind a person's back."""
         name = self.name
+        if name.startswith(_TOLD_TO_GIT) or (self.literal and _USUAL.fullmatch(f"{name}={self.value}")):
+            return False
         return name in _DECIDING or name.startswith(_DECIDING_STARTS) or name.endswith(_DECIDING_ENDS)
 
 
@@ -114,3 +117,10 @@ _DECIDING = {
 _DECIDING_STARTS = ("LD_", "DYLD_", "GIT_", "BASH_FUNC_", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONINSPECT", "npm_config_",
                     "NPM_CONFIG_", "PIP_", "UV_INDEX", "CARGO_", "MALLOC_", "GLIBC_")  # fmt: skip
 _DECIDING_ENDS = ("_PROXY", "_proxy", "_EDITOR", "_PAGER", "_WRAPPER", "_PRELOAD")
+_TOLD_TO_GIT = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_TERMINAL_PROMPT", "GIT_OPTIONAL_LOCKS", "GIT_MERGE_AUTOEDIT")
+# Values that name nothing which could do harm.
+_USUAL = re.compile(
+    r"\w*PAGER=(?:cat|less|more)?|\w*(?:EDITOR|VISUAL)=(?:true|:|cat)?|NODE_OPTIONS=--max-old-space-size=\d+"
+    r"|(?:CC|CXX)=(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(?:-\d+)?|MAKEFLAGS=-j\d*|LESS=-\w*|IFS=\s*[,:;|]?"
+    r"|CARGO_(?:TERM_COLOR|INCREMENTAL|BUILD_JOBS)=\w*|PIP_(?:DISABLE_PIP_VERSION_CHECK|NO_INPUT|NO_CACHE_DIR)=\w*"
+)

@@ -20,6 +20,8 @@ _COUNTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|\$[0-9]")
 # `$` inside a string: what may be taken as text, because bash expands nothing there.
 Inside: TypeAlias = Literal["word", "string", "document"]
 
+MOST_WRAPPED = 20  # commands that run a command that runs a command
+
 
 class Unread(Exception):
     """A text that is not read further; the message says why, in words for people."""
@@ -195,6 +197,13 @@ class Scanner:
         self.at = close + 1
 
     def _dollar(self, out: Parts, inside: Inside) -> None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise Unread(f"it is nested more than {DEEPEST} levels deep")
+        self._expansion(out, inside)
+        self.depth -= 1
+
+    def _expansion(self, out: Parts, inside: Inside) -> None:
         start, following = self.at, self.char(1)
         if following == "'" and inside == "word":
             out.quote(self._ansi())

@@ -26,6 +26,7 @@ from letta_code.safety.policy import Policy
 from letta_code.safety.rules import Rules, parse_rules
 from letta_code.safety.shell_grammar import Script
 from letta_code.safety.shell_unfold import Unfolding
+from letta_code.safety.shell_words import Parts, Unread
 
 INSIDE = Path(__file__).with_name("_shell_inside.py")
 ALLOWED = ("Bash(ls *)", "Bash(echo *)", "Bash(cat *)")
@@ -152,7 +153,8 @@ def run(
 
 
 def _skips_process_substitutions() -> None:
-    """The reader takes `<(…)` for a word."""
+    """The reader takes `<(…)` for a word, and so does the other parser."""
+    shell_syntax.shell_tree.differs = lambda *_: ""
     nested = Script.nested
 
     def skipping(self: Script, closing: str) -> None:
@@ -171,7 +173,25 @@ def _forgets_wrappers() -> None:
     Unfolding._wrapper = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
 
 
-PLANTS: dict[str, Callable[[], None]] = {"substitution": _skips_process_substitutions, "wrapper": _forgets_wrappers}
+def _believes_quotes() -> None:
+    """What stands in double quotes is taken for data."""
+    Script._double = _to_the_quote
+    shell_syntax.shell_tree.differs = lambda *_: ""
+
+
+def _to_the_quote(self: Script, out: Parts) -> None:
+    close = self.text.find('"', self.at + 1)
+    if close < 0:
+        raise Unread("a quote is not closed")
+    out.quote(self.text[self.at + 1 : close])
+    self.at = close + 1
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    "substitution": _skips_process_substitutions,
+    "wrapper": _forgets_wrappers,
+    "quote": _believes_quotes,
+}
 
 
 def table(counts: dict[str, Counter[str]]) -> str:
@@ -199,8 +219,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--plant", choices=sorted(PLANTS), help="run with a fault, to see that it is found")
+    parser.add_argument("--no-sandbox", action="store_true", help="run as where bubblewrap does not work")
     options = parser.parse_args()
-    sandboxed = confines()
+    sandboxed = not options.no_sandbox and confines()
     if not sandboxed:
         print("bubblewrap does not work here: a PATH with a few harmless programs only", file=sys.stderr)
     began = time.monotonic()
