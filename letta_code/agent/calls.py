@@ -35,8 +35,9 @@ from letta_code.safety.containment import Grant
 from letta_code.safety.coverage import hides_work
 from letta_code.safety.flowing import Flowing
 from letta_code.safety.operations import Decision, Operation
+from letta_code.safety.secrets import PLACEHOLDER
 from letta_code.safety.taint import MARK, Taints, source_of
-from letta_code.safety.vault import PLACEHOLDER, Vault
+from letta_code.safety.vault import Vault
 from letta_code.tools.base import Tool, Wanted
 from letta_code.tools.base import ToolResult as Result
 from letta_code.workspace.workspace import Handle, Workspace

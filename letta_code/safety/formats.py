@@ -75,6 +75,7 @@ _TOKENS = (
         "sk-proj- sk-svcacct- sk-admin- sk-or- sess-",
         r"(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{20,}",
     ),
+    _token("mailgun-key", "a Mailgun key", "key-", rf"{_HEX}{{32}}"),
     _token("stripe-key", "a Stripe key", "sk_live_ sk_test_ rk_live_ rk_test_ whsec_", r"[A-Za-z0-9+/=]{16,}"),
     _token(
         "api-key", "an API key", "sk_ pk_ rk_ gsk_ fw_ r8_ key_", "(?=[A-Za-z]*[0-9][A-Za-z]*[0-9])[A-Za-z0-9]{20,}"
@@ -93,7 +94,6 @@ _TOKENS = (
     Format("telegram-token", "a Telegram token", (":AA",), r"(?<=[0-9]{8}):(?P<v>AA[A-Za-z0-9_\-]{32,})"),
     _token("sendgrid-key", "a SendGrid key", "SG.", r"[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}"),
     _token("twilio-key", "a Twilio key", "SK", rf"{_HEX}{{32}}"),
-    _token("mailgun-key", "a Mailgun key", "key-", rf"{_HEX}{{32}}"),
     _token("digitalocean-token", "a DigitalOcean token", "dop_v1_ doo_v1_ dor_v1_", rf"{_HEX}{{40,}}"),
     _token("heroku-key", "a Heroku key", "HRKU-", r"[A-Za-z0-9_\-]{30,}"),
     Format(

@@ -14,7 +14,6 @@ from letta_code.safety.secrets import secrets_in
 
 T = TypeVar("T")
 
-PLACEHOLDER = re.compile(r"<secret:[a-z0-9-]{1,40}:[0-9a-f]{8}>")
 _SHORTEST = 8  # characters of a value that is looked for by itself: a shorter one would be found in words
 _MOST = 400  # values of a conversation that are looked for wherever they stand
 _SECRET_NAME = re.compile(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from letta_code.core.errors import ToolError
-from letta_code.safety.vault import PLACEHOLDER, Vault
+from letta_code.safety.secrets import PLACEHOLDER
+from letta_code.safety.vault import Vault
 from letta_code.tools.base import ToolContext
 from letta_code.tools.text.coding import NotText, decode, shown
 from letta_code.tools.text.files import visible_path
