@@ -67,12 +67,27 @@ class Launcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link: socket.socket | None = None
         self._pid = 0
+        self._joined: tuple[int | str, ...] = ()
         self._buffer = bytearray()
         self._waiting: dict[tuple[str, int], list[asyncio.Future[int]]] = {}
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._closed: asyncio.Future[int] | None = None
         self._kept: set[int] = set()
         self._said_bye = False
+
+    def join(self, files: Sequence[str]) -> None:
+        """Put the launcher, and so all that it starts from now on, into control groups; a refusal changes nothing."""
+        self.warm()
+        if self._joined == (self._pid, *files):
+            return
+        self._joined = (self._pid, *files)
+        for path in files:
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(descriptor, str(self._pid).encode())
+                finally:
+                    os.close(descriptor)
 
     def warm(self) -> None:
         """Start the launcher process if it is not there (15 ms of another core, so that the first command is quick)."""

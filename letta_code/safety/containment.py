@@ -49,6 +49,7 @@ class Confined(Value):
 
     `close` is called when the command has ended, on any thread; it returns what is to be told about its traces.
     `exceeded`, asked now and then with the id of the first process, says which limit the command has passed, or "".
+    `joins` are files of control groups into which the id of the process that will start the command is written first.
     `private_pids` says that the command has a PID namespace of its own, which ends with it.
     """
 
@@ -57,6 +58,7 @@ class Confined(Value):
     private_pids: bool = False
     close: Callable[[], Sequence[str]] | None = None
     exceeded: Callable[[int], str] | None = None
+    joins: tuple[str, ...] = ()
 
 
 class Sandbox(Protocol):

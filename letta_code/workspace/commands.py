@@ -154,7 +154,10 @@ class Commands:
 
     def _confined(self, spec: ExecSpec, env: Mapping[str, str]) -> Confined:
         """The command inside the sandbox, as far as it is not granted to leave it."""
-        return self._sandbox.confine(self._argv(spec, env), self._cwd(spec), env, spec.grant)
+        confined = self._sandbox.confine(self._argv(spec, env), self._cwd(spec), env, spec.grant)
+        if confined.joins:
+            self.launcher.join(confined.joins)
+        return confined
 
     def _argv(self, spec: ExecSpec, env: Mapping[str, str]) -> list[str]:
         path = env.get("PATH") or os.defpath

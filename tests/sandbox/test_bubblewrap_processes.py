@@ -264,11 +264,11 @@ def with_groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param == "no groups":
         monkeypatch.setattr(groups, "_ROOT", "/nowhere")
         return False
-    made = groups.Groups().make(threads=100, memory=1_000_000_000)
-    if made is None:
+    made = groups.Group(threads=100, memory=1_000_000_000)
+    joins = made.joins
+    made.close()
+    if len(joins) == 0:
         pytest.skip("no control groups can be made here")
-    for folder in made.folders:
-        os.rmdir(folder)
     return True
 
 
@@ -328,7 +328,7 @@ async def test_shared_memory_is_bounded_and_works(ground: Ground) -> None:
         "df -k --output=size /dev/shm | tail -1; echo x > /dev/shm/x && cat /dev/shm/x; "
         "python3 -c 'import multiprocessing as m; m.Lock(); print(1)'"
     )
-    assert int(said.split()[0]) <= 1_000_000
+    assert int(said.split()[0]) * 1024 < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert said.split()[1:] == ["x", "1"]
 
 

@@ -12,7 +12,6 @@ from letta_code.core.errors import WorkspaceError
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.places import is_within
 from letta_code.safety.sandboxes import environment, hidden
-from letta_code.safety.sandboxes.groups import Groups
 from letta_code.safety.sandboxes.guards import Guards
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.mounts import Mounts
@@ -21,7 +20,6 @@ from letta_code.safety.sandboxes.web import Web, closing, through
 if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
 
-SHARED_MEMORY = 1_000_000_000  # bytes of /dev/shm
 _APART = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
@@ -39,16 +37,15 @@ class Bubblewrap:
 
     def __init__(self, program: str, territory: Territory, web: Web | None = None, limits: Limits = _LIMITS) -> None:
         self.containment = HOLDS
-        self._limits = limits
-        self._groups = Groups()
         self._web = web or Web()
         self._program = program
         self._at = territory
+        self._meter = Meter(limits, territory.root)
         name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
         self._own = f"{territory.letta_home}/cache/sandbox/{name}"
         self._temp = f"{territory.temp or self._own}/tmp"
-        self._var_temp = f"{territory.temp or self._own}/var-tmp"
-        self._empty = f"{self._own}/empty"
+        self._empty = f"{self._own}/empty"  # a file
+        self._nothing = f"{self._own}/nothing"  # a folder
         self._guards = Guards(territory.root, territory.home, self._own)
         self._prepared = False
 
@@ -67,33 +64,29 @@ class Bubblewrap:
             if door is not None:  # hidden from all other commands with letta-code's home
                 mounts.writable(door.path)
                 inner = through(door, argv)
-            meter = Meter(self._limits, self._groups, self._at.root)
             undo.pop_all()
         words = [self._program, *_APART, *([] if grant.network == "open" else ["--unshare-net"])]
-        words += [*mounts.argv(), "--chdir", cwd, "--", *meter.inside(inner)]
-
-        def close() -> Sequence[str]:
-            meter.close()
-            return raised.lower()
+        words += [*mounts.argv(), "--chdir", cwd, "--", *self._meter.inside(inner)]
 
         return Confined(
-            argv=tuple(meter.around(words)),
+            argv=tuple(words),
             env=self._env(env, grant),
             private_pids=True,
-            close=closing(door, close) if door is not None else close,
-            exceeded=meter.exceeded,
+            close=closing(door, raised.lower) if door is not None else raised.lower,
+            exceeded=self._meter.watch(),
+            joins=self._meter.group.joins,
         )
 
     def close(self) -> None:
-        """End the proxy; each command's own `close` removed its stubs and its group."""
+        """End the proxy; each command's own `close` removed its stubs."""
         self._web.close()
-        self._groups.close()
+        self._meter.close()
 
     def _prepare(self) -> None:
         if self._prepared and os.path.isdir(self._temp):
             return
         try:
-            for folder in (self._own, f"{self._own}/caches", self._temp, self._var_temp):
+            for folder in (self._own, f"{self._own}/caches", self._temp, self._nothing):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             with suppress(FileExistsError):
                 os.close(os.open(self._empty, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400))
@@ -106,13 +99,11 @@ class Bubblewrap:
 
     def _mounts(self, grant: Grant, env: Mapping[str, str]) -> Mounts:
         """The disk, what may be written, and what programs expect."""
-        mounts, at = Mounts(), self._at
+        mounts, at = Mounts(self._nothing), self._at
         mounts.read_only("/")
         mounts.special("--dev", "/dev")
-        mounts.scratch("/dev/shm", SHARED_MEMORY)
         mounts.special("--proc", "/proc")
         mounts.writable("/tmp", self._temp)
-        mounts.writable(os.path.realpath("/var/tmp"), self._var_temp)
         for folder in (at.home, at.temp):
             if folder and is_within(folder, "/tmp"):
                 mounts.read_only(folder)
@@ -141,7 +132,7 @@ class Bubblewrap:
         for path in hidden.shown_in_run():
             mounts.read_only(path)
         for path in hidden.sockets("/run", "/proc", "/dev", at.root, at.temp, at.letta_home):
-            if is_within(path, at.home) or not (is_within(path, "/tmp") or is_within(path, "/var/tmp")):
+            if is_within(path, at.home) or not is_within(path, "/tmp"):
                 mounts.read_only(path, self._empty)
         agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
         if agent and os.path.exists(agent):

@@ -1,8 +1,7 @@
-"""Groups: control groups of the kernel for confined commands, of either version, where we may make some."""
+"""Groups: control groups of the kernel for confined commands, of either version, where we may make them."""
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,75 +11,53 @@ _NAME = "letta-code"
 
 
 class Group:
-    """One command's group: a folder in each hierarchy."""
+    """The control group of a session's commands: who starts them is put into it, and they are born in it.
 
-    def __init__(self, folders: tuple[str, ...], holds_memory: bool) -> None:
-        self.folders = folders
-        self.holds_memory = holds_memory
+    To put each command into one as it starts would cost it 9 ms: the kernel waits for all of its processors then.
+    """
+
+    def __init__(self, *, threads: int, memory: int) -> None:
+        self._limits = (threads, memory)
+        self._folders: list[str] = []
+        self._made = False
+        self._limits_memory = False
 
     @property
     def joins(self) -> tuple[str, ...]:
-        """Files into which a process writes its id to be in the group."""
-        return tuple(f"{folder}/cgroup.procs" for folder in self.folders)
+        """Files into which a process id is written to put it into the group; none where none can be made."""
+        if not self._made:
+            self._made = True
+            self._make()
+        return tuple(f"{folder}/cgroup.procs" for folder in self._folders)
 
-    def pids(self) -> list[int]:
-        """Its processes."""
-        return [int(pid) for pid in _read(f"{self.folders[0]}/cgroup.procs").split()]
+    @property
+    def holds_memory(self) -> bool:
+        """Whether the kernel holds memory to the limit: the group has it, and could be joined."""
+        return self._limits_memory and _read(f"{self._folders[-1]}/cgroup.procs") != ""
 
-
-class Groups:
-    """Makes groups for one sandbox."""
-
-    def __init__(self) -> None:
-        self._parents: list[tuple[str, str]] | None = None  # controllers ("pids", "memory", "both") and folder
-        self._numbers = itertools.count(1)
-        self._ended: list[str] = []  # folders whose last processes were still going
-
-    def make(self, *, threads: int, memory: int) -> Group | None:
-        """A group with these limits; None where none can be made."""
-        if self._parents is None:
-            self._parents = list(_parents(_ROOT))
-            for _, parent in self._parents:
-                _sweep(parent)
-        name = f"{_NAME}-{os.getpid()}-{id(self):x}-{next(self._numbers)}"
-        made: list[str] = []
-        held: set[str] = set()
-        for controller, parent in self._parents:
+    def _make(self) -> None:
+        threads, memory = self._limits
+        name = f"{_NAME}-{os.getpid()}-{id(self):x}"
+        for controller, parent in _parents(_ROOT):
+            _sweep(parent)
             folder = f"{parent}/{name}"
             try:
                 os.mkdir(folder)
-                made.append(folder)
+                self._folders.append(folder)
                 if controller != "memory":
                     _write(f"{folder}/pids.max", threads)
-                    held.add("pids")
                 if controller != "pids":
                     _write(f"{folder}/memory.{'max' if controller == 'both' else 'limit_in_bytes'}", memory)
-                    held.add("memory")
+                    self._limits_memory = True
             except OSError:
                 continue
-        if "pids" in held:
-            return Group(tuple(made), "memory" in held)
-        self._remove(made)
-        self._parents = []
-        return None
-
-    def drop(self, group: Group) -> None:
-        """The command has ended; a folder in which something still dies goes with a later one."""
-        self._remove([*group.folders])
 
     def close(self) -> None:
-        """Remove what is left."""
-        self._remove([])
-
-    def _remove(self, folders: list[str]) -> None:
-        waiting, self._ended = [*self._ended, *folders], []
-        for folder in waiting:
-            try:
+        """Remove it; where something in it still lives, a later session of ours does."""
+        for folder in self._folders:
+            with suppress(OSError):
                 os.rmdir(folder)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                self._ended.append(folder)
+        self._folders = []
 
 
 def _parents(root: str) -> Iterator[tuple[str, str]]:

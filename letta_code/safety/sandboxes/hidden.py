@@ -26,7 +26,7 @@ SECRETS = (
 )  # fmt: skip
 # What ssh and git need to log in somewhere: seen by a command that was given the open network.
 FOR_THE_NETWORK = (".ssh", ".git-credentials", ".config/git/credentials", ".config/gh", ".config/hub", ".netrc")
-_OF_THE_SYSTEM = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers", "/etc/ssl/private")
+_OF_THE_SYSTEM = ("/etc/shadow", "/etc/shadow-", "/etc/ssl/private")
 _RUN_SHOWN = ("/run/current-system", "/run/wrappers", "/run/opengl-driver", "/run/host", "/run/systemd/resolve")
 
 
@@ -39,7 +39,7 @@ def secrets(home: str, network_open: bool) -> Iterator[str]:
         if os.path.lexists(path):
             yield os.path.realpath(path)
     for path in _OF_THE_SYSTEM:
-        if os.path.exists(path) and os.access(path, os.R_OK):  # for root alone
+        if os.access(path, os.R_OK):  # for root alone
             yield os.path.realpath(path)
 
 

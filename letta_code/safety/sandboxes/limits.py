@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from letta_code.core.messages import Value
-from letta_code.safety.sandboxes.groups import Group, Groups
+from letta_code.safety.sandboxes.groups import Group
 
 _GB = 1_000_000_000
 
 
 class Limits(Value):
-    """Of one command with all it starts: processes, processes and threads together, bytes of memory, bytes written.
+    """Of one command with all it starts: processes, bytes written, and bytes of memory where the kernel does not hold
+    it; threads and memory of all commands of the session together where control groups can be made.
 
-    More processes, memory without a control group, and bytes are seen by looking every 200 ms, so a command can be
-    over a limit that long before it is killed; threads and memory are held by the kernel where control groups can be
-    written, threads by its rlimit elsewhere.  What is written counts when it is written, also where it is removed.
+    The former are seen by looking every 200 ms, so a command can be over a limit that long before it is killed.  What
+    is written counts when it is written, also where it is removed again.
     """
 
     processes: int = 2_000
@@ -26,25 +26,16 @@ class Limits(Value):
 
 
 class Meter:
-    """Knows what one command uses; `join` are the words that start it under the limits."""
+    """Knows what the commands of one sandbox may use; one for all of them."""
 
-    def __init__(self, limits: Limits, groups: Groups, tree: str) -> None:
+    def __init__(self, limits: Limits, tree: str) -> None:
         self._limits = limits
+        self._tree = tree
         self._memory = limits.memory or _memory() * 4 // 5
-        self._written = min(limits.written, _free(tree) // 2)
-        self._groups = groups
-        self._group: Group | None = groups.make(threads=limits.threads, memory=self._memory)
-
-    def around(self, argv: list[str]) -> list[str]:
-        """The command of the sandbox, put into its control group first."""
-        if self._group is None:
-            return argv
-        # A shell of 1 ms joins before anything can be started; it cannot be done from outside without a gap.
-        text = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done 2>/dev/null; shift; exec "$@"'
-        return ["/bin/sh", "-c", text, "sh", *self._group.joins, "--", *argv]
+        self.group = Group(threads=limits.threads, memory=self._memory)
 
     def inside(self, argv: list[str]) -> list[str]:
-        """The command itself, its threads limited by rlimit too: it counts those of the sandbox's user namespace.
+        """The command, its threads limited by rlimit too: it counts those of the sandbox's own user namespace.
 
         For root the kernel does not look at it.
         """
@@ -53,29 +44,25 @@ class Meter:
         text = f'ulimit -u {self._limits.threads} 2>/dev/null; exec "$@"'
         return ["/bin/sh", "-c", text, "sh", *argv]
 
-    def exceeded(self, pid: int) -> str:
-        """Which limit is passed, as a sentence for model and person; "" while none is."""
+    def watch(self) -> Callable[[int], str]:
+        """For one command that starts now: asked with its process, says which limit it has passed, "" for none."""
+        most_written = min(self._limits.written, _free(self._tree) // 2)
+        return lambda pid: self._exceeded(pid, most_written)
+
+    def _exceeded(self, pid: int, most_written: int) -> str:
         most = self._limits.processes
-        grouped = self._group.pids() if self._group is not None else []
-        pids = grouped or list(_tree(pid, most + 10))  # a group that could not be joined is empty
-        held = bool(grouped) and self._group is not None and self._group.holds_memory
+        pids = list(_tree(pid, most + 10))
         if len(pids) > most:
             return f"it had more than {most:,} processes at the same time."
-        written, memory = 0, 0
-        for one in pids:
-            written += _bytes_written(one)
-            if not held:
-                memory += _private_memory(one)
-        if written > self._written:
-            return f"it wrote more than {_amount(self._written)} to the disk."
-        if memory > self._memory:
+        if sum(map(_bytes_written, pids)) > most_written:
+            return f"it wrote more than {_amount(most_written)} to the disk."
+        if not self.group.holds_memory and sum(map(_private_memory, pids)) > self._memory:
             return f"it used more than {_amount(self._memory)} of memory."
         return ""
 
     def close(self) -> None:
-        """The command has ended."""
-        if self._group is not None:
-            self._groups.drop(self._group)
+        """Nothing runs any more."""
+        self.group.close()
 
 
 def _tree(pid: int, most: int) -> Iterator[int]:

@@ -10,9 +10,11 @@ class Mounts:
 
     So a folder that is hidden stays hidden when a folder above it is made writable, and a folder below one that is
     hidden can be shown.  All paths are real and absolute; a later word about the same path replaces the earlier one.
+    Each mount costs a command some 0.3 ms, a file system in memory more: `nothing` is an empty folder to show instead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nothing: str) -> None:
+        self._nothing = nothing
         self._at: dict[str, tuple[str, ...]] = {}
 
     def read_only(self, path: str, source: str = "") -> None:
@@ -27,10 +29,6 @@ class Mounts:
         """An empty folder that nobody writes."""
         self._at[folder] = ("--tmpfs", folder)
 
-    def scratch(self, folder: str, size: int) -> None:
-        """An empty folder in memory of at most `size` bytes."""
-        self._at[folder] = ("--size", str(size), "--tmpfs", folder)
-
     def special(self, kind: str, folder: str) -> None:
         """`--proc` or `--dev`."""
         self._at[folder] = (kind, folder)
@@ -38,12 +36,16 @@ class Mounts:
     def argv(self) -> list[str]:
         """The arguments: parents before children, and what is hidden closed for writing at the end."""
         words: list[str] = []
-        for path in sorted(self._at, key=_parts):
-            words += self._at[path]
-        for path, mount in self._at.items():
-            if mount[0] == "--tmpfs":
-                words += ("--remount-ro", path)
-        return words
+        closed: list[str] = []
+        paths = sorted(self._at, key=_parts)
+        for path, following in zip(paths, [*paths[1:], ""], strict=True):
+            mount = self._at[path]
+            if mount[0] == "--tmpfs" and not following.startswith(f"{path}/"):
+                mount = ("--ro-bind", self._nothing, path)
+            elif mount[0] == "--tmpfs":  # places for what is shown below it have to be made
+                closed += ("--remount-ro", path)
+            words += mount
+        return [*words, *closed]
 
 
 def _parts(path: str) -> list[str]:
