@@ -72,8 +72,10 @@ def _strange(instructions: Sequence[str]) -> Fact:
 
 _MODES = {
     "plan": "Mode: plan. You may read and search; edits and commands are refused. Work out a plan and present it.",
-    "ask": "Mode: ask. The person is asked before edits and commands.",
-    "auto": "Mode: auto. Edits inside the working directory are allowed; the person is asked before commands.",
+    "ask": "Mode: ask. In a sandbox edits and commands in the working directory just run; what destroys work or leaves "
+    "the sandbox is asked about. Without one every edit and command is.",
+    "auto": "Mode: auto. Edits in the working directory and commands in a sandbox just run; what leaves it is asked "
+    "about, and without one every command is.",
     "full": "Mode: full. Nothing is asked; be careful.",
 }
 _ALONE = (

@@ -273,6 +273,9 @@ class FakeSurroundings:
         if mode == "plan":
             self.policy.verdicts["Act"] = "deny"
 
+    def agreed(self, operations: Sequence[Operation]) -> None:
+        """Nobody has hooks here."""
+
     def remember(self, answer: Approve) -> None:
         self.remembered.append(answer)
         if answer.pattern:

@@ -126,7 +126,7 @@ def test_a_run_without_a_person_says_so_and_names_what_is_allowed(tmp_path: Path
         found = gather(str(tmp_path), str(tmp_path), str(tmp_path / "none"), terms)
         return next(f.text for f in found if f.kind == "mode")
 
-    assert mode(Terms(mode="ask")) == "Mode: ask. The person is asked before edits and commands."
+    assert mode(Terms(mode="ask")).startswith("Mode: ask. In a sandbox edits and commands")
     alone = mode(Terms(mode="auto", interactive=False, allow=("Bash(npm test)",)))
     assert "Nobody can answer" in alone
     assert "Allowed without asking: Bash(npm test)." in alone

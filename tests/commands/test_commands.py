@@ -77,6 +77,7 @@ def test_all_commands_of_the_plan_exist_with_a_sentence_each() -> None:
         "mode",
         "model",
         "new",
+        "permissions",
         "redo",
         "reflect",
         "remember",
