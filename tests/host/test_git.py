@@ -144,6 +144,7 @@ def test_a_work_tree_elsewhere_is_not_read(tmp_path: Path, repo: Path) -> None:
     assert GitReader(str(repo)).status() is None
 
 
+@pytest.mark.row("D10")
 def test_reads_take_no_lock(repo: Path) -> None:
     os.utime(repo / "f.txt", (1, 1))  # status would want to refresh the index
     before = (repo / ".git/index").stat().st_mtime_ns

@@ -94,12 +94,14 @@ def told_to_the_model(scene: Scene) -> None:
 READS = (status, commits, screen, aftermath_of_a_run, snapshot, trust, told_to_the_model)
 
 
+@pytest.mark.row("D01", "D02", "D03", "D04", "D05", "D07", "D08")
 @pytest.mark.parametrize("read", READS, ids=lambda read: read.__name__)
 def test_no_read_of_ours_runs_anything(scene: Scene, read: Callable[[Scene], None]) -> None:
     read(scene)
     scene.harmless()
 
 
+@pytest.mark.row("D06")
 @pytest.mark.parametrize("place", ["docs", "docs/objects", "sub"])
 def test_a_planted_repository_in_a_subfolder_is_none(scene: Scene, place: str) -> None:
     folder = f"{scene.root}/{place}"
@@ -112,6 +114,7 @@ def test_a_planted_repository_in_a_subfolder_is_none(scene: Scene, place: str) -
     scene.harmless()
 
 
+@pytest.mark.row("D09")
 def test_a_git_file_that_leads_elsewhere_is_read_without_running_anything(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_head_of_many_lines_is_one_short_name(tmp_path: Path) -> None:
     assert facts.git_branch(str(tmp_path)) == "branch x‹U+202E›‹U+001B›[31m"
 
 
+@pytest.mark.row("E07")
 def test_no_program_is_taken_from_the_folder_or_by_a_relative_path(scene: Scene, tmp_path: Path) -> None:
     path = os.environ["PATH"]
     (tmp_path / "linked").symlink_to(f"{scene.root}/bin")

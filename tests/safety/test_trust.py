@@ -10,12 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from letta_code.agent import folder_trust
+from letta_code.agent import background, folder_trust
 from letta_code.agent.folder_trust import answer, answers, consent_file, forget, look, mark_of, read, still
+from letta_code.agent.job import Job, job_of
+from letta_code.agent.port import SessionOptions
 from letta_code.agent.repository_hooks import RepositoryHooks, hooks_of, run_by, unconsented_hooks
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings, load
 from letta_code.core.errors import ConfigError
+from letta_code.headless.worker import options_of
 from letta_code.safety.needs import Hooks
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.trust import Consent, Power, Seen, consent_to, judge, names, not_used, shown
@@ -285,6 +288,7 @@ def test_a_process_that_goes_on_trusts_what_its_starter_trusted_until_it_changes
 # ---------------------------------------------------------------- settings
 
 
+@pytest.mark.row("E02", "E04")
 def test_trust_lets_a_project_set_what_it_may_and_nothing_more(project: Path, paths: Paths) -> None:
     (project / ".letta/config.yaml").write_text(
         "face: {theme: nord}\nmode: full\nallow: ['Bash(*)']\nsandbox: 'off'\nmodel: x/y\nagent: evil\n"
@@ -301,6 +305,7 @@ def test_trust_lets_a_project_set_what_it_may_and_nothing_more(project: Path, pa
     assert dict(os.environ) == before
 
 
+@pytest.mark.row("E03")
 @pytest.mark.parametrize("trusted", [False, True])
 def test_an_environment_file_is_never_read(project: Path, paths: Paths, trusted: bool) -> None:
     for name in (".env", ".envrc", ".letta/.env"):
@@ -423,3 +428,41 @@ def test_an_older_answer_without_hooks_can_be_read(project: Path, paths: Paths) 
     file.write_bytes(msgspec.json.encode(Consent(root=str(project), trusted=True, files={"x": Seen(sha256="a")})))
     consent, notices = read(str(project), paths)
     assert (consent is not None, notices) == (True, ())
+
+
+# ---------------------------------------------------------------- a run that goes on without a face
+
+
+def opened(project: Path, **more: object) -> SessionOptions:
+    mark = mark_of(look(project, Paths.find()).pinned)
+    options = SessionOptions(cwd=str(project), settings=Settings(), trusted=True, trusted_as=mark)
+    return msgspec.structs.replace(options, **more)
+
+
+def test_a_worker_trusts_what_its_starter_trusted(project: Path) -> None:
+    job = job_of(opened(project), "conv-1", mode="ask", model="m")
+    options = options_of(job)
+    assert (options.trusted, options.trusted_as) == (True, job.trusted_as)
+    assert options.settings.face.theme == "nord"
+    (project / ".mcp.json").write_text("{}")
+    changed = options_of(job)
+    assert (changed.trusted, changed.trusted_as, changed.settings.face.theme) == (False, "", Settings().face.theme)
+
+
+def test_a_worker_of_a_run_that_trusted_nothing_trusts_nothing(project: Path) -> None:
+    job = job_of(opened(project, trusted=False, trusted_as=""), "conv-1", mode="ask", model="m")
+    assert not options_of(job).trusted
+
+
+@pytest.mark.parametrize(("mode", "trusted"), [("ask", True), ("full", False)])
+def test_a_kept_job_keeps_the_trust_of_its_start_but_not_that_of_mode_full(
+    project: Path, paths: Paths, mode: str, trusted: bool
+) -> None:
+    background.keep(job_of(opened(project), "conv-1", mode=mode, model="m"), paths)
+    assert options_of(background.kept_job("conv-1", paths)).trusted is trusted
+
+
+def test_a_job_of_an_older_version_is_read_and_trusts_nothing(project: Path, paths: Paths) -> None:
+    background.keep(Job(conversation="conv-1", cwd=str(project)), paths)
+    assert b"trusted_as" not in (paths.run / "conv-1.job").read_bytes()
+    assert not options_of(background.kept_job("conv-1", paths)).trusted
