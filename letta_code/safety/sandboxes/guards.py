@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from threading import Lock
 
 from letta_code.safety.containment import Grant
 from letta_code.safety.places import is_within
@@ -37,9 +38,14 @@ class Guards:
         self._stubs = Stubs(notes)
         self._tree = Tree(root)
         self._found: Found | None = None
+        self._lock = Lock()  # a command may begin while others end, each on a thread of its own
 
     def raise_for(self, grant: Grant, mounts: Mounts) -> Raised:
         """Add the mounts for one command; what comes back is to be lowered when it has ended."""
+        with self._lock:
+            return self._raised(grant, mounts)
+
+    def _raised(self, grant: Grant, mounts: Mounts) -> Raised:
         found = self._found = self._found or self._tree.look(FIRST_LOOK)
         own = [f"{self._root}/{name}" for name in (".git", *PROTECTED)]
         every = [*own, *(path for path in (*found.gits, *found.others) if path not in own)]
@@ -62,6 +68,10 @@ class Guards:
 
     def lowered(self, raised: Raised) -> tuple[str, ...]:
         """Undo what was made for a command, set right what it got round, and say what it left."""
+        with self._lock:
+            return self._lowered(raised)
+
+    def _lowered(self, raised: Raised) -> tuple[str, ...]:
         told = [*_links_put_back(raised.links), *_without_detours(raised.opened)]
         self._stubs.release()
         before, self._found = raised.found, self._tree.look(LATER_LOOK)
