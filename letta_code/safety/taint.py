@@ -49,10 +49,21 @@ def source_of(operations: Iterable[Operation], grant: Grant, *, foreign: bool) -
     """
     for operation in operations:
         if isinstance(operation, ExecOperation) and not operation.stop and (grant.network != "off" or operation.needs):
-            return f"the output of `{visible(operation.command.strip())[:_SHOWN]}`, which could reach the network"
+            return f"the output of `{visible(_reaching(operation))[:_SHOWN]}`, which could reach the network"
         if foreign and isinstance(operation, ReadOperation | ExecOperation | GitOperation):
             return FOLDER
     return ""
+
+
+def _reaching(operation: ExecOperation) -> str:
+    """The part of a command that needs the network, all of it where none is known to."""
+    from letta_code.safety.coverage import reading_of
+    from letta_code.safety.network_programs import network_of
+
+    reading = reading_of(operation)
+    commands = reading.commands if reading is not None else ()
+    words = next((command.words for command in commands if network_of(command.words) != "off"), ())
+    return " ".join(words) or operation.command.strip()
 
 
 def why_ask(operation: Operation, grant: Grant, taints: Taints) -> str:
