@@ -333,3 +333,36 @@ def test_the_history_is_kept_for_the_project(tmp_path: Path) -> None:
     child.expect("Hello.|And again.")
     child.send("/exit\r")
     child.expect(pexpect.EOF)
+
+
+KEY = "ghp_" + "a1B2c3D4" * 5
+
+
+def test_a_pasted_key_is_told_and_replaced_over_pipes(tmp_path: Path) -> None:
+    done = plain(tmp_path, script(tmp_path, {"expect": ["<secret:github-token:"], "text": "Fine."}), f"use {KEY}\n")
+    assert "This looks like a GitHub token." in done.stdout and "Fine." in done.stdout
+
+
+def test_a_pasted_key_is_sent_by_the_second_enter(tmp_path: Path, letta_home: Path) -> None:
+    model = script(tmp_path, {"text": "Got it."})
+    child = pexpect.spawn(
+        LETTA[0],
+        [*LETTA[1:], "--plain", "--model", model],
+        cwd=str(tmp_path),
+        env={**os.environ, "TERM": "dumb"},
+        timeout=30,
+        encoding="utf-8",
+    )
+    child.expect("stops a run")
+    child.send(f"use {KEY}\r")
+    child.expect("a GitHub token")
+    child.expect("drops it")
+    child.send("no\r")
+    child.send(f"use {KEY}\r")
+    child.expect("drops it")
+    child.send("\r")
+    child.expect("Got it")
+    child.send("\x04")
+    child.expect(pexpect.EOF)
+    kept = [path.read_bytes() for path in letta_home.rglob("*") if path.is_file()]
+    assert kept and not any(KEY.encode() in data for data in kept)

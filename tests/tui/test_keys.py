@@ -624,3 +624,22 @@ async def test_files_made_after_the_first_at_sign_are_offered(monkeypatch: pytes
         files.append("older.py")
         await pilot.press("l")
         await until(pilot, lambda: len(stage.chat._completer.options) == 2, seconds=3)
+
+
+async def test_a_pasted_key_is_told_before_it_is_sent(tmp_path: Path) -> None:
+    key = "ghp_" + "a1B2c3D4" * 5
+    stage = Stage(history=tmp_path)
+    async with stage.app.run_test(size=SIZE) as pilot:
+        await ready(pilot, stage)
+        stage.app.screen.query_one("#prompt-text").post_message(Paste(f"use {key} there"))
+        await pilot.pause(0.1)
+        await pilot.press("enter")
+        await until(pilot, lambda: "This looks like a GitHub token." in screen_text(stage.app))
+        assert stage.session.sent == [] and key in stage.prompt
+        await pilot.press("x", "enter")  # changed: told again
+        await pilot.pause()
+        assert stage.session.sent == []
+        await pilot.press("enter")
+        await until(pilot, lambda: stage.session.sent == [f"use {key} therex"])
+    kept = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not any(key in text for text in kept)
