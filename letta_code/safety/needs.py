@@ -203,6 +203,8 @@ def git_loses(command: Command, where: Where) -> bool:
     sub = git_effect(command.words).subcommand
     if sub in {"checkout", "restore"}:
         return discards_much(command.words, command.cwd or where.root)
+    if sub == "branch" and not any(re.match(r"-[a-zA-Z]*[DMCf]|--force", word) for word in command.words):
+        return False  # `-d` takes away only what is merged
     # An amended commit is still in the reflog.
     return is_destructive(command.words) and "--amend" not in command.words
 

@@ -139,5 +139,5 @@ class Bubblewrap:
             mounts.writable(os.path.realpath(agent))
 
     def _env(self, env: Mapping[str, str], grant: Grant) -> dict[str, str]:
-        more = environment.without_hooks(env) if grant.git and not grant.hooks else {}
+        more = environment.for_git(env, hooks=grant.hooks) if grant.git else {}
         return {**environment.caches(f"{self._own}/caches", self._at.home, env), **env, "TMPDIR": self._temp, **more}

@@ -70,11 +70,15 @@ def caches(folder: str, home: str, inherited: Mapping[str, str]) -> dict[str, st
     return env
 
 
-def without_hooks(env: Mapping[str, str]) -> dict[str, str]:
-    """Variables that keep git from running the hooks of a repository, besides those already set that way."""
+def for_git(env: Mapping[str, str], *, hooks: bool) -> dict[str, str]:
+    """Variables for git where it may write the repository, besides those already set that way.
+
+    A new branch follows no other one, as with `--no-track`: that would be written to the configuration, which stays as
+    it is.  Without `hooks` git runs none of the repository's own.
+    """
+    settings = {"branch.autoSetupMerge": "false", **({} if hooks else {"core.hooksPath": os.devnull})}
     count = int(env.get("GIT_CONFIG_COUNT", "") or 0) if env.get("GIT_CONFIG_COUNT", "").isdigit() else 0
-    return {
-        "GIT_CONFIG_COUNT": str(count + 1),
-        f"GIT_CONFIG_KEY_{count}": "core.hooksPath",
-        f"GIT_CONFIG_VALUE_{count}": os.devnull,
-    }
+    found = {"GIT_CONFIG_COUNT": str(count + len(settings))}
+    for at, (key, value) in enumerate(settings.items(), count):
+        found |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+    return found

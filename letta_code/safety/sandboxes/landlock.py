@@ -74,7 +74,7 @@ class Landlock:
         words = [*self._words(grant), f"net={grant.network}"]
         if "LC_CTYPE" not in env:
             words.append("unset=LC_CTYPE")  # Python sets it where there is no other locale
-        more = environment.without_hooks(env) if grant.git and not grant.hooks else {}
+        more = environment.for_git(env, hooks=grant.hooks) if grant.git else {}
         caches = environment.caches(f"{self._own}/caches", self._at.home, env)
         inner = [*_PYTHON, *words, "--", *argv]
         env = {**caches, **env, "TMPDIR": self._temp, **more}

@@ -60,7 +60,7 @@ class Seatbelt:
         self._prepare()
         door = self._web.door(self._own) if grant.network == "proxy" else None
         text = self.profile(grant, door.path if door else "")
-        more = environment.without_hooks(env) if grant.git and not grant.hooks else {}
+        more = environment.for_git(env, hooks=grant.hooks) if grant.git else {}
         caches = environment.caches(f"{self._own}/caches", self._at.home, env)
         inner = through(door, argv) if door else argv
         return Confined(
