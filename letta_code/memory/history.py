@@ -224,22 +224,25 @@ class History:
                 continue
             if now == after:
                 changes[path] = before
-            elif None in (now, before, after):
+                continue
+            made = before is None and not renames(self._folder.repository.commit(commit))
+            if after is not None and (made or (before is not None and not parsed(before).value)):
+                before = _emptied(after, before)  # it was the first text there: what others wrote since stays
+            if None in (now, before, after):
                 raise BlockError(
-                    f"{path} was made, removed or renamed by that change and changed again since: it cannot be undone "
+                    f"{path} was removed or renamed by that change and changed again since: it cannot be undone "
                     "by itself. Undo the later changes first (see the history)."
                 )
-            else:
-                sides = (side.decode("utf-8", "replace") for side in (after, now, before) if side is not None)
-                result = merged(*sides)
-                if result.conflicts:
-                    later = self._later(commit, [path])
-                    raise BlockError(
-                        f"Later edits changed the same lines of {path}; the last change of it is {later}. Nothing was "
-                        "changed. Undo those first, or edit the block; the change's diff shows what stood there."
-                    )
-                if (data := result.text.encode()) != now:
-                    changes[path] = data
+            sides = (side.decode("utf-8", "replace") for side in (after, now, before) if side is not None)
+            result = merged(*sides)
+            if result.conflicts:
+                later = self._later(commit, [path])
+                raise BlockError(
+                    f"Later edits changed the same lines of {path}; the last change of it is {later}. Nothing was "
+                    "changed. Undo those first, or edit the block; the change's diff shows what stood there."
+                )
+            if (data := result.text.encode()) != now:
+                changes[path] = data
         if not changes:
             later = self._later(commit, self.files_of(commit))
             raise BlockError(
@@ -259,6 +262,11 @@ class History:
 def renamed_trailer(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     """The trailer that lets history follow a rename."""
     return {RENAMED: " ".join(f"{old}>{new}" for old, new in pairs)} if pairs else {}
+
+
+def _emptied(data: bytes, before: bytes | None) -> bytes:
+    """A block's file without its value, for a merge by lines: the blank line before the value stays."""
+    return data.removesuffix(parsed(data).value.encode() + b"\n") if before is None else before + b"\n"
 
 
 def _old_path(commit: Commit, path: str) -> str:
