@@ -31,7 +31,11 @@ _MOST_BYTES = 8 << 20
 
 
 class RepositoryHooks:
-    """Those of the repository at `root`, with a memory of a second: a policy asks several times about one command."""
+    """Those of the repository at `root`.
+
+    What was found is known for a second while no file of it changes: a policy asks several times about one command.
+    (A second, since what the configuration includes may be anywhere.)
+    """
 
     def __init__(self, root: str, paths: Paths) -> None:
         self._root = os.path.realpath(root)
@@ -39,15 +43,23 @@ class RepositoryHooks:
         self._at = float("-inf")
         self._found: tuple[Power, ...] = ()
         self._waiting: tuple[str, ...] = ()
+        self._seen: tuple[object, ...] = ()
 
     def waiting(self) -> tuple[str, ...]:
         """Paths of hooks that the person has not said yes to as they are now.  Blocks for a few ms."""
-        if monotonic() - self._at > _FRESH_SECONDS:
+        if monotonic() - self._at > _FRESH_SECONDS or self._look() != self._seen:
             self._found = hooks_of(self._root)
             consent = folder_trust.read(self._root, self._paths)[0] if self._found else None
             self._waiting = unconsented(self._found, consent)
-            self._at = monotonic()
+            self._at, self._seen = monotonic(), self._look()
         return self._waiting
+
+    def _look(self) -> tuple[object, ...]:
+        """What changes when a hook, its folder or the configuration does."""
+        paths = [os.path.join(self._root, hook.path) for hook in self._found]
+        folders = dict.fromkeys(map(os.path.dirname, paths))
+        git = os.path.join(self._root, ".git")
+        return tuple(map(_stamp, (*paths, *folders, f"{git}/config", f"{git}/hooks")))
 
     def now(self) -> Hooks:
         """The same for the policy: the names of those that wait, and whether there are others."""
@@ -63,6 +75,14 @@ class RepositoryHooks:
         self._at = float("-inf")
         if kept != consent.hooks:
             folder_trust.keep(replace(consent, hooks=kept), self._paths)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
 
 
 def run_by(operations: Sequence[Operation]) -> frozenset[str]:

@@ -1,0 +1,66 @@
+"""Row D04: the repository's own hooks run only after a yes to them as they are, and then inside the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from letta_code.core.requests import Approve, Deny
+from tests.adversarial.stage import Stage
+
+COMMIT = ("Bash", {"command": "git commit -q --allow-empty -m x"})
+
+
+def plant(stage: Stage, mark: str, folder: str = ".git/hooks") -> Path:
+    """A hook that leaves one file in the work tree, and tries to leave one in the person's home."""
+    path = stage.ws / folder / "pre-commit"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n: > '{stage.ws}/{mark}'\n: > '{stage.home}/{mark}'\nexit 0\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def confined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTA_SANDBOX", "bubblewrap")
+
+
+@pytest.mark.row("D04")
+@pytest.mark.parametrize("folder", [".git/hooks", ".husky"])
+async def test_a_first_yes_runs_the_hooks_in_the_sandbox_and_is_asked_for_again_when_they_change(
+    stage: Stage, confined: None, folder: str
+) -> None:
+    hook = plant(stage, "ran", folder)
+    if folder == ".husky":
+        stage.git("config", "core.hooksPath", folder)
+    session = await stage.open()
+    try:
+        declined = await stage.run(session, COMMIT, answer=Deny())
+        assert (declined.verdict, (stage.ws / "ran").exists()) == ("ask", False)
+        assert "hooks (pre-commit)" in declined.asked[0].reason
+        agreed = await stage.run(session, COMMIT, answer=Approve())
+        assert (agreed.verdict, agreed.results[-1].status) == ("ask", "ok")
+        assert (stage.ws / "ran").exists()
+        assert not (stage.home / "ran").exists(), "the hook left the sandbox"
+        known = await stage.run(session, COMMIT)
+        assert (known.verdict, known.results[-1].status) == ("allow", "ok")
+        hook.write_text(hook.read_text().replace("ran", "again"))
+        changed = await stage.run(session, COMMIT, answer=Deny())
+        assert (changed.verdict, (stage.ws / "again").exists()) == ("ask", False)
+    finally:
+        await session.close()
+    later = await stage.play(COMMIT, answer=Deny())
+    assert later.verdict == "ask", "what was declined is not known in the next session"
+    assert stage.untouched
+
+
+@pytest.mark.row("D04")
+async def test_the_git_tool_runs_no_hook(stage: Stage, sandbox: str) -> None:
+    plant(stage, "ran")
+    (stage.ws / "f").write_text("y\n")
+    commit = ("Git", {"subcommand": "commit", "args": ["-a"], "message": "x"})
+    played = await stage.play(commit, answer=Approve())
+    assert played.results[-1].status == "ok"
+    assert "hooks were not run: pre-commit" in played.text
+    assert not (stage.ws / "ran").exists()
