@@ -70,7 +70,7 @@ def test_the_import_contract_sees_wrong_imports(tmp_path: Path) -> None:
         "letta_code/headless/planted.py": "import letta_code.plain\nimport textual.app",
         "letta_code/tools/planted.py": "def late() -> None:\n    import subprocess",
         "letta_code/agent/planted.py": "import httpx\nimport apsw",
-        "letta_code/workspace/planted.py": "import git",
+        "letta_code/workspace/planted.py": "import git\nimport tree_sitter",
     }
     for path, text in planted.items():
         (tmp_path / path).write_text(text, encoding="utf-8")
@@ -84,6 +84,7 @@ def test_the_import_contract_sees_wrong_imports(tmp_path: Path) -> None:
         "letta_code.tools.planted -> subprocess",
         "letta_code.agent.planted -> httpx",
         "letta_code.agent.planted -> apsw",
+        "letta_code.workspace.planted -> tree_sitter",
         "letta_code.workspace.planted -> git",
     ]:
         assert wrong in done.stdout
@@ -142,13 +143,14 @@ FIRST_FRAME = {
     "rich",
     "textual",
     "textual_speedups",
+    "tree_sitter",  # textual's text area takes it where it is installed (1 ms); the grammars come later
     "typing_extensions",
     "uc_micro",
 }
 # Parts of the standard library that cost milliseconds and that nothing on the way needs.
 SLOW_STANDARD = {"multiprocessing", "sqlite3", "unittest", "xml", "pydoc", "doctest", "distutils", "lib2to3"}
 
-# What only a search, a write to archival memory, a full context, a quiet moment, a crash, a run in the background, a
+# What only a command, a search, a write to archival memory, a full context, a quiet moment, a crash, a run in the background, a
 # rewind or a database that lost something needs.
 LATER = {
     "letta_code.agent.background",
@@ -159,6 +161,7 @@ LATER = {
     "letta_code.host.detached",
     "letta_code.memory.archival",
     "letta_code.memory.recall",
+    "letta_code.safety.shell_unfold",
     "letta_code.store.text_index",
 }
 

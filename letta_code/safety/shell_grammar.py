@@ -4,71 +4,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 
-from letta_code.core.messages import Value
+from letta_code.safety.shell_conditions import Conditions
+from letta_code.safety.shell_redirects import Step
 from letta_code.safety.shell_values import Assignment, Redirect
-from letta_code.safety.shell_words import DEEPEST, Parts, Scanner, Unread, Word
+from letta_code.safety.shell_words import DEEPEST, Unread, Word
 
 RESERVED = frozenset((
     "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "select", "function",
     "time", "coproc", "in", "{", "}", "!", "[[", "]]",
 ))  # fmt: skip
-_KEYWORD = re.compile(
-    r"(?:if|then|else|elif|fi|for|while|until|do|done|case|esac|select|function|time|coproc|in|\{|\}|!|\[\[|\]\])"
-    r"(?=[ \t\n;&|()<>]|\\\n|\Z)"
-)
-_REDIRECT = re.compile(r"(\d*)(<<<|<<-|<<|<&|<>|<(?!\()|>>|>&|>\||>(?!\()|&>>|&>)")
-_NAMED_DESCRIPTOR = re.compile(r"\{[A-Za-z_]\w*\}[<>]")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^\]]*\])?(\+?=)", re.ASCII)
 _SUBSCRIPTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _DECLARING = {"declare", "typeset", "local", "export", "readonly"}
 _MOVING = {"cd", "pushd", "popd"}
 _IN_THIS_SHELL = {"eval", "source", "."}
-_COMPARED = {"-eq", "-ne", "-lt", "-le", "-gt", "-ge"}
-ANY_VALUE = "$0"  # among the counted names: a value that cannot be known
 
 
-class Step(Value):
-    """One simple command as it stands: `body` is its here-document or here-string when that is literal, else None.
-
-    `given` says that its input is written in the text or comes from a file (`<`), `piped` that a command writes it.
-    """
-
-    words: tuple[Word, ...]
-    cwd: str
-    cwd_known: bool
-    piped: bool = False
-    given: bool = False
-    body: str | None = None
-    assignments: tuple[Assignment, ...] = ()
-
-
-class _Document:
-    """A here-document that was announced and is still to be read."""
-
-    def __init__(self, delimiter: str, *, quoted: bool, tabs: bool) -> None:
-        self.delimiter = delimiter
-        self.quoted = quoted
-        self.tabs = tabs
-        self.body: str | None = None
-        self.steps: list[int] = []  # the command that reads it
-
-
-class Script(Scanner):
+class Script(Conditions):
     """Reads one text; raises `Unread` where bash may read it differently."""
 
     def __init__(self, text: str, cwd: str, *, cwd_known: bool = True) -> None:
-        super().__init__(text)
-        self.cwd = cwd
-        self.cwd_known = cwd_known
-        self.steps: list[Step] = []
-        self.redirects: list[Redirect] = []
+        super().__init__(text, cwd, cwd_known=cwd_known)
         self.assignments: list[Assignment] = []
         self.functions: list[str] = []
         self.starts: set[int] = set()  # where commands begin, as the other parser must see them too
-        self._documents: list[_Document] = []
-        self._outer = 0  # how many of them belong to what stands around
         self._moved = False
         self._unsure = False  # behind `||` or in a function: a `cd` may not have happened
         self._timed = False
@@ -175,28 +135,6 @@ class Script(Scanner):
             self._moved = moved
         if negated and self._moved:
             self.cwd_known = False
-
-    def _lines(self) -> None:
-        """Go over blanks, comments and ends of lines, and read the here-documents that begin there."""
-        while True:
-            self.blanks()
-            if self.char() != "\n":
-                return
-            if self._outer:
-                raise Unread("a here-document begins in the middle of a word")
-            self.at += 1
-            self._read_documents()
-
-    def _keyword(self) -> str:
-        found = _KEYWORD.match(self.text, self.at, self.end)
-        return found[0] if found else ""
-
-    def _expect(self, *keywords: str) -> str:
-        found = self._keyword()
-        if found not in keywords:
-            raise Unread("its syntax is not understood")
-        self.at += len(found)
-        return found
 
     # --- commands
 
@@ -356,53 +294,6 @@ class Script(Scanner):
             if found != "|":
                 raise Unread("its syntax is not understood")
 
-    def _test(self) -> None:
-        """What stands between `[[` and `]]`."""
-        last: Word | None = None
-        counts = False
-        while True:
-            self._lines()
-            if self._keyword() == "]]":
-                self.at += 2
-                return
-            if self.peek("&&") or self.peek("||"):
-                self.at += 2
-            elif self.char() in {"(", ")"} or (self.char() in {"<", ">"} and self.char(1) != "("):
-                self.at += 1
-            else:
-                word = self.word()
-                if word is None:
-                    raise Unread("its syntax is not understood")
-                if counts:
-                    self._count(word)
-                counts = word.text in _COMPARED or word.text in {"-v", "-R"}
-                if counts and last is not None:
-                    self._count(last)
-                if word.text == "=~":
-                    self._expression()
-                last = word
-
-    def _count(self, word: Word) -> None:
-        """A word is evaluated as arithmetic: its names, or anything at all."""
-        if re.fullmatch(r"[\w$\"{}#@\[\]-]*", word.raw, re.ASCII) and "[" not in word.raw.replace("[@]", ""):
-            self.counted.update(re.findall(r"[A-Za-z_]\w*|\$[0-9]", word.raw.replace("{", ""), re.ASCII))
-        elif not word.literal or not word.text.isdigit():
-            self.counted.add(ANY_VALUE)
-
-    def _expression(self) -> None:
-        """A regular expression behind `=~`, where parentheses and bars are ordinary characters."""
-        while self.char() in {" ", "\t"}:
-            self.at += 1
-        level = 0
-        while (char := self.char()) and (char not in " \t\n" or (level > 0 and char != "\n")):
-            if char in "&;<>#":
-                raise Unread("it has a regular expression that is not known")
-            if char in "()|":
-                level += (char == "(") - (char == ")")
-                self.at += 1
-            elif self.word() is None:
-                self.at += 1
-
     def _function(self, name: Word | None) -> None:
         if name is None or not re.fullmatch(r"[\w:.-]+", name.raw, re.ASCII):
             raise Unread("its syntax is not understood")
@@ -545,104 +436,3 @@ class Script(Scanner):
         folder = target.text if target.literal else os.path.expanduser(target.text)
         self.cwd_known = (self.cwd_known or os.path.isabs(folder)) and not self._unsure
         self.cwd = os.path.normpath(os.path.join(self.cwd, folder))
-
-    # --- redirections
-
-    def _at_redirect(self) -> bool:
-        if _NAMED_DESCRIPTOR.match(self.text, self.at, self.end):
-            raise Unread("it redirects a named descriptor")
-        return _REDIRECT.match(self.text, self.at, self.end) is not None
-
-    def _redirect(self, document: _Document | None = None) -> tuple[bool, str | None, _Document | None]:
-        """One redirection: whether it gives the input, its text when that is known, the here-document to come."""
-        found = _REDIRECT.match(self.text, self.at, self.end)
-        if found is None:
-            raise Unread("its syntax is not understood")
-        self.at = found.end()
-        self.blanks()
-        word = self.word()
-        if word is None:
-            raise Unread("its syntax is not understood")
-        operator, is_input = found[2], found[1] in {"", "0"}
-        if operator in {"<<", "<<-"}:
-            return is_input, None, self._announce(word, tabs=operator == "<<-") if is_input else document
-        if operator == "<<<":
-            return is_input, word.text if word.literal else None, None if is_input else document
-        if operator in {"<&", ">&"} and re.fullmatch(r"\d+-?|-", word.text):
-            return operator == "<&" and is_input, None, document
-        if operator == "<&" or (operator == ">&" and found[1]):
-            raise Unread("it copies a descriptor that is not known")
-        if word.raw.startswith(("<(", ">(")):
-            return operator == "<" and is_input, None, None if is_input else document
-        self.redirects.append(
-            Redirect(
-                operator=operator,
-                target=word.text,
-                literal=word.literal and not word.splits,
-                cwd=self.cwd,
-                cwd_known=self.cwd_known,
-            )
-        )
-        fed = operator in {"<", "<>"} and is_input
-        return fed, None, None if fed else document
-
-    def _announce(self, word: Word, *, tabs: bool) -> _Document:
-        if not word.text or any(char in word.raw for char in "$`\n") or not (word.literal or not word.quoted):
-            raise Unread("a here-document ends in a way that is not known")
-        document = _Document(word.text, quoted=word.quoted, tabs=tabs)
-        self._documents.append(document)
-        self.waiting = True
-        return document
-
-    def _read_documents(self) -> None:
-        documents, self._documents = self._documents, []
-        self.waiting = False
-        for document in documents:
-            self._read_document(document)
-
-    def _read_document(self, document: _Document) -> None:
-        start = at = self.at
-        while True:
-            if at >= self.end:
-                raise Unread("a here-document is not ended")
-            line, following = self._line(at, joined=not document.quoted)
-            if (line.lstrip("\t") if document.tabs else line) == document.delimiter:
-                break
-            at = following
-        end, self.end = self.end, at
-        steps = len(self.steps)
-        if not document.quoted:
-            pieces = Parts()  # nobody needs them
-            while self.at < at:
-                self.inner(self.text[self.at], pieces, "document")
-        self.end, self.at = end, min(following, end)
-        body = self.text[start:at]
-        if document.quoted or ("$" not in body and "`" not in body and "\\" not in body):
-            self._feed(document.steps, body, steps)
-
-    def _line(self, at: int, *, joined: bool) -> tuple[str, int]:
-        """The line from here on and where the next one begins; `joined` over ends that a backslash hides."""
-        pieces: list[str] = []
-        while True:
-            stop = self.text.find("\n", at, self.end)
-            line = self.text[at : self.end if stop < 0 else stop]
-            at = self.end if stop < 0 else stop + 1
-            slashes = len(line) - len(line.rstrip("\\"))
-            if joined and slashes % 2 and stop >= 0:
-                pieces.append(line[:-1])
-                continue
-            return "".join((*pieces, line)), at
-
-    def _feed(self, readers: Iterable[int], body: str, known: int) -> None:
-        for at in readers:
-            if at < known:
-                old = self.steps[at]
-                self.steps[at] = Step(
-                    words=old.words,
-                    cwd=old.cwd,
-                    cwd_known=old.cwd_known,
-                    piped=old.piped,
-                    given=True,
-                    body=body,
-                    assignments=old.assignments,
-                )

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from letta_code.safety import shell_tree
-from letta_code.safety.shell_grammar import Script, Step
-from letta_code.safety.shell_suspicion import mentions_of, suspicion
-from letta_code.safety.shell_unfold import Around, Unfolding
 from letta_code.safety.shell_values import Assignment, Command, Opaque, Reading, Redirect
-from letta_code.safety.shell_words import Unread, Word
 from letta_code.safety.terminal import has_hidden
+
+if TYPE_CHECKING:
+    from letta_code.safety.shell_unfold import Unfolding
 
 __all__ = ["LONGEST", "REFUSED_LENGTH", "Assignment", "Command", "Opaque", "Reading", "Redirect", "read_argv",
            "read_shell", "simple_words"]  # fmt: skip
@@ -48,6 +47,11 @@ _FILTER = re.compile(
 
 def read_argv(argv: tuple[str, ...], cwd: str) -> Reading:
     """A command that no shell interprets."""
+    # Imported in the functions: the first frame needs none of the reader.
+    from letta_code.safety.shell_redirects import Step
+    from letta_code.safety.shell_unfold import Unfolding
+    from letta_code.safety.shell_words import Unread, Word
+
     found = Unfolding()
     words = tuple(Word(text=word, raw=word, start=0, quoted=True) for word in argv)
     try:
@@ -67,6 +71,9 @@ def read_shell(text: str, cwd: str) -> Reading:
     """A text for bash.  One simple command, also after `cd FOLDER &&`, is certain; what is understood is `whole`."""
     if len(text) > REFUSED_LENGTH:
         return Reading(doubt=f"the command is longer than {LONGEST} characters")
+    from letta_code.safety.shell_suspicion import mentions_of
+    from letta_code.safety.shell_unfold import Unfolding
+
     if len(text) > LONGEST:
         return _suspected(text, cwd, f"the command is longer than {LONGEST} characters", Unfolding())
     if has_hidden(text):
@@ -93,6 +100,10 @@ def read_shell(text: str, cwd: str) -> Reading:
 
 def _unfolded(text: str, cwd: str) -> tuple[Unfolding, str]:
     """Everything that was found, and why that may not be all, "" when it is."""
+    from letta_code.safety.shell_grammar import Script
+    from letta_code.safety.shell_unfold import Around, Unfolding
+    from letta_code.safety.shell_words import Unread
+
     found, script = Unfolding(), Script(text, cwd)
     doubts: list[str] = []
     try:
@@ -111,11 +122,15 @@ def _unfolded(text: str, cwd: str) -> tuple[Unfolding, str]:
 
 
 def _disagreements(found: Unfolding) -> list[str]:
+    from letta_code.safety import shell_tree
+
     return [why for text, starts in found.texts if (why := shell_tree.differs(text, starts))]
 
 
 def _suspected(text: str, cwd: str, doubt: str, found: Unfolding) -> Reading:
     """What a text that is not understood may run, and what was found in it before that."""
+    from letta_code.safety.shell_suspicion import suspicion
+
     commands, mentions = suspicion(text, cwd)
     known = {command.words for command in found.commands}
     return Reading(

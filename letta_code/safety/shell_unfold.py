@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from letta_code.core.messages import Value
 from letta_code.safety.shell_code import awk_is_plain, runs_code, sed_is_plain
-from letta_code.safety.shell_grammar import ANY_VALUE, Script, Step
+from letta_code.safety.shell_conditions import ANY_VALUE
+from letta_code.safety.shell_grammar import Script
 from letta_code.safety.shell_programs import (
     ALWAYS_CODE,
     DATA,
@@ -20,6 +21,7 @@ from letta_code.safety.shell_programs import (
     XARGS_ATTACHED,
     Wrapper,
 )
+from letta_code.safety.shell_redirects import Step
 from letta_code.safety.shell_values import Assignment, Command, Opaque, Redirect
 from letta_code.safety.shell_words import MOST_WRAPPED, Unread, Word
 

@@ -19,7 +19,7 @@ from random import Random
 
 from _shell_texts import CANARIES, Texts
 
-from letta_code.safety import shell_syntax
+from letta_code.safety import shell_syntax, shell_tree
 from letta_code.safety.containment import Containment
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.policy import Policy
@@ -154,7 +154,7 @@ def run(
 
 def _skips_process_substitutions() -> None:
     """The reader takes `<(…)` for a word, and so does the other parser."""
-    shell_syntax.shell_tree.differs = lambda *_: ""
+    shell_tree.differs = lambda *_: ""
     nested = Script.nested
 
     def skipping(self: Script, closing: str) -> None:
@@ -176,7 +176,7 @@ def _forgets_wrappers() -> None:
 def _believes_quotes() -> None:
     """What stands in double quotes is taken for data."""
     Script._double = _to_the_quote
-    shell_syntax.shell_tree.differs = lambda *_: ""
+    shell_tree.differs = lambda *_: ""
 
 
 def _to_the_quote(self: Script, out: Parts) -> None:
