@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.host.git import ENVIRONMENT, QUIET, hardened
 from letta_code.safety.containment import Grant
 from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
 from letta_code.safety.sandboxes.choose import Territory
@@ -289,3 +290,22 @@ async def test_a_detour_to_other_configuration_is_set_aside(ground: Ground) -> N
     assert not (git / "commondir").exists()
     assert any("commondir" in note for note in result.notes)
     assert "first" in subprocess.run(["git", "log"], cwd=ground.root, capture_output=True, text=True, check=True).stdout
+
+
+async def test_the_hardened_git_of_the_git_tool_works_inside(ground: Ground) -> None:
+    """As the tool runs it: an argv, its own environment, no hooks, no quarrel about whose repository it is."""
+    ground.repository()
+    (ground.root / "new").write_text("x")
+    env = {**ENVIRONMENT, **QUIET}
+    said: list[bytes] = []
+    for grant, words in (
+        (Grant(), ["status", "--short"]),
+        (GIT, ["add", "--", "new"]),
+        (GIT, ["commit", "-q", "-m", "second"]),
+        (GIT, ["stash", "list"]),
+        (Grant(), ["log", "--format=%s"]),
+    ):
+        done = await ground.workspace.exec(ExecSpec(argv=tuple(hardened(*words)), env=env, grant=grant))
+        assert done.exit_code == 0, done.head
+        said.append(done.head)
+    assert said == [b"?? new\n", b"", b"", b"", b"second\nfirst\n"]
