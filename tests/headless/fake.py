@@ -11,6 +11,7 @@ from letta_code.agent.port import SessionOptions, Status
 from letta_code.core import events as ev
 from letta_code.core.messages import ContentPart, TextPart, Usage
 from letta_code.core.requests import Answer
+from letta_code.safety.containment import Containment
 
 Script = Callable[["FakeSession"], Awaitable[ev.RunFinished]]
 
@@ -112,6 +113,10 @@ class FakeSession:
             await asyncio.sleep(0)  # a task that is cancelled before its first step never runs at all
             task.cancel()
             await asyncio.wait([task])
+
+    async def contained(self) -> Containment:
+        """What holds commands: nothing is known."""
+        return Containment()
 
     async def set_mode(self, mode: str) -> None:
         self.mode = mode
