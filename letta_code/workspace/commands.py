@@ -188,7 +188,9 @@ class Commands:
         name = f"{self._session}-{self._count}"
         os.makedirs(f"{self.temp}/tmp", mode=0o700, exist_ok=True)
         confined = not grant.outside and self._sandbox.containment.confines
-        return Ending(f"{self.temp}/ending-{name}.sh", f"{self.temp}/tmp/.ending-{name}", counts=confined)
+        # The first process of the namespace, the bash, and what carries its requests to the proxy.
+        own = 2 + (grant.network == "proxy") if confined else 0
+        return Ending(f"{self.temp}/ending-{name}.sh", f"{self.temp}/tmp/.ending-{name}", own=own)
 
     def _spool_path(self, kind: str) -> str:
         self._count += 1

@@ -17,11 +17,13 @@ class Ending:
     The hook lies where a confined command cannot write: one that runs later, outside, would read it too.
     """
 
-    def __init__(self, hook: str, told: str, *, counts: bool) -> None:
+    def __init__(self, hook: str, told: str, *, own: int) -> None:
+        """`own` are the processes of its PID namespace that are ours, the bash itself too; 0 where it has none."""
         self._hook = hook
         self._told = told
+        self._own = own
         quoted = in_double_quotes(told).replace("'", "'\\''")
-        more = '; builtin printf "\\0"; builtin compgen -G "/proc/[0-9]*"' if counts else ""
+        more = '; builtin printf "\\0"; builtin compgen -G "/proc/[0-9]*"' if own else ""
         text = f"unset BASH_ENV\ntrap '{{ builtin pwd -P{more}; }} 2>/dev/null >|\"{quoted}\"' EXIT\n"
         with open(os.open(hook, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(text)
@@ -39,8 +41,7 @@ class Ending:
                 os.unlink(path)
         folder, _, listed = data.partition(b"\0")
         path = os.fsdecode(folder.removesuffix(b"\n"))
-        # The first process of the namespace and the bash itself are not left behind.
-        return path if path.startswith("/") else "", max(0, len(listed.split()) - 2)
+        return path if path.startswith("/") else "", max(0, len(listed.split()) - self._own)
 
     def _data(self) -> bytes:
         try:
