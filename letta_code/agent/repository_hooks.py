@@ -26,7 +26,7 @@ _NAMES = frozenset([
     "post-rewrite", "sendemail-validate", "fsmonitor-watchman", "post-index-change",
 ])  # fmt: skip
 _STUBS = "_"  # husky's folder of stubs, which call the files of the same name above it
-_FRESH_SECONDS = 1.0
+_FRESH_SECONDS = 0.05  # several questions about one command; the next command may have changed them
 _MOST_BYTES = 8 << 20
 
 
