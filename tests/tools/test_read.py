@@ -110,6 +110,7 @@ async def test_a_missing_file_names_its_like(ctx: FakeContext, tmp_path: Path):
         await ctx.call(READ, path="gone/a.py")
 
 
+@pytest.mark.row("K06", "C08")
 async def test_folders_devices_and_binaries_are_refused_with_what_to_do(ctx: FakeContext, tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "bin").write_bytes(b"\x7fELF\x00\x01" * 50)
@@ -231,6 +232,7 @@ async def test_a_large_file_in_another_encoding_is_shown_in_it(ctx: FakeContext,
     assert ctx.seen.sha_of(str(tmp_path / "a")) == sha(data)
 
 
+@pytest.mark.row("K06")
 async def test_4_gb_and_a_line_of_50_mb_cost_little(ctx: FakeContext, tmp_path: Path):
     huge = tmp_path / "huge"
     with huge.open("wb") as file:
