@@ -150,8 +150,8 @@ FIRST_FRAME = {
 # Parts of the standard library that cost milliseconds and that nothing on the way needs.
 SLOW_STANDARD = {"multiprocessing", "sqlite3", "unittest", "xml", "pydoc", "doctest", "distutils", "lib2to3"}
 
-# What only a command, a search, a write to archival memory, a full context, a quiet moment, a crash, a run in the background, a
-# rewind or a database that lost something needs.
+# What only a command, a search, a write to archival memory, a full context, a quiet moment, a crash, a run in the
+# background, a rewind or a database that lost something needs.
 LATER = {
     "letta_code.agent.background",
     "letta_code.agent.changed_files",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from letta_code.safety.shell_redirects import Redirections
-from letta_code.safety.shell_words import Unread, Word
+from letta_code.safety.shell_words import Unread, Word, counted_in
 
 _COMPARED = {"-eq", "-ne", "-lt", "-le", "-gt", "-ge"}
 ANY_VALUE = "$0"  # among the counted names: a value that cannot be known
@@ -43,8 +43,8 @@ class Conditions(Redirections):
     def _count(self, word: Word) -> None:
         """A word is evaluated as arithmetic: its names, or anything at all."""
         if re.fullmatch(r"[\w$\"{}#@\[\]-]*", word.raw, re.ASCII) and "[" not in word.raw.replace("[@]", ""):
-            self.counted.update(re.findall(r"[A-Za-z_]\w*|\$[0-9]", word.raw.replace("{", ""), re.ASCII))
-        elif not word.literal or not word.text.isdigit():
+            self.counted |= counted_in(word.raw)
+        elif not word.literal or not re.fullmatch(r"[0-9]+", word.text):
             self.counted.add(ANY_VALUE)
 
     def _expression(self) -> None:

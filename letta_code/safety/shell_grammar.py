@@ -8,7 +8,7 @@ import re
 from letta_code.safety.shell_conditions import Conditions
 from letta_code.safety.shell_redirects import Step
 from letta_code.safety.shell_values import Assignment, Redirect
-from letta_code.safety.shell_words import DEEPEST, Unread, Word
+from letta_code.safety.shell_words import DEEPEST, Unread, Word, counted_in
 
 RESERVED = frozenset((
     "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "select", "function",
@@ -353,6 +353,8 @@ class Script(Conditions):
         found = _ASSIGNMENT.match(word.raw)
         if not words and found:
             assignments.append(self._assignment(word, found))
+        elif not words and "\\\n" in word.raw and "=" in word.text:
+            raise Unread("a line is continued in the middle of what may be an assignment")
         elif words and words[0].text in _DECLARING and found and self.char() == "(" and word.raw == found[0]:
             self._array()
             words.append(Word(text=f"{word.text}()", raw=word.raw, start=word.start, literal=False))
@@ -380,7 +382,9 @@ class Script(Conditions):
 
     def _assignment(self, word: Word, found: re.Match[str]) -> Assignment:
         if found[2]:
-            self.counted.update(re.findall(r"[A-Za-z_]\w*|\$[0-9]", found[2].replace("{", ""), re.ASCII))
+            if "'" in found[2] or "\\" in found[2]:  # which do not quote there
+                raise Unread("it has a subscript that is not understood")
+            self.counted |= counted_in(found[2])
         if word.raw == found[0] and self.char() == "(":
             self._array()
             return Assignment(name=found[1], literal=False)

@@ -11,9 +11,9 @@ from letta_code.safety.shell_words import Parts, Scanner, Unread, Word
 
 _KEYWORD = re.compile(
     r"(?:if|then|else|elif|fi|for|while|until|do|done|case|esac|select|function|time|coproc|in|\{|\}|!|\[\[|\]\])"
-    r"(?=[ \t\n;&|()<>]|\\\n|\Z)"
+    r"(?=[ \t\n;&|()<>]|\Z)"
 )
-_REDIRECT = re.compile(r"(\d*)(<<<|<<-|<<|<&|<>|<(?!\()|>>|>&|>\||>(?!\()|&>>|&>)")
+_REDIRECT = re.compile(r"([0-9]*)(<<<|<<-|<<|<&|<>|<(?!\()|>>|>&|>\||>(?!\()|&>>|&>)")
 _NAMED_DESCRIPTOR = re.compile(r"\{[A-Za-z_]\w*\}[<>]")
 
 
@@ -97,7 +97,7 @@ class Redirections(Scanner):
             return is_input, None, self._announce(word, tabs=operator == "<<-") if is_input else document
         if operator == "<<<":
             return is_input, word.text if word.literal else None, None if is_input else document
-        if operator in {"<&", ">&"} and re.fullmatch(r"\d+-?|-", word.text):
+        if operator in {"<&", ">&"} and re.fullmatch(r"[0-9]+-?|-", word.text):
             return operator == "<&" and is_input, None, document
         if operator == "<&" or (operator == ">&" and found[1]):
             raise Unread("it copies a descriptor that is not known")

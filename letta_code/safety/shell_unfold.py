@@ -16,6 +16,7 @@ from letta_code.safety.shell_programs import (
     INTERPRETERS,
     OTHER_SHELLS,
     RUNNERS,
+    RUNNING_OPTIONS,
     SHELLS,
     WRAPPERS,
     XARGS_ATTACHED,
@@ -32,9 +33,15 @@ _FIND_WRITES = {"-fprint", "-fprint0", "-fprintf", "-fls"}
 # Builtins that change what later words mean, or keep a command for later.
 _CHANGING = {"alias", "unalias", "enable", "trap", "fc", "compgen", "complete", "bind", "coproc"}
 _SETS_NAMES = {"read", "mapfile", "readarray", "getopts", "export", "declare", "typeset", "local", "readonly"}
+_DECLARES = {"export", "declare", "typeset", "local", "readonly"}
 _EVALUATES = {*_SETS_NAMES, "unset", "printf", "test", "[", "let", "wait"}
 _SAFE_SET = re.compile(r"[-+][euxfhbCETaB]*o?|pipefail|errexit|nounset|xtrace|noclobber|noglob|verbose")
 _SAFE_SHOPT = {"-s", "-u", "-q", "-p", "nullglob", "globstar", "dotglob", "nocaseglob", "failglob", "lastpipe"}
+# Variables that the shell itself sets to words of the text or of its input.
+_FROM_ELSEWHERE = {
+    "_", "REPLY", "MAPFILE", "BASH_REMATCH", "OPTARG", "PWD", "OLDPWD", "DIRSTACK", "BASH_COMMAND", "BASH_ARGV",
+    "BASH_EXECUTION_STRING", "BASH_SOURCE", "FUNCNAME", "COPROC", "BASH_ALIASES", "BASH_CMDS", "HOSTNAME",
+}  # fmt: skip
 _PLAIN_VALUE = re.compile(r"[\w.+% -]*", re.ASCII)
 _COUNT = re.compile(r"\$\(\([^$`\[]*\)\)|\$\{#\w+(\[[@*]\])?\}|\$[#?$!]", re.ASCII)
 
@@ -97,7 +104,7 @@ class Unfolding:
         waiting, seen = list(self._counted), set[str]()
         while waiting:
             name = waiting.pop()
-            if name.startswith("$"):
+            if name.startswith("$") or name in _FROM_ELSEWHERE:
                 return True
             if name in seen:
                 continue
@@ -180,7 +187,7 @@ class Unfolding:
             self.opaque.append(Opaque(words=texts, why="a program or script of its own", kind="script"))
         elif name not in DATA and name not in self.functions:
             self.opaque.append(Opaque(words=texts, why=f"it is not known what {name} does", kind="unknown"))
-        if around.adds and name in {"git", "make"}:
+        if around.adds and (name in {"git", "sed", "gsed"} or name in RUNNING_OPTIONS):
             self._code(words, "its arguments come from a list")
 
     def _builtin(self, name: str, words: Sequence[Word], rest: tuple[str, ...]) -> None:
@@ -205,11 +212,13 @@ class Unfolding:
             self._counted.update(re.findall(r"[A-Za-z_]\w*", " ".join(word.text for word in words)))
             self._counted.update({ANY_VALUE} if any(not word.literal or "[" in word.text for word in words) else ())
             return
-        naming = name not in {"printf", "test", "[", "wait"} or any(word.text.startswith("-v") for word in words)
+        naming = name not in {"printf", "test", "["} or any(word.text.startswith("-v") for word in words)
         for word in words if naming else ():
-            if ("[" in word.text.partition("=")[0][1:] and ("$" in word.text or "`" in word.text)) or (
-                not word.literal and not _ASSIGNED.match(word.raw) and name not in {"printf", "test", "["}
-            ):
+            subscript = "[" in word.text.partition("=")[0][1:] and ("$" in word.text or "`" in word.text)
+            # `declare 'a=([$(…)]=1)'` is an array, quoted or not.
+            array = word.literal and name in _DECLARES and ("$" in word.text or "`" in word.text)
+            unknown = not word.literal and not _ASSIGNED.match(word.raw) and name not in {"printf", "test", "["}
+            if subscript or array or unknown:
                 self._counted.add(ANY_VALUE)
             if name in _SETS_NAMES or name in {"printf", "unset"}:
                 own, _, value = word.text.partition("=")
@@ -268,7 +277,7 @@ class Unfolding:
                 self._code(words, f"the option {text} is not known")
                 taken = 1
             at += taken
-        while wrapper.assigns and at < len(words) and _ASSIGNED.match(words[at].raw):
+        while wrapper.assigns and at < len(words) and _is_setting(words[at]):
             name, _, value = words[at].text.partition("=")
             self.assignments.append(Assignment(name=name, value=value, literal=words[at].literal, for_command=True))
             at += 1
@@ -445,6 +454,11 @@ _WRITERS = {"tee", "dd", "cp", "mv", "ln", "install", "curl", "wget", "base64", 
 
 def _before(words: tuple[str, ...], end: str) -> tuple[str, ...]:
     return words[: words.index(end)] if end in words else words
+
+
+def _is_setting(word: Word) -> bool:
+    """Whether `env` takes a word for a variable and its value: any `=` will do, but not one that is still expanded."""
+    return "=" in word.text if word.literal else _ASSIGNED.match(word.raw) is not None
 
 
 def _option(text: str, wrapper: Wrapper, attached: str) -> int:

@@ -16,7 +16,7 @@ _ANSI = re.compile(
     r"\\(?:([abeEfnrtv\\'\"?])|x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8}))"
 )
 _PARAMETER = re.compile(r"(?P<mark>[!#]?)(?P<name>[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])")
-_COUNTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|\$[0-9]")
+_COUNTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|\$[0-9@*]")
 # `$` inside a string: what may be taken as text, because bash expands nothing there.
 Inside: TypeAlias = Literal["word", "string", "document"]
 
@@ -48,6 +48,11 @@ class Word(Value):
 
 def _only_tilde(raw: str) -> bool:
     return re.fullmatch(r"~/[\w@%+:,./-]*", raw) is not None
+
+
+def counted_in(text: str) -> set[str]:
+    """The variables that an arithmetic expression evaluates; `$1`, `$@` and the like with their sign."""
+    return set(_COUNTED.findall(text.replace("{", "")))
 
 
 class Scanner:
@@ -303,7 +308,10 @@ class Scanner:
                 raise Unread("there is more than a value inside an expansion")
             if char == '"' and inside == "document":
                 raise Unread("there is a quote inside an expansion inside a here-document")
-            self._part(char, out)
+            if char == "$":
+                self._dollar(out, inside)
+            else:
+                self._part(char, out)
 
     def arithmetic(self, closing: str) -> None:
         """An arithmetic expression and its end; every variable in it is evaluated, whatever its value says."""
@@ -323,7 +331,7 @@ class Scanner:
             if level < 0:
                 raise Unread("it may be arithmetic or commands")
             self.at += 1
-        self.counted.update(_COUNTED.findall(self.text[start : self.at].replace("{", "")))
+        self.counted |= counted_in(self.text[start : self.at])
         self.at += len(closing)
 
 

@@ -34,7 +34,8 @@ RUNS = [
     ("B08", "if a; then b; elif c; then d; else rm x; fi"), ("B08", "ls | while read -r l; do rm $l; done"),
     ("B09", "env rm -rf x"), ("B09", "FOO=1 rm x"), ("B09", "command rm x"), ("B09", "\\rm x"), ("B09", "'r'm x"),
     ("B09", "/bin/rm x"), ("B09", "busybox rm x"), ("B09", "$'r\\x6d' x"), ("B09", 'r"m" x'), ("B09", "r\\\nm x"),
-    ("B09", "env -u A B=1 rm x"), ("B09", "command -p rm x"), ("B09", "exec -a ls rm x"), ("B09", "sudo -u me rm x"),
+    ("B09", "env 'A=1' rm x"), ("B09", "env a-b=1 rm x"), ("B09", "env -u A B=1 rm x"), ("B09", "command -p rm x"),
+    ("B09", "exec -a ls rm x"), ("B09", "sudo -u me rm x"),
     ("B10", "timeout 5 rm x"), ("B10", "timeout -k 1 --signal=KILL 5 rm x"), ("B10", "nice -n 5 rm x"),
     ("B10", "nice -5 rm x"), ("B10", "nohup rm x"), ("B10", "setsid rm x"), ("B10", "stdbuf -o0 rm x"),
     ("B10", "xargs rm < f"), ("B10", "ls | xargs -0 -n 1 rm"), ("B10", "find . -exec rm {} +"), ("B10", "time rm x"),
@@ -73,6 +74,8 @@ DOUBTED = [
     ("B31", ". <(curl x)", "only when it runs"), ("B31", "export -f ls", "export"), ("B31", "hash -p /x ls", "hash"),
     ("B33", "ls &&& rm x", "syntax"), ("B33", "ls |", "syntax"), ("B33", "if true; then rm x", "not closed"),
     ("B33", "echo 'a", "quote"), ("B33", "echo $(ls", "not closed"), ("B33", "cat <<E\na", "not ended"),
+    ("-", "a['$(rm x)']=1", "subscript"), ("-", "echo \"${a:-${b:-'}'}}\"", "quote"),
+    ("-", "echo \"${a:-$'}'}\"", "quote"), ("-", "a\\\n=1 rm x", "assignment"), ("-", "i\\\nf rm x", "syntax"),
     ("-", "coproc rm x", "coprocess"), ("-", "echo `echo \\`rm x\\``", "backslash"), ("-", "echo $[1+1]", "$["),
     ("-", "echo ${!x}", "another variable"), ("-", "echo ${x@P}", "prompt"), ("-", "((rm x) )", "arithmetic"),
     ("-", "{ " * 60 + "rm x" + "; }" * 60, "levels"),
@@ -119,7 +122,10 @@ OPAQUE = [
     ("-", "test -v 'a[$(rm x)]'", "code"), ("-", "printf -v 'a[$(rm x)]' x", "code"),
     ("-", "let 'a[$(rm x)]=1'", "code"),
     ("-", "read v; [[ $v -eq 1 ]]", "code"), ("-", "mapfile -C 'rm x' v", "code"), ("-", "unset 'a[$(rm x)]'", "code"),
-    ("-", "env --frob rm x", "code"), ("-", "echo x > s.sh; bash s.sh", "code"),
+    ("-", ": 'a[$(rm x)]'; echo $((_))", "code"), ("-", "set -- 'a[$(rm x)]'; echo $(($@))", "code"),
+    ("-", "read < f; echo $((REPLY))", "code"), ("-", "declare -a 'a=([$(rm x)]=1)'", "code"),
+    ("-", "ls | xargs sed -i s/a/b/", "code"), ("-", "env --frob rm x", "code"),
+    ("-", "echo x > s.sh; bash s.sh", "code"),
 ]  # fmt: skip
 
 
