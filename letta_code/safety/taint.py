@@ -7,6 +7,7 @@ stay for good is asked about, and the question names the source (facts/reliabili
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from letta_code.core.messages import Value
@@ -50,6 +51,8 @@ def source_of(operations: Iterable[Operation], grant: Grant, *, foreign: bool) -
     for operation in operations:
         if isinstance(operation, ExecOperation) and not operation.stop and (grant.network != "off" or operation.needs):
             return f"the output of `{visible(_reaching(operation))[:_SHOWN]}`, which could reach the network"
+        if foreign and isinstance(operation, ReadOperation) and operation.file_kind == "file":
+            return f"{visible(os.path.basename(operation.path))[:_SHOWN]} of a folder that is not trusted"
         if foreign and isinstance(operation, ReadOperation | ExecOperation | GitOperation):
             return FOLDER
     return ""
