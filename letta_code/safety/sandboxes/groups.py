@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
 _ROOT = "/sys/fs/cgroup"
 _NAME = "letta-code"
+_TRIES = 30
 
 
 class Group:
@@ -54,10 +56,21 @@ class Group:
 
     def close(self) -> None:
         """Remove it; where something in it still lives, a later session of ours does."""
-        for folder in self._folders:
-            with suppress(OSError):
-                os.rmdir(folder)
-        self._folders = []
+        for _ in range(_TRIES):  # the kernel takes a moment to let go of what was killed just now
+            self._folders = [folder for folder in self._folders if not _removed(folder)]
+            if not self._folders:
+                return
+            time.sleep(0.01)
+
+
+def _removed(folder: str) -> bool:
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _parents(root: str) -> Iterator[tuple[str, str]]:
