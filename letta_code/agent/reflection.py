@@ -277,8 +277,10 @@ class Reflection:
 
         The whole conversation counts: what the agent says now may come from a page that it read long ago.
         """
-        from letta_code.agent.reflecting.grounds import asked_about, outside
+        from letta_code.agent.reflecting.grounds import asked_about, outside, tainted
 
+        if taints := self._session.history.taints:
+            return tainted(taints)
         labels = await asyncio.to_thread(desk.blocks.proposals.everywhere, proposal)
         return asked_about(labels) if labels and outside(await self._read(0, proposal.by.seq)) else ()
 

@@ -18,7 +18,7 @@ from typing import Any
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.session import Session
 from letta_code.agent.start import start_session
-from letta_code.config.settings import Settings
+from letta_code.config.settings import ReflectionSettings, Settings
 from letta_code.core import events as ev
 from letta_code.core.messages import text_of
 from letta_code.core.requests import Answer, ApprovalRequest, Approve, Deny
@@ -69,6 +69,7 @@ class Stage:
         self.server = ModelServer()
         self._allow, self._deny = tuple(allow), tuple(deny)
         self.listener = Listener()
+        self.reflects = False  # it would take the model's next answer
 
     def git(self, *words: str) -> str:
         """The person's own git in the work tree."""
@@ -88,7 +89,13 @@ class Stage:
 
     async def open(self, *, mode: str = "ask", conversation: str = "", trusted: bool = True, **more: Any) -> Session:
         """A session as a face would open it."""
-        settings = Settings(model="openai/fake", allow=self._allow, deny=self._deny, sandbox=sandbox_wish())
+        settings = Settings(
+            model="openai/fake",
+            allow=self._allow,
+            deny=self._deny,
+            sandbox=sandbox_wish(),
+            reflection=ReflectionSettings(after_compaction=self.reflects),
+        )
         options = SessionOptions(
             cwd=str(self.ws),
             settings=settings,

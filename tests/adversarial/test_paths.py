@@ -131,12 +131,13 @@ async def test_no_hook_gets_into_the_repository(stage: Stage, sandbox: str, scri
     hooks = {path.name for path in (stage.ws / ".git/hooks").iterdir()}
     (stage.ws / "job.sh").write_text(script + "\n")
     played = await stage.bash("bash job.sh", yes=sandbox != "off")
-    if sandbox == "off":
+    if sandbox != "bubblewrap":
         assert played.verdict == "ask"
     assert {path.name for path in (stage.ws / ".git/hooks").iterdir()} == hooks
     assert not (stage.ws / ".git/hooks").is_symlink()
     nested = stage.ws / "sub/.git/hooks/pre-commit"
-    assert not nested.exists() or "sub/.git" in played.text  # told, where it cannot be kept away
+    if sandbox == "bubblewrap":  # told and switched off; Landlock cannot hold it, a person said yes to the command
+        assert not nested.exists() or ("sub/.git" in played.text and not nested.stat().st_mode & 0o111)
 
 
 @pytest.mark.row("C10")

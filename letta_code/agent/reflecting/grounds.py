@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from letta_code.core import events as ev
+from letta_code.safety.taint import Taints
 
 # Their results are the person's answers, or say only that the agent's own words were kept.
 _OWN_TOOLS = frozenset({"AskUser", "Todo", "memory", "memory_apply_patch", "memory_rethink"})
@@ -25,6 +26,11 @@ def _from_outside(event: ev.Event) -> bool:
             return any(call.name == "memory" and '"view"' in call.arguments for call in event.tool_calls)
         case _:
             return False
+
+
+def tainted(taints: Taints) -> tuple[str, ...]:
+    """Why a person is asked about all that came of a conversation which holds text from outside."""
+    return (f"the conversation holds text from outside that may have asked for it: {taints.named}",)
 
 
 def asked_about(labels: Sequence[str]) -> tuple[str, ...]:
