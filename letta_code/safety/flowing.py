@@ -9,7 +9,7 @@ from letta_code.safety.formats import FORMATS
 from letta_code.safety.secrets import blanked, has_sequences, secrets_in, without_sequences
 from letta_code.safety.vault import Vault
 
-_CONTEXT = 600  # characters before the next one to show that say what it is (a name, `machine … login …`)
+_CONTEXT = 400  # characters before the next one to show that say what it is (a name, `machine … login …`)
 _WORD_LIMIT = 16_000  # characters of a word that are held back at most: no secret is longer
 _KEY_LIMIT = 20_000
 # A terminal sequence that has not ended yet.
@@ -25,10 +25,11 @@ _BLOCK = re.compile(
     r"(?:[^A-Za-z0-9+/=\n]*(?:\d{1,6}[^A-Za-z0-9+/=\n]+)?[A-Za-z0-9+/]{1,76}={0,2}[ \t\r]*\n){0,2}[^\n]{0,200}\Z",
     re.MULTILINE,
 )
+_KEY_LINE = re.compile(r"[^A-Za-z0-9+/=\n]*(?:\d{1,6}[^A-Za-z0-9+/=\n]+)?[A-Za-z0-9+/]{16,76}={0,2}\r?\Z")
+_FIRST_LINE = 16  # characters of a line from which on it may be one of a key whose beginning was not there
 _DISCORD = re.compile(r"(?<![A-Za-z0-9_\-])[MNO](?:[DTjz][A-Za-z0-9_\-.]*)?\Z")
-_PLACES = re.compile(
-    r"pass|secret|token|key|auth|bearer|login|sig=|://|:\d{4}:", re.IGNORECASE
-)  # on a line with one of these any word may be the secret
+# On a line with one of these any word may be the secret.
+_PLACES = ("pass", "secret", "token", "key", "auth", "bearer", "login", "sig=", "://", ":5432:", ":5433:", ":6432:")
 
 
 @functools.cache
@@ -44,6 +45,7 @@ def _token_marks() -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, marks)))
 
 
+_SHORTEST = 8  # characters of a secret that is told by itself
 _LONGEST = 20  # characters of a mark
 
 
@@ -57,8 +59,12 @@ class Flowing:
 
     def add(self, text: str) -> str:
         """More text; what may be shown now, "" when all of it waits."""
+        nothing_waits = self._shown == len(self._text)
         self._text += text
         hold = self._hold()
+        if nothing_waits and hold == len(self._text) and len(text) < _SHORTEST and not _is_place(self._text):
+            self._forget(hold)  # a piece of a word where nothing can end that is secret
+            return text
         return self._until(hold)
 
     def end(self) -> str:
@@ -125,10 +131,12 @@ class Flowing:
         if line and text[max(line - 2, 0)] not in " \n" and (block := _BLOCK.search(text, max(0, len(text) - 16_000))):
             return block.start()
         word = len(text) - len(_last_word(text))
+        if len(text) - word >= _FIRST_LINE and _KEY_LINE.match(text, line):
+            return line
         held = len(text)
         if word < len(text):
             word = max(word, len(text) - _WORD_LIMIT)
-            if _PLACES.search(text, line):
+            if _is_place(text):
                 held = word
             elif found := _token_marks().search(text, word) or _DISCORD.search(text, word):
                 held = found.start()
@@ -154,6 +162,12 @@ class Flowing:
                     break
                 at = text.find(value[0], at + 1)
         return held
+
+
+def _is_place(text: str) -> bool:
+    """Whether any word at the end of the text may be a secret, by what stands before it on the line."""
+    low = text[text.rfind("\n") + 1 :].lower()
+    return any(place in low for place in _PLACES)
 
 
 def _last_word(text: str) -> str:

@@ -41,7 +41,7 @@ def test_one_character_at_a_time(canary: Canary) -> None:
     assert shown.startswith("before\n") and shown.endswith(" and on\n")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     chosen=st.lists(st.sampled_from(CANARIES), min_size=1, max_size=4),
     places=st.lists(st.integers(0, 5000), max_size=60),
@@ -51,15 +51,17 @@ def test_no_chunking_lets_a_canary_through(
     chosen: list[Canary], places: list[int], sequences: list[tuple[int, str]]
 ) -> None:
     text = "\n".join(["$ cat .env", *(one.line for one in chosen), "done"])
-    for place, sequence in sorted(sequences, reverse=True):
-        at = place % (len(text) + 1)
+    # From the end on, so that none comes into another: what is left of a broken one is text beside the token.
+    for at, sequence in sorted(
+        {place % (len(text) + 1): sequence for place, sequence in sequences}.items(), reverse=True
+    ):
         text = text[:at] + sequence + text[at:]
     shown = flow(cut(text, places))
     for one in chosen:
         assert one.value not in shown and one.value not in without_sequences(shown)[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(kind=st.sampled_from(KEY_KINDS), places=st.lists(st.integers(0, 5000), max_size=60), headless=st.booleans())
 def test_no_chunking_lets_a_line_of_a_private_key_through(kind: str, places: list[int], headless: bool) -> None:
     key = private_key(kind)
