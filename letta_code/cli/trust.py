@@ -65,7 +65,7 @@ def _trust(folder: Path, paths: Paths) -> int:
     for thing in shown(looked):
         print(thing.title, *(f"    {line}" for line in thing.lines), sep="\n")
         if thing.more:
-            print(f"    … {thing.more} lines more")
+            print(f"    … {many(thing.more, 'line')} more")
     folder_trust.answer(looked, paths, trusted=True)
     print(f"{visible(looked.root)} is trusted with this, until it changes.")
     print("Take it back with: letta-code trust --forget")

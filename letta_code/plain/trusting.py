@@ -6,6 +6,7 @@ import asyncio
 
 from letta_code.agent.folder_trust import TrustQuestion
 from letta_code.agent.port import SessionOptions
+from letta_code.core.counts import many
 from letta_code.plain.reader import Reader
 from letta_code.plain.say import say
 from letta_code.safety.terminal import visible
@@ -29,7 +30,7 @@ async def ask(reader: Reader, question: TrustQuestion) -> SessionOptions | None:
         for line in thing.lines:
             say(f"    {line}")
         if thing.more:
-            say(f"    … {thing.more} lines more")
+            say(f"    … {many(thing.more, 'line')} more")
     for line in _CHOICES:
         say(line)
     while True:

@@ -11,6 +11,7 @@ from textual.events import Key
 from textual.widget import Widget
 from textual.widgets import Static
 
+from letta_code.core.counts import many
 from letta_code.safety.trust import Shown, Standing, shown
 from letta_code.tui.clean import clean_line
 from letta_code.tui.widgets.ask import GRACE, Ask
@@ -73,5 +74,5 @@ def _drawn(thing: Shown) -> Widget:
     parts = [Content.styled(thing.title, "bold" if thing.lines else "$foreground 75%")]
     parts += [Content.styled(f"  {line}", "$foreground") for line in thing.lines]
     if thing.more:
-        parts.append(Content.styled(f"  … {thing.more} lines more", "$foreground 75%"))
+        parts.append(Content.styled(f"  … {many(thing.more, 'line')} more", "$foreground 75%"))
     return Static(Content("\n").join(parts), markup=False, classes="text")
