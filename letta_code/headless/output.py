@@ -11,7 +11,7 @@ from letta_code.core.messages import Value
 from letta_code.headless.progress import Progress
 from letta_code.headless.result import EXIT_DONE, Result
 from letta_code.headless.writer import Writer
-from letta_code.safety.terminal import strip_controls
+from letta_code.safety.terminal import readable
 
 
 class Output:
@@ -64,4 +64,4 @@ def _printable(text: str) -> str:
         terminal = False
     if not terminal:
         return text
-    return strip_controls(text)
+    return readable(text)

@@ -41,7 +41,7 @@ from letta_code.plain.say import say
 from letta_code.plain.shell import RunShell, TypedCommands
 from letta_code.safety.containment import Containment
 from letta_code.safety.secrets import secret_warning
-from letta_code.safety.terminal import strip_controls
+from letta_code.safety.terminal import readable
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class PlainFace:
         say("Type what you want done, or !COMMAND for the shell.")  # lines that 80 columns do not break in a word
         say("/help lists the commands, /exit leaves, Ctrl-C stops a run.")
         if resumed:
-            say(f"Going on with: {strip_controls(status.title) or status.conversation_id}")
+            say(f"Going on with: {readable(status.title) or status.conversation_id}")
         if status.owner:
             say(f"You watch {short(status.owner)}, which runs this conversation.")
             say("/takeover brings it here.")
@@ -381,7 +381,7 @@ class PlainFace:
             return
         stands = await session.answer(request.request_id, asking.result(), _FACE)
         if stands.by != _FACE:
-            say(f"(It was answered already, by {strip_controls(stands.by)}.)")
+            say(f"(It was answered already, by {readable(stands.by)}.)")
 
     async def _answer_to(self, session: SessionPort, request: Request) -> Answer:
         try:
@@ -432,7 +432,7 @@ class PlainFace:
             outcome = Outcome()
         finally:
             self._moving = False
-        for line in strip_controls(outcome.say).split("\n") if outcome.say else ():
+        for line in readable(outcome.say).split("\n") if outcome.say else ():
             if not line.startswith("```"):
                 say(line)
         for block in outcome.blocks:
@@ -491,6 +491,6 @@ class PlainFace:
         return bool(name)
 
     def _tell(self, error: LettaError) -> None:
-        say(f"error: {strip_controls(str(error))}")
+        say(f"error: {readable(str(error))}")
         for line in error.hint.splitlines():
-            say(f"  {strip_controls(line)}")
+            say(f"  {readable(line)}")

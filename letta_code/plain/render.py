@@ -36,7 +36,7 @@ from letta_code.core.events import (
     Waiting,
 )
 from letta_code.core.messages import ContentPart, text_of
-from letta_code.safety.terminal import strip_controls, visible
+from letta_code.safety.terminal import readable, visible
 
 Say = Callable[[str], None]
 
@@ -91,7 +91,7 @@ class Lines:
 
     def typed(self, content: tuple[ContentPart, ...]) -> None:
         """What the person said elsewhere, as if it had been typed here; what went along with it is left out."""
-        for number, line in enumerate(strip_controls(text_of((content[-1],) if content else ())).split("\n")):
+        for number, line in enumerate(readable(text_of((content[-1],) if content else ())).split("\n")):
             self._say(f"{'… ' if number else '> '}{line}")
 
     def _other(self, event: Event | LiveEvent) -> None:
@@ -162,7 +162,7 @@ class Lines:
             self._say(f"(The answer is not whole: {event.finish}.)")
 
     def _text(self, text: str) -> None:
-        for line in strip_controls(text).split("\n"):
+        for line in readable(text).split("\n"):
             self._say(line)
 
     def _result(self, event: ToolResult) -> None:
@@ -192,7 +192,7 @@ def _one_line(text: str, limit: int = 200) -> str:
 
 def block_lines(block: DisplayBlock) -> list[str]:
     """A display block as lines without control characters, at most `MOST_LINES` and a count of the rest."""
-    lines = [line for text in lines_of(block) for line in strip_controls(text).split("\n")]
+    lines = [line for text in lines_of(block) for line in readable(text).split("\n")]
     if len(lines) <= MOST_LINES:
         return lines
     return [*lines[:MOST_LINES], f"… {len(lines) - MOST_LINES} more lines"]

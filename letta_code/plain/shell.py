@@ -7,7 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 
 from letta_code.core.display import ShellBlock
-from letta_code.safety.terminal import strip_controls
+from letta_code.safety.terminal import readable
 
 Say = Callable[[str], None]
 # Runs a command and gives its output piece by piece; being cancelled kills it.
@@ -74,13 +74,13 @@ class _Lines:
             self._line(self._rest)
 
     def _line(self, line: str) -> None:
-        for part in strip_controls(line.rstrip("\r")).split("\n"):
+        for part in readable(line.rstrip("\r")).split("\n"):
             self._say(part)
 
 
 def attachment(block: ShellBlock) -> str:
     """A command and its output for the model, the middle of a long one left out."""
-    output = strip_controls(block.output).rstrip()
+    output = readable(block.output).rstrip()
     if len(output) > _MOST:
         half = _MOST // 2
         output = f"{output[:half]}\n… {len(output) - _MOST} characters left out …\n{output[-half:]}"

@@ -24,6 +24,7 @@ _HIDDEN = re.compile(
     r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
     f"|(?<![{_PICTOGRAPH}])[\u200d\ufe0f]"
 )
+_MISLEADING = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
 _PADDING = re.compile(r"[ \t]{40,}|\n{12,}")
 
 
@@ -38,6 +39,17 @@ def strip_controls(text: str) -> str:
     text = _RETURNS.sub("\n", text)
     text = _SEQUENCES.sub("", text)
     return _SURROGATES.sub("\ufffd", text)
+
+
+def readable(text: str) -> str:
+    """As `strip_controls`, and what takes no room or changes the reading direction shows as `‹U+202E›`.
+
+    For whole texts of others: what ordinary writing needs (blanks of all widths, joiners, emoji) stays.
+    """
+    text = strip_controls(text)
+    if text.isascii():
+        return text
+    return _MISLEADING.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text)
 
 
 def visible(text: str) -> str:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from letta_code.safety.terminal import strip_controls
-
-# Characters that change the reading direction or take no room at all: shown as a marker, never obeyed.
-_HIDDEN = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
+from letta_code.safety.terminal import readable
 
 
 def clean(text: str) -> str:
@@ -15,10 +10,7 @@ def clean(text: str) -> str:
 
     Newlines and tabs stay; a carriage return becomes a newline.
     """
-    text = strip_controls(text)
-    if text.isascii():
-        return text
-    return _HIDDEN.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text)
+    return readable(text)
 
 
 def clean_line(text: str) -> str:
