@@ -353,10 +353,10 @@ class _Watch:
         while not self.exceeded:
             await asyncio.sleep(WATCHED_EVERY)
             self.exceeded = asks(pid)
+        self.stop.set()
         if self._confined.private_pids:  # at once, and all of it: what grows without end is not asked to end
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.stop.set()
 
 
 async def _closed(confined: Confined) -> Sequence[str]:
