@@ -34,6 +34,8 @@ _VALUE = r"[^\s\"'`<>${}()\[\],;\\]"
 _WORD = r"(?:[A-Za-z]+[0-9]{0,4}|[0-9]{1,4})"
 _OVER = r"(?=[\s\"'`<>${}()\[\],;\\]|$)"
 _ATTRIBUTE = r"(?![A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+" + _OVER + ")"
+# An item of something (`basic[1]`), or a name of several words (`s3_secret_key,`).
+_NO_NAME = r"(?!\[|[A-Za-z_]\w*\[|[a-z0-9]+(?:_[a-z0-9]+)+[,;:)]?(?:\s|$))"
 _TYPE = r"(?!(?:u?int|float|f|i|u)[0-9]{1,3}\b)"
 
 
@@ -211,7 +213,7 @@ _PLACED = (
             "authtoken",
         ),
         r"(?:password|passwd|passphrase|secret|api[_-]?key|access_?key|auth_?token)(?:[0-9]|_key|_base|_value|_token)?"
-        rf"{_GIVEN}{_NO_PATH}{_MIXED}{_TYPE}{_ATTRIBUTE}(?P<v>[^\s\"'<>`${{}}()\\]{{8,}}+){_NO_CALL}",
+        rf"{_GIVEN}{_NO_PATH}{_NO_NAME}{_MIXED}{_TYPE}{_ATTRIBUTE}(?P<v>[^\s\"'<>`${{}}()\\]{{8,}}+){_NO_CALL}",
         folded=True,
     ),
     Format(

@@ -13,6 +13,7 @@ from letta_code.core.errors import ToolError, WorkspaceError
 from letta_code.core.events import FileSeen
 from letta_code.core.messages import ImagePart, TextPart
 from letta_code.safety.operations import ReadOperation
+from letta_code.safety.secrets import PLACEHOLDER
 from letta_code.tools.base import Args, Tool, ToolContext, ToolResult, Wanted
 from letta_code.tools.text.coding import NotText, decode, shown, visible
 from letta_code.tools.text.files import EDIT_LIMIT, VERSIONS, judged, led, off_loop, seen_as, sha_of
@@ -214,6 +215,8 @@ def _notes(page: Page, size: int) -> list[str]:
     """What the model should know beyond the lines; nothing for a plain file that is shown whole."""
     last = page.first + len(page.lines) - 1
     notes: list[str] = []
+    if any("<secret:" in line and PLACEHOLDER.search(line) for line in page.lines):
+        notes.append("<secret:…> stands for a secret: use it as it is in edits of this file, which put the value back")
     if page.more:
         whole = f"of {page.total}" if page.total is not None else f"of a file of {size / 1e6:,.0f} MB"
         notes.append(f"lines {page.first}-{last} {whole}; go on with offset={last + 1}")

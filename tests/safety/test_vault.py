@@ -74,7 +74,8 @@ async def test_a_private_key_is_shown_line_by_line_and_stays(kind: str, ctx: Fak
     file.write_text(f"# mine\n{private_key(kind)}# end\n")
     shown = text_of_first(await ctx.call(Read(), path="keys.pem"))
     assert not [line for line in KEY_LINES if line in shown]
-    assert shown.count("\n") == file.read_text().count("\n") - 1, "every line has its number"
+    assert shown.count("\n") == file.read_text().count("\n"), "every line has its number, and a note follows"
+    assert "which put the value back" in shown
     middle = text_of_first(await ctx.call(Read(), path="keys.pem", offset=5, limit=3))
     assert len(PLACEHOLDER.findall(middle)) == 3
     await ctx.call(Edit(), path="keys.pem", old="# end", new="# the end")
@@ -188,3 +189,22 @@ def test_nothing_of_a_vault_is_written(tmp_path: Path, monkeypatch: pytest.Monke
     del vault
     gc.collect()
     assert [*tmp_path.rglob("*")] == []
+
+
+HARMLESS = (
+    "commit 0123456789abcdef0123456789abcdef01234567\nindex 83db48f..bf2a1c3 100644\n",
+    '"integrity": "sha512-' + "Ab3dE6gH9jK2mN5pQ8sT1vW4yZ7+/" * 3 + '=="\n',
+    "id: 123e4567-e89b-12d3-a456-426614174000\n",
+    "SHA256 (a.tar.gz) = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
+    "src: data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4\n",
+    "password = get_password(user2)\ntoken = self.tokens[index1]\nsecret: str = field(default=None)\n",
+    "auth.basic = { username: basic[0], password: basic[1] }\naws_secret_access_key=s3_aws_secret_access_key,\n",
+    "#define sk_X509_EXTENSION_find_ex sk_find\noutput_cost_per_token: 3.2000000000000003e-06\n",
+    "https://example.org:8080/a@b and git@github.com:letta-ai/letta-code.git\n",
+    "max_tokens: 128000, tokenizer: cl100k_base, key: value1, monkey_patch2=True\n",
+)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_ordinary_code_is_left_alone(text: str) -> None:
+    assert Vault().clean(text) == text
