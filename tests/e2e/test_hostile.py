@@ -13,9 +13,19 @@ from typing import Any
 
 import pytest
 
+from letta_code.agent.folder_trust import look
+from letta_code.agent.live.opening import open_session
+from letta_code.cli._flags import parse
+from letta_code.cli._ports import ports
+from letta_code.cli._start import FLAGS, session_options
+from letta_code.cli._trust import AskedAtStart
+from letta_code.config.paths import Paths
+from letta_code.tui.app import LettaApp
+from letta_code.tui.widgets.trust_card import TrustCard
 from tests.e2e.terminal import Terminal
 from tests.fakes.hostile import Hostile, Listener
 from tests.fakes.model_server import Call, ModelServer, Reply
+from tests.tui.screen import screen_text, until
 
 KEY = "sk-mine-0123456789abcdef0123456789"
 LOOKS = (
@@ -308,6 +318,29 @@ def test_a_yes_on_the_screen_uses_the_settings_and_nothing_runs(world: World, sc
     assert "is not trusted" not in words(terminal)
     terminal.send("\x04")
     assert terminal.ended() == 0
+    world.harmless()
+
+
+async def test_in_the_app_itself_nothing_is_opened_before_the_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world.plays(*LOOKS[:5])
+    for name in ("PATH", "OPENAI_BASE_URL", "OPENAI_API_KEY", "LETTA_MODEL"):
+        monkeypatch.setenv(name, world.env[name])
+    os.chdir(world.root)
+    parsed, paths = parse([], FLAGS), Paths.find()
+    looked = look(world.root, paths)
+    question = AskedAtStart(looked, lambda held: session_options(parsed, "tui", held=held), paths)
+    options, _ = session_options(parsed, "tui", looked=looked)
+    app = LettaApp(options, open_session, ports(options, trust=question), history_folder=tmp_path / "prompts")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: app.chat.query(TrustCard) and app.chat.query_one(TrustCard).ready())
+        assert not app.core.has_session
+        assert not paths.database.exists()
+        await pilot.press("2")
+        await until(pilot, lambda: app.core.has_session, seconds=30)
+        await pilot.press(*"read", "enter")
+        await until(pilot, lambda: "I have read it." in screen_text(app), seconds=60)
     world.harmless()
 
 
