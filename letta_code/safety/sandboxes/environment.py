@@ -52,7 +52,6 @@ def caches(folder: str, home: str, inherited: Mapping[str, str]) -> dict[str, st
         "PIP_CACHE_DIR": f"{folder}/pip",
         "UV_CACHE_DIR": f"{folder}/uv",
         "npm_config_cache": f"{folder}/npm",
-        "npm_config_store_dir": f"{folder}/pnpm",
         "YARN_CACHE_FOLDER": f"{folder}/yarn",
         "YARN_GLOBAL_FOLDER": f"{folder}/yarn-berry",
         "GOCACHE": f"{folder}/go-build",
