@@ -105,6 +105,7 @@ def test_a_second_request_on_the_connection_goes_nowhere(door: Door, server: Ser
 # ------------------------------------------------------------ what is refused
 
 
+@pytest.mark.row("J02")
 @pytest.mark.parametrize(
     "host",
     [
@@ -132,6 +133,7 @@ def test_tricks_with_hosts_reach_nobody(door: Door, server: Server, world: World
     assert (world.resolved, world.dialled, server.asked) == ([], [], [])
 
 
+@pytest.mark.row("J03")
 @pytest.mark.parametrize(
     "addresses",
     [
@@ -149,6 +151,7 @@ def test_an_allowed_name_does_not_lead_inside(
     assert (world.dialled, server.asked) == ([], [])
 
 
+@pytest.mark.row("J03")
 def test_a_name_that_changes_is_looked_up_once_and_its_address_kept(door: Door, world: World, server: Server) -> None:
     answers = iter([[PUBLIC], ["127.0.0.1"], ["127.0.0.1"]])
     world.names["rebound.example"] = lambda: next(answers)
@@ -158,6 +161,7 @@ def test_a_name_that_changes_is_looked_up_once_and_its_address_kept(door: Door, 
     assert world.dialled == [(PUBLIC, 80)]
 
 
+@pytest.mark.row("J03")
 @pytest.mark.parametrize("target", ["169.254.169.254/latest/meta-data/", "localhost/", "127.0.0.1/", "evil.example/"])
 def test_where_an_answer_leads_is_judged_again(door: Door, world: World, server: Server, target: str) -> None:
     """A client follows by a new request: here it is made as such, even where the rules would allow the host."""
