@@ -25,6 +25,9 @@ INVENTED = "glpat-" + "Inv3nted0" * 3
 PLANTED = (*VALUES, PROVIDER_KEY, SERVICE, PASTED, INVENTED)
 
 
+UNKNOWN = "<secret:github-token:0a1b2c3d>"
+
+
 def use(name: str, **arguments: object) -> Call:
     return Call(name, json.dumps(arguments))
 
@@ -90,6 +93,14 @@ TURNS = (
     Reply(tools=(use("Bash", command="cat .env keys.txt app.json; head -5 keys.txt; tail -6 keys.txt"),)),
     Reply(tools=(use("Bash", command="env; git remote -v; python3 boom.py; grep -n . keys.txt .env"),)),
     Reply(tools=(use("Bash", command="tr '\\0' ' ' < /proc/$PPID/cmdline; cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),)),
+    Reply(
+        tools=(
+            use("Bash", command="cat /proc/[0-9]*/cmdline | tr '\\0' ' ' > argv.txt"),
+            use("Bash", command=f"echo {UNKNOWN} > told.txt"),
+            use("memory", command="insert", label="human", insert_text=f"The token is {UNKNOWN}"),
+            use("memory", command="insert", label="human", insert_text=f"The token is {INVENTED}"),
+        )
+    ),
     Reply(tools=(use("Write", path="made.env", content=f"TOKEN={INVENTED}\n"),)),
     Reply(text=f"I made {INVENTED} up; it is in made.env.", reasoning=f"It was {INVENTED}."),
 )
@@ -106,6 +117,9 @@ def test_nothing_planted_is_kept_sent_or_exported(work: Path, served: ModelServe
     assert found_in((done.stdout + done.stderr).encode()) == []
     assert "a GitHub token" in done.stderr  # the one that was pasted
     assert (work / "made.env").read_text() == f"TOKEN={INVENTED}\n"  # what the model made up is written as it is
+    assert not (work / "told.txt").exists() and b"Not run: <secret:github-token:0a1b2c3d> stands for" in bodies[6]
+    argv = (work / "argv.txt").read_text()
+    assert "letta_code" in argv and PROVIDER_KEY not in argv and SERVICE not in argv
     listed = json.loads(letta(work, "conversations", "--json").stdout or "[]")
     conversation = listed[0]["id"] if listed else next((letta_home / "conversations").glob("*.jsonl")).stem
     for verb in (("export", conversation), ("export", conversation, "--format", "markdown"), ("dump", conversation)):
