@@ -20,6 +20,7 @@ _NAMES = {
     *("UV_CACHE_DIR", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"),
 }  # fmt: skip
+_FOR_THE_NETWORK = {"SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 _BEGINNINGS = ("LC_", "NVM_", "PYENV_", "CONDA_", "MAMBA_", "RBENV_", "ASDF_", "MISE_", "JENV_", "NODENV_", "GOENV_")
 _SECRET = re.compile(
     r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|COOKIE|_PAT|_PWD|AUTH)$", re.IGNORECASE
@@ -37,8 +38,8 @@ def allowed(inherited: Mapping[str, str], *, network_open: bool = False) -> dict
         for name, value in inherited.items()
         if (name in _NAMES or name.startswith(_BEGINNINGS)) and not _SECRET.search(name) and len(value) <= _MOST
     }
-    if network_open and "SSH_AUTH_SOCK" in inherited:
-        env["SSH_AUTH_SOCK"] = inherited["SSH_AUTH_SOCK"]
+    if network_open:
+        env.update({name: value for name, value in inherited.items() if name.upper() in _FOR_THE_NETWORK})
     return env
 
 
