@@ -118,14 +118,16 @@ class Conversations:
         """Give it a title (an event like all others).  Raises `StoreError`."""
         await self._journal.append(conversation_id, [ConversationRenamed(title=title, by=by)])
 
-    def export_lines(self, conversation_id: str) -> Iterator[bytes]:
+    def export_lines(self, conversation_id: str, *, as_kept: bool = False) -> Iterator[bytes]:
         """Every event's JSON as it was first written, a line each, a notice in the place of a damaged one.
 
-        Secrets that an older version kept are replaced.  Raises `StoreError` when there is no such conversation.
+        Secrets that an older version kept are replaced, unless `as_kept` (by who takes them out himself).  Raises `StoreError` when there is no such conversation.
         """
         self._there(conversation_id)
         for stored in self._journal.read(conversation_id):
-            event = self._redactor.redact(stored.event, conversation_id) if self._redactor else stored.event
+            event = stored.event
+            if self._redactor is not None and not as_kept:
+                event = self._redactor.redact(event, conversation_id)
             yield (stored.raw if event is stored.event and not stored.damage else encode(event)) + b"\n"
 
     def export(self, conversation_id: str, path: Path) -> int:

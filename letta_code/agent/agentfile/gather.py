@@ -217,7 +217,7 @@ def _all_of(store: Store, agent: Agent) -> list[Conversation]:
 
 
 def _conversation(store: Store, one: Conversation, scrub: Scrub) -> FileConversation:
-    lines = store.conversations.export_lines(one.id)
+    lines = store.conversations.export_lines(one.id, as_kept=True)  # what is secret becomes a mark
     return FileConversation(
         id=one.id,
         title=scrub.text(one.title),
