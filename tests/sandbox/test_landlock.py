@@ -20,6 +20,9 @@ from letta_code.host.probe import landlock_version
 from letta_code.safety.containment import Grant
 from letta_code.safety.sandboxes.choose import Territory
 from letta_code.safety.sandboxes.landlock import Landlock, holds
+from letta_code.safety.sandboxes.limits import Limits
+from letta_code.workspace.local import LocalWorkspace
+from letta_code.workspace.workspace import ExecSpec
 
 VERSION = landlock_version()
 here = pytest.mark.skipif(
@@ -86,8 +89,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path.resolve())
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path.resolve())
+    yield site
+    site.sandbox.close()
 
 
 # ------------------------------------------------------------ files
@@ -214,12 +219,14 @@ def test_secrets_and_the_memory_of_agents_are_not_read(site: Site) -> None:
 @here
 def test_secrets_stay_hidden_when_the_home_folder_is_the_work_tree(tmp_path: Path) -> None:
     site = Site(tmp_path.resolve())
+    site.sandbox.close()
     territory = Territory(root=str(site.home), temp=str(site.temp), home=str(site.home), letta_home=str(site.letta))
     site.sandbox = Landlock(holds(VERSION, "", ""), territory)
     done = site.sh(f"cat {site.home}/.ssh/id; echo x > {site.home}/.ssh/id; echo x > {site.home}/notes.txt")
     assert "SECRET" not in done.out
     assert (site.home / ".ssh/id").read_text() == "SECRET"
     assert (site.home / "notes.txt").read_text() == "x\n"
+    site.sandbox.close()
 
 
 @here
@@ -462,3 +469,16 @@ def test_what_is_said_follows_the_kernel() -> None:
     assert "does not keep commands from ending other programs" in holds(5, "", "").says
     assert "other ports" in holds(3, "", "").says
     assert [holds(7, "", "apt-get install bubblewrap").confines, holds(7, "", "x").mend] == [False, "x"]
+
+
+@here
+async def test_a_command_that_uses_too_much_is_stopped_as_with_bubblewrap(site: Site) -> None:
+    territory = Territory(root=str(site.root), temp=str(site.temp), home=str(site.home), letta_home=str(site.letta))
+    sandbox = Landlock(holds(VERSION, "", ""), territory, limits=Limits(processes=20))
+    workspace = LocalWorkspace(str(site.root), str(site.temp), sandbox=sandbox)
+    try:
+        done = await workspace.exec(ExecSpec(shell="for i in {1..60}; do sleep 60 & done; wait", timeout=60))
+    finally:
+        await workspace.close()
+    assert "20 processes" in done.exceeded
+    assert done.seconds < 60

@@ -17,6 +17,7 @@ from letta_code.core.errors import WorkspaceError
 from letta_code.host import landlock as script
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.sandboxes import environment, hidden
+from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.repositories import PROTECTED, Tree
 from letta_code.safety.sandboxes.web import Web, closing, through
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
 
 _PYTHON = (sys.executable, "-I", "-S", script.__file__)
+_LIMITS = Limits()
 LOOK = 0.05  # seconds for finding repositories inside the work tree
 _HOLDS = (
     "Landlock holds commands: they write only into what the work tree has, and reach no network and no other program. "
-    "It cannot stop chmod, chown or touch elsewhere, limit memory and processes, or let a command make files in the "
-    "tree's top folder, so every command is asked about."
+    "It cannot stop chmod, chown or touch elsewhere, or let a command make files in the tree's top folder, so every "
+    "command is asked about."
 )
 _OLDER = (" This kernel's Landlock (version {version}) does not keep a command that was given the web from other ports"
           " of other machines.", " It does not keep commands from ending other programs.")  # fmt: skip
@@ -59,10 +61,13 @@ def holds(version: int, why: str, mend: str) -> Containment:
 class Landlock:
     """Satisfies `Sandbox` where the kernel has Landlock; `containment` is what `holds` says of it."""
 
-    def __init__(self, containment: Containment, territory: Territory, web: Web | None = None) -> None:
+    def __init__(
+        self, containment: Containment, territory: Territory, web: Web | None = None, limits: Limits = _LIMITS
+    ) -> None:
         self.containment = containment
         self._web = web or Web()
         self._at = territory
+        self._meter = Meter(limits, territory.root)
         name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
         self._own = f"{territory.letta_home}/cache/sandbox/{name}"
         self._temp = f"{territory.temp}/tmp" if territory.temp else f"{self._own}/tmp"
@@ -78,14 +83,19 @@ class Landlock:
         caches = environment.caches(f"{self._own}/caches", self._at.home, env)
         inner = [*_PYTHON, *words, "--", *argv]
         env = {**caches, **env, "TMPDIR": self._temp, **more}
-        if grant.network != "proxy":
-            return Confined(argv=tuple(inner), env=env)
-        door = self._web.door(self._own)
-        return Confined(argv=tuple(through(door, inner)), env=env, close=closing(door))
+        door = self._web.door(self._own) if grant.network == "proxy" else None
+        return Confined(
+            argv=tuple(through(door, inner) if door else inner),
+            env=env,
+            close=closing(door) if door else None,
+            exceeded=self._meter.watch(),
+            joins=self._meter.group.joins,
+        )
 
     def close(self) -> None:
-        """End the proxy."""
+        """End the proxy and the control group."""
         self._web.close()
+        self._meter.close()
 
     def _prepare(self) -> None:
         try:
