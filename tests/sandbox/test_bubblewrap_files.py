@@ -200,3 +200,13 @@ async def test_a_tree_inside_a_hidden_place_and_one_that_holds_them(tmp_path: Pa
         assert b"SECRET" not in result.head
         assert (ground.home / ".bashrc").read_text() == "old"
         await workspace.close()
+
+
+async def test_programs_of_the_tree_on_the_search_path_can_be_written(tmp_path: Path) -> None:
+    """As in an activated environment of a project."""
+    folder = tmp_path.resolve()
+    ground = Ground(folder, env={"PATH": f"{folder}/work/.venv/bin:{os.environ['PATH']}"})
+    (ground.root / ".venv/bin").mkdir(parents=True)
+    await ground.sh("printf '#!/bin/sh\\necho mine\\n' > .venv/bin/tool; chmod +x .venv/bin/tool")
+    assert await ground.said("tool") == "mine\n"
+    await ground.workspace.close()

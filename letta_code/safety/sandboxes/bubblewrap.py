@@ -107,9 +107,9 @@ class Bubblewrap:
         for folder in (at.home, at.temp):
             if folder and is_within(folder, "/tmp"):
                 mounts.read_only(folder)
-        for path in env.get("PATH", "").split(":"):
-            if is_within(os.path.realpath(path), "/tmp") and os.path.isdir(path):
-                mounts.read_only(os.path.realpath(path))
+        for path in map(os.path.realpath, env.get("PATH", "").split(":")):
+            if is_within(path, "/tmp") and not is_within(path, at.root) and os.path.isdir(path):
+                mounts.read_only(path)
         mounts.writable(self._temp)
         mounts.writable(at.root)
         for path in grant.writes:
