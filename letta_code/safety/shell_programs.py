@@ -141,7 +141,7 @@ RUNNING_OPTIONS: Mapping[str, re.Pattern[str]] = {
     "openssl": _option(r"-(engine|provider|config|loader).*"),
     "gcc": _option(r"-wrapper|-fplugin.*|-B.*|-specs.*|@.*"), "cc": _option(r"-wrapper|-fplugin.*|-B.*|@.*"),
     "g++": _option(r"-wrapper|-fplugin.*|-B.*|-specs.*|@.*"), "clang": _option(r"-fplugin.*|-Xclang|@.*"),
-    "make": _option(r"(SHELL|MAKE\w*|\.SHELLFLAGS)[:+?]?=.*|--eval.*|-[A-Za-z]*E.*"),
+    "make": _option(r"(SHELL|MAKE\w*|\.SHELLFLAGS)[:+?]?=.*|--eval.*|-[A-Za-z]*E.*|.*=-|-|-f-|.*/dev/.*|<\(.*"),
     "sqlite3": _option(r"\s*\..*|.*\n\s*\..*|.*\b(load_ext|edit|writefile|fts3_tok)\w*\b.*|-init|-cmd"),
     "psql": _option(r".*\\.*|.*\bPROGRAM\b.*|-f.*|--file.*", re.IGNORECASE),
     "mysql": _option(r".*\\!.*|.*\b(system|source|pager)\b.*", re.IGNORECASE),
@@ -197,6 +197,18 @@ DATA = frozenset((
     "timedatectl", "lscpu", "lspci", "vmstat", "iostat", "numfmt", "tsort", "ptx", "sum", "link", "unlink", "mkfifo",
     "mknod", "mkfs", "fallocate", "shred", "wipefs", "blkdiscard", "mke2fs", "pathchk", "letta-code", "pr", "look",
     "colrm", "ul", "cspell", "shellcheck", "shfmt", "hadolint", "yamllint", "markdownlint", "codespell", "typos",
+))  # fmt: skip
+# Programs that run what the files of the project say, and such files.
+BUILDERS = frozenset((
+    "make", "gmake", "cmake", "ctest", "ninja", "meson", "just", "cargo", "go", "mvn", "gradle", "ant", "dotnet", "npm",
+    "pnpm", "yarn", "bun", "jest", "vitest", "mocha", "webpack", "vite", "pip", "pip3", "uv", "poetry", "hatch",
+    "pytest", "tox", "nox", "pre-commit", "rake", "rspec", "bundle", "composer", "phpunit", "mix", "docker", "eslint",
+))  # fmt: skip
+BUILD_FILES = frozenset((
+    "Makefile", "makefile", "GNUmakefile", "CMakeLists.txt", "build.ninja", "meson.build", "justfile", "Justfile",
+    "Cargo.toml", "build.rs", "go.mod", "pom.xml", "build.gradle", "build.xml", "package.json", ".npmrc", "setup.py",
+    "setup.cfg", "pyproject.toml", "conftest.py", "pytest.ini", "tox.ini", "noxfile.py", ".pre-commit-config.yaml",
+    "Rakefile", "Gemfile", "composer.json", "mix.exs", "Dockerfile", "Taskfile.yml", "vite.config.js", "jest.config.js",
 ))  # fmt: skip
 GIT_SUBCOMMANDS = frozenset((
     "add", "am", "apply", "archive", "bisect", "blame", "branch", "bundle", "cat-file", "check-attr", "check-ignore",

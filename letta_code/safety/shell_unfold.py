@@ -12,6 +12,8 @@ from letta_code.safety.shell_conditions import ANY_VALUE
 from letta_code.safety.shell_grammar import Script
 from letta_code.safety.shell_programs import (
     ALWAYS_CODE,
+    BUILD_FILES,
+    BUILDERS,
     DATA,
     INTERPRETERS,
     OTHER_SHELLS,
@@ -93,12 +95,19 @@ class Unfolding:
                 self.doubts.append(f"a function takes the place of {name}")
         if self._evaluates_code():
             self.opaque.append(Opaque(words=(), why="a value that is not known is evaluated as arithmetic"))
-        writes = any(one.writes and one.target != "/dev/null" for one in self.redirects)
-        if writes or any(command.name in _WRITERS for command in self.commands):
+        changed = [one.target for one in self.redirects if one.writes and one.target != "/dev/null"]
+        writers = [command for command in self.commands if command.name in _WRITERS]
+        if changed or writers:
             why = "it writes files and runs one that cannot be looked at before"
             self.opaque.extend(
                 Opaque(words=one.words, why=why) for one in tuple(self.opaque) if one.kind in {"script", "unknown"}
             )
+        changed.extend(word for command in writers for word in command.words)
+        names = {os.path.basename(name) for name in changed} - {""}
+        for command in self.commands:
+            told = any(word.endswith(tuple(names)) for word in command.words[1:])
+            if command.name in BUILDERS and (told or names & BUILD_FILES):
+                self.opaque.append(Opaque(words=command.words, why="it writes what the build runs"))
 
     def _evaluates_code(self) -> bool:
         waiting, seen = list(self._counted), set[str]()
@@ -212,12 +221,14 @@ class Unfolding:
             self._counted.update(re.findall(r"[A-Za-z_]\w*", " ".join(word.text for word in words)))
             self._counted.update({ANY_VALUE} if any(not word.literal or "[" in word.text for word in words) else ())
             return
-        naming = name not in {"printf", "test", "["} or any(word.text.startswith("-v") for word in words)
-        for word in words if naming else ():
+        if name in {"printf", "test", "["}:
+            behind = (words[at] for at, word in enumerate(words[:-1], start=1) if word.text in {"-v", "-R"})
+            words = (*behind, *(word for word in words if word.text.startswith("-v") and len(word.text) > 2))
+        for word in words:
             subscript = "[" in word.text.partition("=")[0][1:] and ("$" in word.text or "`" in word.text)
             # `declare 'a=([$(…)]=1)'` is an array, quoted or not.
             array = word.literal and name in _DECLARES and ("$" in word.text or "`" in word.text)
-            unknown = not word.literal and not _ASSIGNED.match(word.raw) and name not in {"printf", "test", "["}
+            unknown = not word.literal and not _ASSIGNED.match(word.raw)
             if subscript or array or unknown:
                 self._counted.add(ANY_VALUE)
             if name in _SETS_NAMES or name in {"printf", "unset"}:

@@ -143,7 +143,9 @@ HARMLESS = [
     "git commit -m 'rm the file; rm x'", "echo {rm,x}", "x='rm x'; ls", "find . -name rm",
     "echo \"it's\" 'rm x'", "echo $'\\'; rm x'", "echo $((1 + 2))", "i=1; ((i++)); echo $((i + 1))", "cat f | head -3",
     "git commit -m \"$(cat <<'EOF'\nfix: (a) `b` \"c\"\n\nrm x\nEOF\n)\"", "set -euo pipefail; ls", "make -j$(nproc)",
-    "if [ -f a ]; then cat a; elif [[ $b =~ ^(x|y)$ ]]; then ls; fi", "ls 2>&1 | grep -v x", "echo é && ls ü",
+    "if [ -f a ]; then cat a; elif [[ $b =~ ^(x|y)$ ]]; then ls; fi", "ls 2>&1 | grep -v x",
+    "printf -v x '%s' \"$y\"", "make > build.log",
+    "sed -i s/a/b/ src/x.c && make", "echo é && ls ü",
     "GIT_PAGER=cat git log", "while IFS= read -r l; do echo $l; done < f",
     "sed -i 's/a/b/g; s|c|d|' f", "sed -e '1,5d' -e '$!N;s/\\n/ /' f", "timeout 5 ls",
 ]  # fmt: skip
