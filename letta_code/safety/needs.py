@@ -236,7 +236,13 @@ def _made_again(word: str, command: Command, where: Where) -> bool:
 
 def _of_paths(reading: Reading, where: Where) -> Iterator[Need]:
     written: set[str] = set()
+    for at, path in (*written_outside(reading, where), *private_outside(reading, where)):
+        if path.startswith(("/dev/tcp/", "/dev/udp/")):  # bash opens a connection
+            written.add(path)
+            yield Need(why=f"It needs the network: {path}.", grant=Grant(network="open"), leaves=True, command=at)
     for at, path in written_outside(reading, where):
+        if path in written:
+            continue
         written.add(path)
         grant = _opening(path, where)
         how = ", without the sandbox" if grant.outside else ""
@@ -253,6 +259,8 @@ def _of_paths(reading: Reading, where: Where) -> Iterator[Need]:
 
 def _opening(path: str, where: Where) -> Grant:
     """What lets a command write a file: the file, or its folder where it is to be made; never a whole home."""
+    if places.is_within(path, "/dev"):
+        return Grant()  # a sandbox has devices of its own
     if os.path.lexists(path):
         return Grant(writes=(path,))
     folder = os.path.dirname(path)

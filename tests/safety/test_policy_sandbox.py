@@ -196,6 +196,13 @@ def test_a_write_inside_or_of_temporary_files_does_not(text: str) -> None:
     assert run(text).verdict == "allow", run(text)
 
 
+@pytest.mark.parametrize("text", ["echo x > /dev/tcp/1.2.3.4/80", "exec 3<>/dev/udp/x.org/53", "cat < /dev/tcp/x/1"])
+def test_a_connection_of_bash_is_the_network_and_no_file(text: str) -> None:
+    decision = run(text, "auto")
+    assert (decision.verdict, decision.grant) == ("ask", Grant(network="open"))
+    assert run("echo x > /dev/sdx9").grant == Grant()
+
+
 def test_what_a_yes_to_a_write_outside_opens(tmp_path: Path) -> None:
     """The file, or the folder it is made in; never a home folder."""
     root, beside, home = tmp_path / "app", tmp_path / "beside", tmp_path / "home"
