@@ -7,18 +7,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from letta_code.agent.context import Context
 from letta_code.agent.history import History
 from letta_code.agent.next_request import request_json
+from letta_code.agent.redaction import secrets_of
 from letta_code.cli._flags import HELP, Flag, here, parse, verb_help, whole_number
 from letta_code.cli._store import open_store
 from letta_code.config.credentials import Credentials
 from letta_code.config.paths import Paths
 from letta_code.config.settings import load
 from letta_code.core.errors import LettaError, UsageError
+from letta_code.core.events import encode
 from letta_code.llm.connect import open_model
 from letta_code.llm.model import TellsBytes
 from letta_code.llm.tokens import TokenCounter
+from letta_code.safety.vault import Secrets
 from letta_code.store.journal import StoredEvent
 
 FLAGS = (
@@ -65,7 +70,14 @@ def _stored(conversation: str) -> Sequence[StoredEvent]:
         if store.conversations.get(conversation) is None:
             hint = "`letta-code conversations --all` lists them."
             raise UsageError(f"There is no conversation {conversation}.", hint=hint)
-        return store.read(conversation)
+        secrets = secrets_of(Paths.find())
+        return [_clean(one, secrets, conversation) for one in store.read(conversation)]
+
+
+def _clean(stored: StoredEvent, secrets: Secrets, conversation: str) -> StoredEvent:
+    """The event without the secrets that an older version kept."""
+    event = secrets.redact(stored.event, conversation)
+    return stored if event is stored.event else replace(stored, event=event, raw=encode(event))
 
 
 async def _request(history: History) -> tuple[bytes, str]:

@@ -121,7 +121,8 @@ class Conversations:
     def export_lines(self, conversation_id: str, *, as_kept: bool = False) -> Iterator[bytes]:
         """Every event's JSON as it was first written, a line each, a notice in the place of a damaged one.
 
-        Secrets that an older version kept are replaced, unless `as_kept` (by who takes them out himself).  Raises `StoreError` when there is no such conversation.
+        Secrets that an older version kept are replaced, unless `as_kept` (by who takes them out himself).  Raises
+        `StoreError` when there is no such conversation.
         """
         self._there(conversation_id)
         for stored in self._journal.read(conversation_id):
