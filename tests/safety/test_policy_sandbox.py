@@ -139,6 +139,17 @@ def test_git_beside_other_programs_gets_nothing(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
+    ["git() { ./x; }; git commit -m y", "echo() { ./x; }; echo a; git add .", "alias git=./x; git add .",
+     "PATH=.:$PATH; git add .", "hash -p ./x git; git add .", "export PATH=.; git add .", "git add . & ./x",
+     'git commit -m "$(./x)"', "git commit -m \"`./x`\"", "./git commit -m x", "cd / && git add .", "cd $X && git add .",
+     "git add . | ./x", "trap ./x EXIT; git add .", "if git add .; then ./x; fi", "eval git add ."],
+)  # fmt: skip
+def test_what_only_looks_like_git_gets_nothing(text: str) -> None:
+    assert run(text, "auto").grant == Grant()
+
+
+@pytest.mark.parametrize(
+    "text",
     ["git -c core.pager=x commit -m y", "git -c user.name=x commit -m y", "git branch -m a b", "git branch -M b",
      "git switch --track o/x", "git branch -u o/x", "git merge -s evil x", "git config a.b c", "git add -e", "git am x",
      "git remote add o x", "git submodule add x", "git commit $x", "git branch $(cat f)", "git --exec-path=. add x",
