@@ -228,8 +228,9 @@ async def purge_agents(store: Store, paths: Paths) -> tuple[str, ...]:
         purged = await store.purge_agents()
         if purged.agents:
             # The index holds their words too; it is made anew from what is left when something is searched.
-            for path in paths.index.glob("text-*"):
-                path.unlink(missing_ok=True)
+            from letta_code.store import text_index
+
+            text_index.throw_away(paths.index)
     except (LettaError, OSError) as error:
         return (f"What was deleted more than {KEPT_DAYS} days ago could not be removed: {error}",)
     gone = (f"{one.name} ({one.id}), deleted on {one.deleted_at[:10]}, was removed for good." for one in purged.agents)

@@ -112,10 +112,18 @@ class TextIndex:
                 raise  # the file is sound, and others may be using it
             except StoreError as error:
                 if isinstance(error, StoreDamaged) or self._database.damage():
-                    self._database.close()
-                    self._database = None
-                    self._remove()
+                    self._thrown_away()
                 raise
+            except (TypeError, ValueError) as error:  # a value that we never wrote: nothing, or bytes that are no text
+                self._thrown_away()
+                words = f"{self._path} holds a value that is none of ours"
+                raise StoreDamaged(words, hint="It is made anew.") from error
+
+    def _thrown_away(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        self._remove()
 
     def _connected(self) -> Database:
         ensure_private_dir(self._path.parent)
@@ -127,11 +135,7 @@ class TextIndex:
     def _remove(self) -> None:
         """Throw the file away: it holds only what can be made again."""
         for suffix in ("", "-wal", "-shm"):
-            path = self._path.with_name(self._path.name + suffix)
-            if path.is_dir() and not path.is_symlink():  # not ours, so it is kept
-                path.rename(path.with_name(f"{path.name}.corrupt-{time.time_ns()}"))
-            else:
-                path.unlink(missing_ok=True)
+            _throw_away(self._path.with_name(self._path.name + suffix))
 
     def _prepared(self) -> Database:
         database = connect(self._path, read_only=False)
@@ -370,6 +374,20 @@ def _parts(text: str) -> Generator[tuple[int, str]]:
         yield start, text[start : start + _PART]
         start += _PART - _OVERLAP
     yield start, text[start:]
+
+
+def throw_away(directory: Path) -> None:
+    """Remove the index of a home, of every version: it is made anew by the next search.  Raises `OSError`."""
+    for path in directory.glob("text-*"):
+        if ".corrupt-" not in path.name:
+            _throw_away(path)
+
+
+def _throw_away(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():  # not ours, so it is kept
+        path.rename(path.with_name(f"{path.name}.corrupt-{time.time_ns()}"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _set_mark(database: Database, name: str, mark: int) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from letta_code.core.errors import StoreDamaged
 from letta_code.core.events import AssistantMessage, ConversationStarted, KnownEvent, ToolResult, UserMessage
 from letta_code.core.ids import new_id
 from letta_code.core.messages import TextPart, ToolCall
@@ -22,7 +25,7 @@ from letta_code.store.database import Store
 from letta_code.store.dialect import connect
 from letta_code.store.engine import Engine
 from letta_code.store.passages import Passages, put_back
-from letta_code.store.text_index import _OVERLAP, _PART, _VERSION, TextIndex
+from letta_code.store.text_index import _OVERLAP, _PART, _VERSION, TextIndex, throw_away
 from tests.fakes.redaction import NoSecrets
 
 BY = Provenance(source="agent", conversation="conv-1", seq=3)
@@ -438,6 +441,34 @@ async def test_a_damaged_index_is_made_anew(
         except Exception as error:
             assert "text-" in str(error)
     assert len(found) == 50
+
+
+@pytest.mark.parametrize("value", ["NULL", "CAST(X'ff' AS TEXT)", "'words'"])
+async def test_a_value_in_the_index_that_is_none_of_ours_has_it_made_anew(
+    home: Path, store: Store, recall: Recall, index: TextIndex, agent: str, value: str
+) -> None:
+    await talk(store, agent, user("precious words"))
+    recall.search("precious")
+    index.close()
+    [path] = (home / "index").glob("text-*.db")
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE loose AS SELECT * FROM marks")  # a damaged page holds to no rule of the table
+        database.execute("DROP TABLE marks")
+        database.execute("ALTER TABLE loose RENAME TO marks")
+        database.execute(f"UPDATE marks SET mark = {value}")
+        database.commit()
+    with contextlib.suppress(StoreDamaged):
+        recall.search("precious")
+    assert len(recall.search("precious").found) == 1
+
+
+def test_an_index_that_is_a_folder_is_kept_and_out_of_the_way(tmp_path: Path) -> None:
+    (tmp_path / "text-2.db").mkdir()
+    (tmp_path / "text-2.db-wal").write_bytes(b"x")
+    for _ in range(2):
+        throw_away(tmp_path)
+        [kept] = tmp_path.iterdir()
+        assert kept.is_dir() and kept.name.startswith("text-2.db.corrupt-")
 
 
 async def test_a_restored_store_is_indexed_anew(

@@ -20,6 +20,7 @@ from letta_code.core.errors import LettaError, StoreError
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, ensure_private_dir, read_bounded, sync_dir
 from letta_code.host.locks import FileLock
+from letta_code.store import text_index
 from letta_code.store.backing import SIDE_FILES, Contents, nobody_else, verified
 from letta_code.store.migrations import newest
 
@@ -247,8 +248,7 @@ def _write_note(folder: Path, note: Note) -> None:
 
 def _forget_indexes(paths: Paths) -> None:
     """The search index knows another store: it is made anew when something is searched."""
-    for path in paths.index.glob("text-*"):
-        path.unlink(missing_ok=True)
+    text_index.throw_away(paths.index)
 
 
 # ---------------------------------------------------------------- back to what was before

@@ -13,7 +13,7 @@ from letta_code.core.errors import LettaError
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write, ensure_private_dir
-from letta_code.store import checking
+from letta_code.store import checking, text_index
 from letta_code.store.backing import Contents, Rescued, put_back_rest, rescued, side_files, verified
 from letta_code.store.catching import unknown_copies
 from letta_code.store.database import Store
@@ -109,8 +109,7 @@ def salvage(paths: Paths) -> Salvaged:
     if sources and found[0].problems:
         problems += [f"The old database: {found[0].problems[0]}"]
     agents, passages = _rebuilt(paths, found, problems)
-    for path in paths.index.glob("text-*"):
-        path.unlink(missing_ok=True)
+    text_index.throw_away(paths.index)
     made = verified(paths.database, shared=True)
     return Salvaged(
         aside=str(folder),
