@@ -142,7 +142,8 @@ def test_git_beside_other_programs_gets_nothing(text: str) -> None:
     ["git() { ./x; }; git commit -m y", "echo() { ./x; }; echo a; git add .", "alias git=./x; git add .",
      "PATH=.:$PATH; git add .", "hash -p ./x git; git add .", "export PATH=.; git add .", "git add . & ./x",
      'git commit -m "$(./x)"', "git commit -m \"`./x`\"", "./git commit -m x", "cd / && git add .",
-     "cd $X && git add .", "git add . | ./x", "trap ./x EXIT; git add .", "if git add .; then ./x; fi", "eval git add ."],
+     "cd $X && git add .", "git add . | ./x", "trap ./x EXIT; git add .", "if git add .; then ./x; fi",
+     "eval git add ."],
 )  # fmt: skip
 def test_what_only_looks_like_git_gets_nothing(text: str) -> None:
     assert run(text, "auto").grant == Grant()
