@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
+import msgspec
 from _mutate_everyday import Day
 
 from letta_code.core.errors import StoreError
-from letta_code.core.events import Durable, Notice
+from letta_code.core.events import ConversationStarted, Durable, Notice, decode
 from letta_code.store.backing import rescued
 from letta_code.store.salvage import read_mirror
 
@@ -95,9 +96,21 @@ def surviving(home: Path) -> Copies:
     for path in (home / "conversations").glob("conv-*.jsonl"):
         if path.is_file() and not path.is_symlink():
             with contextlib.suppress(OSError):
-                for row in read_mirror(path)[0]:
-                    found.setdefault(path.stem, {}).setdefault(row.seq, row.body)
+                rows = read_mirror(path)[0]
+                name = _whose([row.body for row in rows[:1]], path.stem)
+                for row in rows:
+                    found.setdefault(name, {}).setdefault(row.seq, row.body)
     return Copies(found, database)
+
+
+def _whose(first: Sequence[bytes], otherwise: str) -> str:
+    """The conversation that a copy is of by its own first event: two may have been swapped."""
+    for body in first:
+        with contextlib.suppress(msgspec.DecodeError):
+            event = decode(body)
+            if isinstance(event, ConversationStarted):
+                return event.conversation_id
+    return otherwise
 
 
 def _in_database(path: Path, *, shared: bool = False) -> dict[str, dict[int, bytes]]:
