@@ -249,6 +249,14 @@ def test_the_other_parser_sees_a_missing_or_a_further_command() -> None:
     assert "syntax" in shell_tree.differs("ls &&& rm x", {0, 7})
 
 
+def test_the_other_parser_never_gets_what_crashes_it() -> None:
+    """Its scanner reads outside a table for characters far beyond ASCII, which ended the process now and then."""
+    far = [chr(code) for code in range(0x3000, 0x10FFFF, 0x101) if not 0xD800 <= code < 0xE000]
+    for char in far:
+        for text in (f"echo {char}", f"{char}=1", f"${char}", f"a{char}[0]=1", f"cat <<{char}\n{char}\n", f"#{char}"):
+            shell_tree.differs(text, set())
+
+
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(alphabet="ab '\"\\`$(){}[]#;&|<>!\n=*cd12Eif-", max_size=60))
 def test_any_text_has_a_reading(text: str) -> None:
