@@ -81,8 +81,6 @@ def _inside(mount: Path) -> dict[str, list[str]]:
     sys.path.insert(0, str(ROOT))
     from _disk_scenario import ALLOWED
 
-    from letta_code.safety.vault import Secrets
-    from letta_code.store.database import Store
     from tests.fakes.model_server import ModelServer
 
     home, work = mount / "home", mount / "work"
@@ -125,14 +123,22 @@ def _inside(mount: Path) -> dict[str, list[str]]:
     for name, allowed in ALLOWED.items():
         if (work / name).exists() and (work / name).read_text() not in allowed:
             wrongs.append(f"{name} is half written")
-    name = next(line["conversation_id"] for line in listener.lines if line.get("conversation_id"))
-    with Store.open(home / "letta.db", run_dir=home / "run", redactor=Secrets()) as store:
-        stored = {one.seq: json.loads(one.raw) for one in store.read(name)}
+    stored = _stored(home, listener.lines)
     lost = [line["seq"] for line in listener.lines if "seq" in line and stored.get(line["seq"]) != line]
     lines.append(f"events told: {sum('seq' in line for line in listener.lines)}, lost: {len(lost)}")
     if lost:
         wrongs.append(f"events {lost[:5]} were told and are not in the store")
     return {"lines": lines, "wrongs": wrongs}
+
+
+def _stored(home: Path, lines: list[dict[str, Any]]) -> dict[int, Any]:
+    """The events of the conversation that was told of, by seq."""
+    from letta_code.safety.vault import Secrets
+    from letta_code.store.database import Store
+
+    name = next(line["conversation_id"] for line in lines if line.get("conversation_id"))
+    with Store.open(home / "letta.db", run_dir=home / "run", redactor=Secrets()) as store:
+        return {one.seq: json.loads(one.raw) for one in store.read(name)}
 
 
 def _replies() -> tuple[Any, ...]:

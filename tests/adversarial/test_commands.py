@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -116,19 +117,23 @@ STRICTER = {"B03", "B12", "B13"}  # a refusal of what can be read all the same i
 
 
 @pytest.mark.slow
-async def test_commands_that_are_not_approved_have_no_effect(stage: Stage, sandbox: str) -> None:
+async def test_commands_that_are_not_approved_have_no_effect(
+    stage: Stage, sandbox: str, record_property: Callable[[str, object], None]
+) -> None:
     """All in one run, the person says no to whatever is asked; afterwards everything is as it was."""
     commands = [case.command.replace("{port}", str(stage.listener.port)) for case in CASES]
     session = await stage.open()
     try:
-        wrong = [
-            f"{case.id} {case.command[:60]!r}: {found}, not {case.expect}"
-            for case, found in zip(CASES, await stage.each(session, commands), strict=True)
-            if not _expected(case, found, sandbox)
-        ]
+        found = await stage.each(session, commands)
     finally:
         await session.close()
-    assert wrong == []
+    for case, verdict in zip(CASES, found, strict=True):
+        record_property(case.id, f"{sandbox}:{verdict}")  # for the table of tests/rows.py
+    assert [
+        f"{case.id} {case.command[:60]!r}: {verdict}, not {case.expect}"
+        for case, verdict in zip(CASES, found, strict=True)
+        if not _expected(case, verdict, sandbox)
+    ] == []
     assert stage.untouched
     assert not stage.listener.heard
 

@@ -145,7 +145,12 @@ def test_names_and_schemas_in_the_order_in_which_they_are_sent():
                     "properties": {
                         "command": {"type": "string", "minLength": 1},
                         "timeout": {"description": "seconds", "type": "number"},
-                        "background": {"type": "boolean"}, 'needs': {'description': 'what the sandbox does not give; the person is asked', 'enum': ['', 'network', 'outside']}, "keep": {
+                        "background": {"type": "boolean"},
+                        "needs": {
+                            "description": "what the sandbox does not give; the person is asked",
+                            "enum": ["", "network", "outside"],
+                        },
+                        "keep": {
                             "description": "background only: outlive the session, where allowed",
                             "type": "boolean",
                         },
