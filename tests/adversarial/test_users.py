@@ -15,6 +15,7 @@ import pytest
 from letta_code.cli._ports import TypedShell
 from letta_code.config.paths import Paths
 from letta_code.core.errors import ConfigError
+from letta_code.core.requests import Answer, Approve, Deny
 from letta_code.host import sockets
 from letta_code.workspace.local import LocalWorkspace
 from letta_code.workspace.workspace import ExecSpec
@@ -189,3 +190,57 @@ def test_nor_by_a_user_who_is_not_root(mode: int) -> None:
         assert as_nobody(opened).startswith("refused: ")
         assert home.stat().st_mode & 0o777 == mode
         assert list(home.iterdir()) == []
+
+
+# ---------------------------------------------------------------- M01
+
+SECRET = "what another agent knows of its person"
+
+
+@pytest.fixture
+def other(letta_home: Path) -> Path:
+    """The memory of an agent that is not the session's."""
+    file = letta_home / "agents" / "agent-other" / "memory" / "system" / "human.md"
+    file.parent.mkdir(parents=True)
+    file.write_text(SECRET + "\n")
+    letta_home.chmod(0o700)
+    return file
+
+
+@pytest.mark.row("M01")
+@pytest.mark.parametrize("answer", [Deny(), Approve()], ids=["no", "yes"])
+async def test_another_agents_memory_is_not_read(stage: Stage, sandbox: str, other: Path, answer: Answer) -> None:
+    """By no tool without a yes; by no command that is confined, whatever the person says."""
+    (stage.ws / "link").symlink_to(other)
+    (stage.ws / "up").symlink_to(other.parents[4])
+    below = f"up/{other.relative_to(other.parents[4])}"
+    (stage.ws / "job.sh").write_text(
+        f"cat {other}; cat link; cat {below}; cd up && grep -r knows .; find $HOME -name human.md\n"
+    )
+    session = await stage.open()
+    try:
+        for call in (
+            ("Read", {"path": str(other)}),
+            ("Read", {"path": "link"}),
+            ("Read", {"path": below}),
+            ("Read", {"path": "~/.letta/agents/agent-other/memory/system/human.md"}),
+            ("Glob", {"pattern": "**/human.md", "path": str(stage.home)}),
+            ("Grep", {"pattern": "another agent knows", "path": str(stage.home)}),
+            ("Grep", {"pattern": "another agent knows", "path": "up"}),
+            ("Grep", {"pattern": "another agent knows"}),
+            ("Write", {"path": str(other), "content": "poison"}),
+            ("Edit", {"path": "link", "old_string": "knows", "new_string": "said"}),
+        ):
+            played = await stage.run(session, call, answer=Deny())
+            assert played.verdict != "allow" or played.results[-1].status in ("ok", "error"), call
+            assert SECRET not in played.text, call
+            assert "agent-other" not in played.text.replace(str(call[1]["path"]) if "path" in call[1] else "", ""), call
+        for command in (f"cat {other}", "bash job.sh"):
+            if sandbox == "off" and not isinstance(answer, Deny):
+                continue  # what the person let run without a sandbox has their rights
+            played = await stage.run(session, ("Bash", {"command": command}), answer=answer)
+            assert SECRET not in played.text, command
+            assert sandbox != "off" or played.verdict in ("ask", "deny")
+        assert other.read_text() == SECRET + "\n"
+    finally:
+        await session.close()

@@ -272,6 +272,7 @@ def with_groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return True
 
 
+@pytest.mark.row("K02")
 async def test_k02_a_fork_bomb_is_ended(tmp_path: Path, with_groups: bool) -> None:
     """A real bomb only where the kernel counts: a watchdog alone loses against one (it took the machine along)."""
     ground = Ground(tmp_path.resolve(), limits=Limits(processes=150, threads=300))
@@ -285,6 +286,7 @@ async def test_k02_a_fork_bomb_is_ended(tmp_path: Path, with_groups: bool) -> No
     await ground.workspace.close()
 
 
+@pytest.mark.row("K03")
 @pytest.mark.usefixtures("with_groups")
 async def test_k03_a_disk_filler_is_ended(tmp_path: Path) -> None:
     ground = Ground(tmp_path.resolve(), limits=Limits(written=50_000_000))
