@@ -36,7 +36,7 @@ from letta_code.safety.coverage import hides_work
 from letta_code.safety.flowing import Flowing
 from letta_code.safety.operations import Decision, Operation
 from letta_code.safety.secrets import PLACEHOLDER
-from letta_code.safety.taint import MARK, Taints, source_of
+from letta_code.safety.taint import MARK, NOT_TRUSTED, Taints, source_of
 from letta_code.safety.vault import Vault
 from letta_code.tools.base import Tool, Wanted
 from letta_code.tools.base import ToolResult as Result
@@ -323,12 +323,13 @@ class Calls:
 
     def _done(self, call: ToolCall, ready: _Ready, result: Result, seconds: float) -> Done:
         taint = ready.taint or result.taint
+        marks = _mark(taint, self.history.taints)
         event = ToolResult(
             message_id=new_id("msg"),
             call_id=call.id,
             name=call.name,
             status="error" if result.is_error else "ok",
-            content=(*result.content, *_mark(taint, self.history.taints)),
+            content=(*result.content, *marks),
             title=ready.title,
             blocks=result.blocks,
             files=result.files,
@@ -342,7 +343,7 @@ class Calls:
         if result.load_tools:
             specs = [tool.spec for name, tool in self.toolset.deferred.items() if name in result.load_tools]
             also.append(ToolsLoaded(tools=encode_specs(specs)))
-        return Done(result=event, also=tuple(also))
+        return Done(result=event, also=tuple(also), marks=len(marks))
 
     def interrupted(self, call: ToolCall, words: str, status: str) -> ToolResult:
         """The result of a call that was stopped: while it ran, with what it had printed, or before it began."""
@@ -382,8 +383,9 @@ def todo_lines(items: Sequence[TodoItem]) -> tuple[str, ...]:
 
 
 def _mark(taint: str, known: Taints) -> tuple[TextPart, ...]:
-    """A line that the first result of a source ends in."""
-    return (TextPart(text=MARK.format(taint)),) if taint and taint not in known.sources else ()
+    """A line that the first result of a source ends in; a folder that is not trusted is one source here."""
+    told = any(source.endswith(NOT_TRUSTED) for source in known.sources) if taint.endswith(NOT_TRUSTED) else False
+    return (TextPart(text=MARK.format(taint)),) if taint and not told and taint not in known.sources else ()
 
 
 def _secret(placeholder: str) -> str:

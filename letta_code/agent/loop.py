@@ -51,10 +51,11 @@ class Judged(Value):
 
 
 class Done(Value):
-    """The result of a call and what goes with it into the journal."""
+    """The result of a call and what goes with it into the journal; `marks` parts at its end are our own words."""
 
     result: ToolResult
     also: tuple[TodoChanged | ToolsLoaded, ...] = ()
+    marks: int = 0
 
 
 class Services(Protocol):
@@ -281,7 +282,8 @@ async def _run_one(services: Services, judged: Judged) -> Done:
 
 
 def _count(repeats: Repeats, judged: Judged, done: Done) -> tuple[int, int]:
-    text = done.result.status + text_of(done.result.content)
+    content = done.result.content
+    text = done.result.status + text_of(content[: len(content) - done.marks])
     return repeats.count(judged.call.name, judged.call.arguments, text, reads_only=judged.reads_only)
 
 

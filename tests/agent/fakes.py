@@ -317,6 +317,7 @@ def session(
             settings=Settings(model=model_name, **settings),
             interactive=interactive,
             face="test",
+            trusted=True,
         ),
         journal=journal,
         history=history,

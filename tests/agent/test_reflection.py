@@ -150,7 +150,8 @@ async def test_the_request_quotes_what_was_said_with_the_blocks_and_nothing_secr
     (request,) = life.asked
     text = words(request)
     assert request.tools == () and "long-term memory" in request.system
-    assert "lives in Bonn" in text and "] person: My token is [removed: a GitHub token]" in text
+    assert "lives in Bonn" in text and "ghp_" not in text
+    assert "] person: My token is <secret:" in text or "] person: My token is [removed: " in text
     assert "[… " not in text and "what matters: the token" in text
     assert text.count("</transcript>") == 1 and "todo" not in text
     assert await life.session.reflect() == "Nothing was said since the last reflection."
