@@ -63,6 +63,7 @@ class Place:
             containment=lambda: self.containment,
             hooks=self._hooks.now,
             temps=(self.workspace.temp,),
+            memory=(str(desk.blocks.root), str(paths.shared)) if desk is not None else (),
         )
         self.permissions = Permissions(
             lambda: self.policy, self._use, paths, self._project_file, os.path.realpath(options.cwd)

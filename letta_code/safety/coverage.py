@@ -229,12 +229,29 @@ def _command_refused(
     if any(_in_order(words, command.words) for command in reading.commands):
         return "maybe"
     if reading.whole:
-        hidden = reading.opaque or any(_may_run(words, command) for command in reading.commands)
+        hidden = _hides(reading, words[0]) or any(_may_run(words, command) for command in reading.commands)
         return "maybe" if hidden else "no"
     everything = tuple(word for mention in reading.mentions for word in mention)
     # The first place is enough: what comes later in order there comes later everywhere.
     at = next((at for at, word in enumerate(everything) if os.path.basename(word) == words[0]), None)
     return "maybe" if reading.opaque or (at is not None and _in_order(words, everything[at:])) else "no"
+
+
+def _hides(reading: Reading, program: str) -> bool:
+    """Whether a command that cannot be read may run a denied program.
+
+    Code in an argument may run anything.  A script or a program that is not known is asked about only where the denied
+    one is named: what it does by itself the sandbox holds, and else each test run would be asked about.
+    """
+    if any(one.kind == "code" or one.words[:1] in {("source",), (".",)} for one in reading.opaque):
+        return True  # what is sourced changes what the names behind it mean
+    if not reading.opaque:
+        return False
+    named = (
+        *(word for mention in reading.mentions for word in mention),
+        *(w for one in reading.opaque for w in one.words),
+    )
+    return any(os.path.basename(word) == os.path.basename(program) for word in named)
 
 
 def _may_run(pattern: tuple[str, ...], command: Command) -> bool:

@@ -79,8 +79,9 @@ class Policy:
 
     `root` is the work tree, `home` the person's home folder, `letta_home` letta-code's own; `variables` is the
     environment that commands get (for `$NAME` in removals); `containment` says what a sandbox holds them to; `hooks`
-    which of the repository's own hooks wait for a yes; `temps` are more folders for temporary files; `taints` the text
-    from outside that the conversation holds.  Paths in operations are real and absolute already.
+    which of the repository's own hooks wait for a yes; `memory` the agent's own memory, `temps` more folders for
+    temporary files; `taints` the text from outside that the conversation holds.
+    Paths in operations are real and absolute already.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Policy:
         containment: Callable[[], Containment] = lambda: NO_CONTAINMENT,
         hooks: Callable[[], Hooks] = lambda: NO_HOOKS,
         temps: Sequence[str] = (),
+        memory: Sequence[str] = (),
         taints: Taints = NO_TAINTS,
     ) -> None:
         self.mode: Mode = mode_of(mode)
@@ -106,6 +108,7 @@ class Policy:
         self._taints = taints
         self._hooks = hooks
         self._temps = tuple(temps)
+        self._memory = tuple(os.path.realpath(folder) for folder in memory)
         # A work tree among temporary files is not free to use what lies beside it.
         common = [folder for folder in _TEMPS if not places.is_within(self.ground.root, os.path.realpath(folder))]
         self._where = Where(
@@ -207,6 +210,7 @@ class Policy:
             containment=self._containment,
             hooks=self._hooks,
             temps=self._temps,
+            memory=self._memory,
             taints=self._taints if taints is None else taints,
         )
 
@@ -281,8 +285,16 @@ class Policy:
                 return self._never_written(path)
             case ReadOperation(path=path) if places.is_within(path, "/proc") or path.startswith("/dev/"):
                 return "Devices and /proc are not read as files. A command such as `ps` or `df` shows what you need."
+            case ReadOperation(path=path) if self._is_anothers(path):
+                return "What other agents keep is theirs: it is not read by this one."
             case _:
                 return ""
+
+    def _is_anothers(self, path: str) -> bool:
+        """Whether memory of other agents is there, or below."""
+        agents = f"{self._own}/agents"
+        within = path == self._own or places.is_within(path, agents)
+        return within and not any(places.is_within(path, folder) for folder in self._memory)
 
     def _never_written(self, path: str) -> str:
         if ".git" in path.lower().split("/"):
@@ -330,7 +342,8 @@ class Policy:
         return found.pop() if len(found) == 1 and self.containment.confines else -1
 
     def _is_public(self, path: str) -> bool:
-        return places.is_public(path, self.ground.home) or places.is_within(path, self._own)
+        own = (*self._memory, f"{self._own}/skills")
+        return places.is_public(path, self.ground.home) or any(places.is_within(path, folder) for folder in own)
 
     def _why_ask_command(self, case: _Case) -> Iterable[str]:
         """Inside a sandbox only what is more than it gives, and in mode ask what destroys or cannot be read."""
