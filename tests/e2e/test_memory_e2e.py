@@ -88,6 +88,7 @@ class Stage:
             interactive=interactive,
             mode=mode,
             face="test",
+            trusted=True,
         )
         return await start_session(options)
 
