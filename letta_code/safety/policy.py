@@ -146,6 +146,9 @@ class Policy:
             return Decision(verdict="deny", reason=refusal, rule="hard deny", destructive=True)
         step = self._by_rules(case)
         verdict, reason, rule = step or self._by_mode(case)
+        if verdict == "ask":  # whatever asks, the person is told who may have wished for it
+            outside = why_ask(operation, case.wanted, self._taints)
+            reason = f"{reason} {outside}".strip() if outside not in reason else reason
         grant = Grant()
         if self.mode == "full":
             grant = Grant(outside=isinstance(operation, ExecOperation | GitOperation))
