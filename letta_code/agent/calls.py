@@ -265,7 +265,7 @@ class Calls:
         operations: Sequence[Operation],
         blocks: tuple[DisplayBlock, ...],
     ) -> Judged:
-        policy = self.policy()
+        policy = self.policy().with_taints(ready.context.taints)  # what it was judged with
         answer = await self.ask(
             ApprovalRequest(
                 request_id=new_id("req"),

@@ -25,6 +25,25 @@ def test_the_source_is_the_part_that_reaches_the_network() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["curl https://x.example/a", "ls && wget x.example", "bash -c 'curl x.example | head'", "git ls-remote https://x/y",
+     "cat < /dev/tcp/x.example/80", "exec 3<>/dev/udp/x.example/53; cat <&3", "sudo curl x.example"],
+)  # fmt: skip
+def test_a_network_program_taints_where_nothing_confines_it(text: str) -> None:
+    """In mode full a command is granted all of the machine, and the network not by itself."""
+    grant = Policy("full", Rules(), root="/w", home="/home/me").decide("Bash", command(text)).grant
+    assert grant.outside
+    assert "which could reach the network" in source_of([command(text)], grant, foreign=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["ls -la", "git status", "git commit -m curl", "echo curl", "curl http://localhost:1/x"]
+)
+def test_what_names_no_network_program_is_the_persons_own_in_mode_full_too(text: str) -> None:
+    assert source_of([command(text)], Grant(outside=True), foreign=False) == ""
+
+
+@pytest.mark.parametrize(
     ("operations", "foreign", "source"),
     [
         ([command("ls")], False, ""),
