@@ -92,8 +92,8 @@ def laboratory(sandboxed: bool) -> Iterator[Callable[[Sequence[str]], list[list[
         if sandboxed:
             argv = [
                 "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp",
-                "--dir", "/tmp/lab", "--ro-bind", str(shims), "/tmp/shims", "--unshare-all", "--die-with-parent",
-                "--new-session", "--", *argv,
+                *_shown_again(), "--dir", "/tmp/lab", "--ro-bind", str(shims), "/tmp/shims",
+                "--unshare-all", "--die-with-parent", "--new-session", "--", *argv,
             ]  # fmt: skip
             path = "/tmp/shims:/usr/local/bin:/usr/bin:/bin"
 
@@ -107,6 +107,12 @@ def laboratory(sandboxed: bool) -> Iterator[Callable[[Sequence[str]], list[list[
             return [json.loads(line) for line in done.stdout.splitlines()]
 
         yield run
+
+
+def _shown_again() -> list[str]:
+    """A checkout and an interpreter that lie below /tmp themselves."""
+    places = {str(INSIDE.parent), sys.prefix, os.path.dirname(os.path.realpath(sys.executable))}
+    return [word for place in sorted(places) if place.startswith("/tmp/") for word in ("--ro-bind", place, place)]
 
 
 def work(count: int, seed: int, plant: str, sandboxed: bool, known: bool) -> tuple[dict[str, Counter[str]], list[str]]:

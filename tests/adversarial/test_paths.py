@@ -69,6 +69,18 @@ async def test_a_denied_file_is_denied_by_every_name(stage: Stage, sandbox: str)
         assert "KEY=value" not in played.text
 
 
+@pytest.mark.row("C06")
+async def test_a_hard_link_to_a_secret_shows_no_secret(stage: Stage) -> None:
+    """Another name of the same file is not known to a rule: what is in it is replaced all the same."""
+    key = "AKIA" + "IOSFODNN7EXAMPL3"
+    (stage.ws / ".env").write_text(f"AWS_ACCESS_KEY_ID={key}\nPORT=1\n")
+    os.link(stage.ws / ".env", stage.ws / "notes.md")
+    played = await stage.play(("Read", {"path": "notes.md"}), answer=Approve())
+    assert "PORT=1" in played.text
+    assert key not in played.text
+    assert key not in str([request.json for request in stage.server.requests])
+
+
 @pytest.mark.row("C07")
 async def test_other_spellings_name_other_files_here(stage: Stage) -> None:
     """Where a file system folds case the deny rule folds, too (tests/safety/test_policy.py); here nothing is there."""

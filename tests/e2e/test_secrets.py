@@ -106,6 +106,7 @@ TURNS = (
 )
 
 
+@pytest.mark.row("I01", "I02", "I05", "I06")
 def test_nothing_planted_is_kept_sent_or_exported(work: Path, served: ModelServer, letta_home: Path) -> None:
     served.reply(*TURNS)
     done = letta(work, "-p", f"use {PASTED} for it", "--model", "openai/fake", "--mode", "full")
@@ -129,6 +130,7 @@ def test_nothing_planted_is_kept_sent_or_exported(work: Path, served: ModelServe
     assert "<secret:github-token:" in letta(work, "export", conversation).stdout
 
 
+@pytest.mark.row("I01", "I02")
 def test_nothing_planted_is_left_by_a_process_that_was_killed(
     work: Path, served: ModelServer, letta_home: Path
 ) -> None:
@@ -165,6 +167,7 @@ def _wait(done: object, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.row("I03")
 def test_files_are_the_owners_alone(work: Path, served: ModelServer, letta_home: Path) -> None:
     served.reply(*TURNS)
     assert letta(work, "-p", "go", "--model", "openai/fake", "--mode", "full").returncode == 0

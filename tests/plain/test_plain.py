@@ -343,6 +343,7 @@ def test_a_pasted_key_is_told_and_replaced_over_pipes(tmp_path: Path) -> None:
     assert "This looks like a GitHub token." in done.stdout and "Fine." in done.stdout
 
 
+@pytest.mark.row("I08")
 def test_a_pasted_key_is_sent_by_the_second_enter(tmp_path: Path, letta_home: Path) -> None:
     model = script(tmp_path, {"text": "Got it."})
     child = pexpect.spawn(

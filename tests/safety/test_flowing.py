@@ -41,6 +41,7 @@ def test_one_character_at_a_time(canary: Canary) -> None:
     assert shown.startswith("before\n") and shown.endswith(" and on\n")
 
 
+@pytest.mark.row("I07")
 @settings(max_examples=300, deadline=None)
 @given(
     chosen=st.lists(st.sampled_from(CANARIES), min_size=1, max_size=4),

@@ -626,6 +626,7 @@ async def test_files_made_after_the_first_at_sign_are_offered(monkeypatch: pytes
         await until(pilot, lambda: len(stage.chat._completer.options) == 2, seconds=3)
 
 
+@pytest.mark.row("I08")
 async def test_a_pasted_key_is_told_before_it_is_sent(tmp_path: Path) -> None:
     key = "ghp_" + "a1B2c3D4" * 5
     stage = Stage(history=tmp_path)

@@ -16,6 +16,7 @@ from letta_code.safety.sandboxes.guards import Guards
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.mounts import Mounts
 from letta_code.safety.sandboxes.web import Web, closing, through
+from letta_code.safety.sandboxes.wide import held
 
 if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
@@ -36,7 +37,7 @@ class Bubblewrap:
     """Satisfies `Sandbox` with the program `bwrap`, which must have been found to work."""
 
     def __init__(self, program: str, territory: Territory, web: Web | None = None, limits: Limits = _LIMITS) -> None:
-        self.containment = HOLDS
+        self.containment = held(HOLDS, territory)
         self._web = web or Web()
         self._program = program
         self._at = territory
@@ -57,7 +58,7 @@ class Bubblewrap:
             if door is not None:
                 undo.callback(door.close)
             mounts = self._mounts(grant, env)
-            raised = self._guards.raise_for(grant, mounts)
+            raised = self._guards.raise_for(grant, mounts, cwd)
             undo.callback(raised.lower)
             self._hide(mounts, grant, env)
             inner = [*argv]
@@ -105,7 +106,7 @@ class Bubblewrap:
         mounts.special("--proc", "/proc")
         mounts.writable("/tmp", self._temp)
         for folder in (at.home, at.temp):
-            if folder and is_within(folder, "/tmp"):
+            if folder and (is_within(folder, "/tmp") or is_within(folder, at.root)):
                 mounts.read_only(folder)
         for path in map(os.path.realpath, env.get("PATH", "").split(":")):
             if is_within(path, "/tmp") and not is_within(path, at.root) and os.path.isdir(path):
@@ -133,7 +134,8 @@ class Bubblewrap:
             mounts.read_only(path)
         for path in hidden.sockets("/run", "/proc", "/dev", at.root, at.temp, at.letta_home):
             if is_within(path, at.home) or not is_within(path, "/tmp"):
-                mounts.read_only(path, self._empty)
+                folder = hidden.doors(path)  # a door may be gone before `bwrap` mounts something on it
+                mounts.hidden(folder) if folder else mounts.read_only(path, self._empty)
         agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
         if agent and os.path.exists(agent):
             mounts.writable(os.path.realpath(agent))
