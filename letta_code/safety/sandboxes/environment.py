@@ -74,9 +74,15 @@ def for_git(env: Mapping[str, str], *, hooks: bool) -> dict[str, str]:
     """Variables for git where it may write the repository, besides those already set that way.
 
     A new branch follows no other one, as with `--no-track`: that would be written to the configuration, which stays as
-    it is.  Without `hooks` git runs none of the repository's own.
+    it is.  Without `hooks` git runs none of the repository's own.  A repository below the one that is opened may name a
+    watcher, and a folder may look like a bare repository: neither is heeded.
     """
-    settings = {"branch.autoSetupMerge": "false", **({} if hooks else {"core.hooksPath": os.devnull})}
+    settings = {
+        "branch.autoSetupMerge": "false",
+        "core.fsmonitor": "false",
+        "safe.bareRepository": "explicit",
+        **({} if hooks else {"core.hooksPath": os.devnull}),
+    }
     count = int(env.get("GIT_CONFIG_COUNT", "") or 0) if env.get("GIT_CONFIG_COUNT", "").isdigit() else 0
     found = {"GIT_CONFIG_COUNT": str(count + len(settings))}
     for at, (key, value) in enumerate(settings.items(), count):

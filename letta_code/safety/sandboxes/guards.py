@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
+from typing import NamedTuple, TypeAlias
 
 from letta_code.safety.containment import Grant
 from letta_code.safety.places import is_within
 from letta_code.safety.sandboxes.mounts import Mounts
-from letta_code.safety.sandboxes.planted import planted
+from letta_code.safety.sandboxes.planted import hooks_path, planted, programs
 from letta_code.safety.sandboxes.repositories import (
     PROTECTED,
     Found,
     Repository,
     Tree,
     enclosing,
+    nearest,
     read,
     repository,
 )
@@ -25,8 +28,21 @@ from letta_code.safety.terminal import visible
 
 FIRST_LOOK = 0.05  # seconds for the whole tree before the first command
 LATER_LOOK = 0.015  # … and after each one; a tree that takes longer is looked through in parts
+Identity: TypeAlias = tuple[int, int]  # device and inode
+_TICK = 20_000_000  # ns; a file system's clock may be that much behind
 _CLOSED = ("config", "config.worktree", "hooks", "info", "modules", "worktrees")
 _RC_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zshenv", ".zprofile", ".gitconfig")
+
+
+class _Own(NamedTuple):
+    known: Repository
+    found: Identity
+
+
+class _Before(NamedTuple):
+    gits: Mapping[str, Identity]
+    complete: bool  # whether these were all of the tree
+    told: tuple[str, ...]
 
 
 class Guards:
@@ -38,33 +54,113 @@ class Guards:
         self._stubs = Stubs(notes)
         self._tree = Tree(root)
         self._found: Found | None = None
+        self._began = time.time_ns() - _TICK
+        self._own: _Own | None = None
+        self._known: dict[str, Identity] = {}  # each `.git` as it was last seen
+        self._made: dict[str, Identity] = {}  # those of them that came while we were here
         self._lock = Lock()  # a command may begin while others end, each on a thread of its own
 
-    def raise_for(self, grant: Grant, mounts: Mounts) -> Raised:
-        """Add the mounts for one command; what comes back is to be lowered when it has ended."""
+    def raise_for(self, grant: Grant, mounts: Mounts, cwd: str) -> Raised:
+        """Add the mounts for one command in a folder; what comes back is to be lowered when it has ended."""
         with self._lock:
-            return self._raised(grant, mounts)
+            return self._raised(grant, mounts, cwd)
 
-    def _raised(self, grant: Grant, mounts: Mounts) -> Raised:
-        found = self._found = self._found or self._tree.look(FIRST_LOOK)
+    def _raised(self, grant: Grant, mounts: Mounts, cwd: str) -> Raised:
+        found, told = self._looked(grant)
+        here = nearest(cwd, self._root) if grant.git else ""
         own = [f"{self._root}/{name}" for name in (".git", *PROTECTED)]
         every = [*own, *(path for path in (*found.gits, *found.others) if path not in own)]
-        repositories = [
-            known for known in map(repository, self._gits(found)) if known is not None and self._beside(known)
-        ]
+        entries = list(dict.fromkeys(path for path in (*self._gits(found), here) if path))
+        repositories = [known for known in map(repository, entries) if known is not None and self._beside(known)]
+        opened = [known for known in repositories if known.entry == here and known.sound]
+        why = self._refused(opened, repositories)
+        if why:
+            opened, told = [], [*told, why]
+        every += [path for path in map(self._hooks, repositories) if path and path not in every]
         missing = [path for path in map(self._real, every) if path and not os.path.lexists(path)]
-        if grant.git:
-            missing += [path for known in repositories if known.sound for path in _absent(known)]
+        missing += [path for known in opened for path in _absent(known)]
         links = {path: os.readlink(path) for path in every if os.path.islink(path)}
         stubs = self._stubs.take(path for path in missing if os.path.dirname(path) != path)
         for path in (*map(self._real, every), *self._rc_files()):
             if path and os.path.exists(path):
                 mounts.read_only(path)
-        for known in repositories:
-            _guard(known, mounts, opened=grant.git and known.sound)
+        for known in (*(known for known in repositories if known not in opened), *opened):
+            _guard(known, mounts, opened=known in opened)
         for path in stubs:
             mounts.read_only(path)
-        return Raised(self, found, links, [known for known in repositories if grant.git and known.sound])
+        return Raised(self, _Before(dict(self._known), found.complete, tuple(told)), links, opened)
+
+    def _looked(self, grant: Grant) -> tuple[Found, list[str]]:
+        """What is known of the tree; where a repository is to be opened, others may have come in the meantime."""
+        if self._found is None:
+            self._found = self._tree.look(FIRST_LOOK)
+            self._own = self._own_now()
+            self._known = _identities(self._found.gits)
+            return self._found, []
+        if not grant.git:
+            return self._found, []
+        complete = self._found.complete
+        self._found = self._tree.look(LATER_LOOK)
+        return self._found, self._told_of_new(self._known, complete)
+
+    def _told_of_new(self, before: Mapping[str, Identity], complete: bool) -> list[str]:
+        """What is told of each `.git` that is not the one it was.
+
+        Where not the whole tree had been looked through, one that was never seen may be old: its times decide then.
+        """
+        assert self._found is not None
+        now = _identities(self._found.gits)
+        new = [
+            path
+            for path, found in now.items()
+            if before.get(path) != found
+            and path != f"{self._root}/.git"
+            and (complete or path in before or _changed(path) >= self._began)
+        ]
+        self._known = now
+        self._made |= {path: now[path] for path in new}
+        return [line for path in new for line in planted(path, os.path.relpath(path, self._root), self._began)]
+
+    def _refused(self, opened: Sequence[Repository], every: Sequence[Repository]) -> str:
+        """Why no repository is opened, "" when one may be: programs of a nested one would run with it writable."""
+        for known in every if opened else ():
+            made = known.entry in self._made and identity(known.entry) == self._made[known.entry]
+            if self._is_own(known) or not (known in opened or made):
+                continue
+            named = programs(known)
+            if named:
+                shown = visible(os.path.relpath(known.entry, self._root))
+                return (
+                    f"no repository was opened for writing: {shown} names programs that git would run "
+                    f"({', '.join(map(visible, named))}). If you trust it, use git there yourself; if not, remove it."
+                )
+        return ""
+
+    def _hooks(self, known: Repository) -> str:
+        """The folder in the work tree that hooks are taken from by `core.hooksPath`; where it is missing, its stub."""
+        named = hooks_path(known, f"{self._home}/.gitconfig", f"{self._home}/.config/git/config")
+        if not named:
+            return ""
+        path = os.path.join(os.path.realpath(os.path.dirname(named)), os.path.basename(named))
+        if not is_within(path, self._root) or is_within(self._root, path):
+            return ""
+        while not os.path.lexists(os.path.dirname(path)):
+            path = os.path.dirname(path)
+        return path
+
+    def _own_now(self) -> _Own | None:
+        own = f"{self._root}/.git"
+        known = repository(own) or repository(enclosing(self._root) or own)
+        found = identity(known.entry) if known is not None else None
+        return _Own(known, found) if known is not None and found is not None else None
+
+    def _is_own(self, known: Repository) -> bool:
+        """The tree's own repository as it was at the first command, or a further work tree of it."""
+        if self._own is None or identity(self._own.known.entry) != self._own.found:
+            return False
+        own = self._own.known
+        linked = known.common == own.common and is_within(known.folder, f"{own.common}/worktrees")
+        return linked or known == own
 
     def lowered(self, raised: Raised) -> tuple[str, ...]:
         """Undo what was made for a command, set right what it got round, and say what it left."""
@@ -72,12 +168,11 @@ class Guards:
             return self._lowered(raised)
 
     def _lowered(self, raised: Raised) -> tuple[str, ...]:
-        told = [*_links_put_back(raised.links), *_without_detours(raised.opened)]
+        before = raised.before
+        told = [*before.told, *_links_put_back(raised.links), *_without_detours(raised.opened)]
         self._stubs.release()
-        before, self._found = raised.found, self._tree.look(LATER_LOOK)
-        new = [path for path in self._found.gits if path not in before.gits and path != f"{self._root}/.git"]
-        told += [line for path in new for line in planted(path, os.path.relpath(path, self._root))]
-        return tuple(told)
+        self._found = self._tree.look(LATER_LOOK)
+        return (*told, *self._told_of_new(before.gits, before.complete))
 
     def _gits(self, found: Found) -> Iterator[str]:
         own = f"{self._root}/.git"
@@ -110,8 +205,8 @@ class Guards:
 class Raised:
     """The guards of one command."""
 
-    def __init__(self, guards: Guards, found: Found, links: dict[str, str], opened: Sequence[Repository]) -> None:
-        self.found = found
+    def __init__(self, guards: Guards, before: _Before, links: dict[str, str], opened: Sequence[Repository]) -> None:
+        self.before = before
         self.links = links
         self.opened = opened
         self._guards: Guards | None = guards
@@ -120,6 +215,26 @@ class Raised:
         """Called when the command has ended; a second call does nothing."""
         guards, self._guards = self._guards, None
         return guards.lowered(self) if guards is not None else ()
+
+
+def identity(path: str) -> Identity | None:
+    """What tells an entry from another one that took its name; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _identities(paths: Iterable[str]) -> dict[str, Identity]:
+    return {path: found for path in paths if (found := identity(path)) is not None}
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.lstat(path).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def _absent(known: Repository) -> Iterator[str]:

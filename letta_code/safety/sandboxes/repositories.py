@@ -8,6 +8,7 @@ import time
 from collections import deque
 
 from letta_code.core.messages import Value
+from letta_code.safety.places import is_within
 
 PROTECTED = (".letta", ".mcp.json", ".envrc")  # besides `.git`; AGENTS.md and the like stay writable
 LATER = {"node_modules", ".venv", "venv", ".tox", "target", "vendor", "site-packages", "__pycache__"}
@@ -21,6 +22,7 @@ class Found(Value):
 
     gits: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    complete: bool = False  # whether every folder has been looked at, in one round or another
 
 
 class Tree:
@@ -32,12 +34,15 @@ class Tree:
         self._queue: deque[str] = deque()
         self._looked = 0
         self._names: dict[str, None] = {}
+        self._left_out = False  # in this round
+        self._complete = False
 
     def look(self, seconds: float) -> Found:
         """What there is; a look that takes longer is gone on with at the next call, the upper folders come first."""
         if not self._queue:
             self._queue.append(self._root)
             self._looked = 0
+            self._left_out = False
         end = time.monotonic() + seconds
         while self._queue and self._looked < LIMIT:
             folder = self._queue.popleft()
@@ -48,12 +53,16 @@ class Tree:
             if not self._looked % 64 and time.monotonic() > end:
                 break
         if self._looked >= LIMIT:
+            self._left_out = self._left_out or bool(self._queue)
             self._queue.clear()
+        self._complete = self._complete or not (self._queue or self._left_out)
         return self._found()
 
     def _later(self, path: str) -> None:
         if self._looked < LIMIT // 4:
             self._queue.append(path)
+        else:
+            self._left_out = True
 
     def _entries(self, folder: str) -> list[str]:
         """Names of the folders in a folder; protected names are noted on the way."""
@@ -77,6 +86,7 @@ class Tree:
         return Found(
             gits=tuple(path for path in self._names if path.endswith("/.git")),
             others=tuple(path for path in self._names if not path.endswith("/.git")),
+            complete=self._complete,
         )
 
 
@@ -145,6 +155,19 @@ def enclosing(root: str) -> str:
     while folder != os.path.dirname(folder):
         if os.path.lexists(f"{folder}/.git"):
             return f"{folder}/.git"
+        folder = os.path.dirname(folder)
+    return ""
+
+
+def nearest(cwd: str, root: str) -> str:
+    """The `.git` entry of the repository that git would work with in a folder of the work tree, "" without one."""
+    folder = os.path.realpath(cwd)
+    while is_within(folder, root):
+        known = repository(f"{folder}/.git")
+        if known is not None and os.path.lexists(f"{known.folder}/HEAD"):
+            return known.entry
+        if folder == root:
+            return enclosing(root)
         folder = os.path.dirname(folder)
     return ""
 
