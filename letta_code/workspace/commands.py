@@ -14,7 +14,7 @@ from letta_code.core.errors import WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.output import Output, Spool
 from letta_code.host.process import Child, Launcher, LauncherLost, Pipe, run, which
-from letta_code.host.programs import program_outside
+from letta_code.host.programs import outside, program_outside
 from letta_code.safety.containment import Confined, Grant, Sandbox
 from letta_code.safety.sandboxes.environment import allowed
 from letta_code.workspace.background import Background
@@ -56,6 +56,15 @@ def environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[s
     env.update(_SET)
     env.update(more)
     return env
+
+
+def written_last(path: str, *folders: str) -> str:
+    """A search path with what lies in `folders`, leads there or is not absolute behind the rest, else in its order."""
+    kept = path
+    for folder in folders:
+        kept = outside(kept, folder)
+    first = kept.split(os.pathsep) if kept else []
+    return os.pathsep.join([*first, *(one for one in path.split(os.pathsep) if one not in first)])
 
 
 class Commands:
@@ -144,9 +153,19 @@ class Commands:
         )
 
     def _environment(self, spec: ExecSpec) -> dict[str, str]:
-        """Only what is needed, where a sandbox holds; the person's own where the command was let out of it."""
+        """Only what is needed, where a sandbox holds; the person's own where the command was let out of it.
+
+        In that one folders of PATH that confined commands may write come last: they cannot put a `git` of their own
+        before the system's.  So what only a tree's environment has (`pytest`) is found there; its `python` is not, it
+        has to be named (`.venv/bin/python`).
+        """
         if spec.grant.outside or self._sandbox.containment.kind == "none":
-            return environment(self._inherited, spec.env)
+            env = environment(self._inherited, spec.env)
+            path = env.get("PATH", "")
+            last = written_last(path, self.root, self.temp)
+            if last != path and self._sandbox.containment.kind != "none":
+                env["PATH"] = last
+            return env
         return environment(allowed(self._inherited, network_open=spec.grant.network == "open"), spec.env)
 
     def _cwd(self, spec: ExecSpec) -> str:
@@ -184,13 +203,11 @@ class Commands:
 
     def _ending(self, grant: Grant) -> Ending:
         """How this command's bash tells where it ends; `temp/tmp` is what confined commands may write."""
-        self._count += 1
-        name = f"{self._session}-{self._count}"
         os.makedirs(f"{self.temp}/tmp", mode=0o700, exist_ok=True)
-        confined = not grant.outside and self._sandbox.containment.confines
+        kind = "none" if grant.outside else self._sandbox.containment.kind
         # The first process of the namespace, the bash, and what carries its requests to the proxy.
-        own = 2 + (grant.network == "proxy") if confined else 0
-        return Ending(f"{self.temp}/ending-{name}.sh", f"{self.temp}/tmp/.ending-{name}", own=own)
+        own = 2 + (grant.network == "proxy") if kind == "bubblewrap" else 0
+        return Ending(self.temp, self.temp if kind == "none" else f"{self.temp}/tmp", own=own)
 
     def _spool_path(self, kind: str) -> str:
         self._count += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from contextlib import suppress
 
@@ -14,18 +15,22 @@ class Ending:
 
     So the command's text stays as it was written (line numbers, `$0`), no descriptor and no variable leaks into it, and
     `exit`, a failure or `set -e` still tell.  A command that sets its own EXIT trap or ends in `exec` does not.
-    The hook lies where a confined command cannot write: one that runs later, outside, would read it too.
+    Both have names that nobody can guess: who plants a link where a command will tell makes it write elsewhere.
     """
 
-    def __init__(self, hook: str, told: str, *, own: int) -> None:
-        """`own` are the processes of its PID namespace that are ours, the bash itself too; 0 where it has none."""
-        self._hook = hook
-        self._told = told
+    def __init__(self, folder: str, telling: str, *, own: int) -> None:
+        """`folder` is for the hook, where no confined command writes: one that runs later, outside, would read it too.
+
+        `telling` is where the command tells: for one that no sandbox holds also a folder where no confined one writes.
+        `own` are the processes of its PID namespace that are ours, the bash itself too; 0 where it has none.
+        """
+        self._hook = f"{folder}/ending-{secrets.token_hex(16)}.sh"
+        self._told = f"{telling}/.ending-{secrets.token_hex(16)}"
         self._own = own
-        quoted = in_double_quotes(told).replace("'", "'\\''")
+        quoted = in_double_quotes(self._told).replace("'", "'\\''")
         more = '; builtin printf "\\0"; builtin compgen -G "/proc/[0-9]*"' if own else ""
         text = f"unset BASH_ENV\ntrap '{{ builtin pwd -P{more}; }} 2>/dev/null >|\"{quoted}\"' EXIT\n"
-        with open(os.open(hook, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        with open(os.open(self._hook, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(text)
 
     @property

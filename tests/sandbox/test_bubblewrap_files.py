@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import stat
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from letta_code.safety.containment import Grant
-from tests.sandbox.ground import Ground, works
+from letta_code.workspace.workspace import ExecSpec
+from tests.sandbox.ground import NOTHING, Ground, works
 
+OUTSIDE = Grant(outside=True)
 pytestmark = works
 
 
@@ -210,3 +216,57 @@ async def test_programs_of_the_tree_on_the_search_path_can_be_written(tmp_path: 
     await ground.sh("printf '#!/bin/sh\\necho mine\\n' > .venv/bin/tool; chmod +x .venv/bin/tool")
     assert await ground.said("tool") == "mine\n"
     await ground.workspace.close()
+
+
+async def test_what_a_confined_command_plants_on_the_search_path_does_not_run_outside(tmp_path: Path) -> None:
+    """`git` of an activated environment is the system's where a yes let it out; what only lies there is found."""
+    folder = tmp_path.resolve()
+    planted = [f"{folder}/work/.venv/bin", f"{folder}/temp/tmp/bin", "bin", ""]
+    ground = Ground(folder, env={"PATH": ":".join([*planted, os.environ["PATH"]])})
+    fake = "printf '#!/bin/sh\\necho planted\\n'"
+    await ground.sh(
+        f"for at in .venv/bin bin . {folder}/temp/tmp/bin; do mkdir -p $at; for name in git only; do "
+        f"{fake} > $at/$name; chmod +x $at/$name; done; done"
+    )
+    assert await ground.said("git --version; only") == "planted\nplanted\n"
+    said = await ground.said("git --version; only", OUTSIDE)
+    assert said.startswith("git version ") and said.endswith("planted\n")
+    process = await ground.workspace.spawn(ExecSpec(shell="git --version; sleep 0.01", grant=OUTSIDE))
+    while (state := await ground.workspace.poll(process.id)).running:
+        await asyncio.sleep(0.02)
+    assert state.output.startswith(b"git version ")
+    await ground.workspace.close()
+
+
+async def test_no_link_leads_the_ending_of_an_outside_command_elsewhere(ground: Ground) -> None:
+    """A confined command plants links where it can work out that a later one will tell its folder."""
+    planted = await ground.said(
+        "own=$(tr '\\0' '\\n' < /proc/$$/environ | sed -n 's/^BASH_ENV=.*ending-\\(.*\\).sh$/\\1/p'); "
+        f"for n in $(seq 60); do ln -s {ground.home}/.bashrc $TMPDIR/.ending-${{own%-*}}-$n; done; echo $own"
+    )
+    assert planted.strip()
+    result = await ground.sh("cat ../temp/ending-*; cd ..", OUTSIDE)
+    assert result.cwd == str(ground.folder)
+    assert (ground.home / ".bashrc").read_text() == "old"
+    told = result.head.decode().split('>|"')[1].split('"')[0]  # where it told, had one got to know it in time
+    assert (await ground.sh(f"ln -s {ground.home}/.bashrc {told}")).exit_code != 0
+    assert not os.path.lexists(told)
+
+
+async def test_a_door_of_another_letta_code_may_go_while_a_command_starts(ground: Ground) -> None:
+    """Its socket was listening when the mounts were written down; nothing can be mounted on it when it is gone."""
+    with tempfile.TemporaryDirectory(prefix="letta-", dir="/var/tmp") as other:
+        folder = Path(other).resolve() / "cache/sandbox/0123456789abcdef"
+        folder.mkdir(parents=True)
+        (folder / "plain").write_text("x")
+        door = folder / "proxy-1-1"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(door))
+            listening.listen()
+            argv = ["/bin/sh", "-c", f"ls {folder.parent}; echo ran"]
+            confined = ground.sandbox.confine(argv, str(ground.root), ground.env, NOTHING)
+        door.unlink()
+        done = subprocess.run(confined.argv, env=confined.env, check=False, capture_output=True, text=True)
+        assert confined.close is not None
+        confined.close()
+        assert (done.stdout, done.stderr) == ("ran\n", "")

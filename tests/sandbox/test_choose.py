@@ -19,9 +19,13 @@ NO_BWRAP = Probe(says="bubblewrap (bwrap) is not installed.", mend="sudo apt-get
 
 @pytest.fixture
 def territory(tmp_path: Path) -> Territory:
-    return Territory(
-        root=str(tmp_path), temp=str(tmp_path / "t"), home=str(tmp_path), letta_home=str(tmp_path / ".letta")
-    )
+    return around(tmp_path, str(tmp_path / "work"))
+
+
+def around(folder: Path, root: str, home: str = "") -> Territory:
+    """The territory of a work tree; all else lies in `folder`."""
+    home = home or str(folder / "home")
+    return Territory(root=root, temp=str(folder / "t"), home=home, letta_home=f"{home}/.letta")
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +56,54 @@ def test_bubblewrap_where_it_works(monkeypatch: pytest.MonkeyPatch, territory: T
     for wish in ("auto", "bubblewrap"):
         held = choose(wish, territory).containment
         assert (held.kind, held.confines, held.mend) == ("bubblewrap", True, "")
+
+
+@pytest.mark.parametrize(
+    ("root", "named"),
+    [
+        ("/", "is the whole disk"),
+        ("HOME", "is your home folder"),
+        ("ABOVE", "has your home folder in it"),
+        ("HOME/.config", "your programs and their settings"),
+        ("HOME/.local", "your programs and their settings"),
+        ("/usr", "is a folder of the system"),
+        ("/var", "is a folder of the system"),
+        ("/var/tmp", "is a folder of the system"),
+        ("/etc", "is a folder of the system"),
+        ("/etc/profile.d", "lies in a folder of the system"),
+    ],
+)
+def test_a_tree_in_which_later_programs_lie_is_not_contained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: str, named: str
+) -> None:
+    """Its `.bashrc`, there or not yet, would run outside: everything is asked about."""
+    machine(monkeypatch, bwrap=Probe(program="/usr/bin/bwrap"))
+    home = str(tmp_path / "people/me")
+    root = root.replace("HOME", home).replace("ABOVE", str(tmp_path / "people"))
+    held = choose("auto", around(tmp_path, root, home)).containment
+    assert (held.kind, held.confines) == ("bubblewrap", False)
+    assert named in held.says and "every command is asked about" in held.says
+
+
+@pytest.mark.parametrize(
+    "root", ["/usr/src/app", "/var/www/html", "/opt/app", "/tmp/x", "HOME/code", "/run/media/me/x"]
+)
+def test_a_project_s_folder_is_contained_wherever_it_lies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: str
+) -> None:
+    machine(monkeypatch, bwrap=Probe(program="/usr/bin/bwrap"))
+    home = str(tmp_path / "people/me")
+    assert choose("auto", around(tmp_path, root.replace("HOME", home), home)).containment.confines
+
+
+def test_seatbelt_too_does_not_contain_a_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine(monkeypatch, platform="darwin")
+    monkeypatch.setattr("letta_code.safety.sandboxes.seatbelt.PROGRAM", "/bin/sh")
+    monkeypatch.setattr("letta_code.safety.sandboxes.seatbelt.Seatbelt.tried", lambda self: "")
+    home = str(tmp_path / "me")
+    for root, confines in ((home, False), (f"{home}/code", True)):
+        held = choose("auto", around(tmp_path, root, home)).containment
+        assert (held.kind, held.confines) == ("seatbelt", confines)
 
 
 @pytest.mark.skipif(landlock_version() < 3, reason="the kernel has no Landlock that could be tried")

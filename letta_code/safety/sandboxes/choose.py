@@ -37,8 +37,9 @@ class Territory(Value):
 def choose(wish: Wish, territory: Territory, verdict: Verdict | None = None) -> Sandbox:
     """The sandbox for a wish: `auto` takes bubblewrap, else Landlock (Linux), Seatbelt (macOS), else none.
 
-    A wished one that does not work is none, and says so: never another one silently.  `verdict` says which hosts a
-    command that was given the web may reach (all).
+    A wished one that does not work is none, and says so: never another one silently.  One around a work tree that is
+    more than a project (a home folder, a folder of the system) does not claim that it `confines`.  `verdict` says
+    which hosts a command that was given the web may reach (all).
     """
     if wish == "off":
         return Unconfined()
@@ -72,8 +73,9 @@ def _of_linux(wish: Wish, territory: Territory, verdict: Verdict | None) -> Sand
 def _seatbelt(territory: Territory, verdict: Verdict | None) -> Sandbox:
     from letta_code.safety.sandboxes.seatbelt import HOLDS, PROGRAM, Seatbelt
     from letta_code.safety.sandboxes.web import Web, every_host
+    from letta_code.safety.sandboxes.wide import held
 
-    sandbox = Seatbelt(HOLDS, territory, Web(verdict or every_host))
+    sandbox = Seatbelt(held(HOLDS, territory), territory, Web(verdict or every_host))
     why = sandbox.tried() if os.access(PROGRAM, os.X_OK) else f"{PROGRAM} of macOS is not there."
     return Unconfined(Containment(says=f"{why} {_ALL_RIGHTS}")) if why else sandbox
 

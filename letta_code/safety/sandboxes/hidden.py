@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 from letta_code.safety.places import is_within
@@ -27,6 +28,7 @@ SECRETS = (
 # What ssh and git need to log in somewhere: seen by a command that was given the open network.
 FOR_THE_NETWORK = (".ssh", ".git-credentials", ".config/git/credentials", ".config/gh", ".config/hub", ".netrc")
 _OF_THE_SYSTEM = ("/etc/shadow", "/etc/shadow-", "/etc/ssl/private")
+_DOOR = re.compile(r"(/.*/cache/sandbox)/[0-9a-f]{16}/proxy-[0-9-]+")
 _RUN_SHOWN = ("/run/current-system", "/run/wrappers", "/run/opengl-driver", "/run/host", "/run/systemd/resolve")
 
 
@@ -66,3 +68,9 @@ def sockets(*left_alone: str) -> Iterator[str]:
         real = os.path.realpath(path)
         if os.path.exists(real) and not any(is_within(real, folder) for folder in left_alone):
             yield real
+
+
+def doors(path: str) -> str:
+    """The folder in which another letta-code, with a home of its own, has the doors of its proxy, "" for any other."""
+    found = _DOOR.fullmatch(path)
+    return found[1] if found and os.path.isdir(found[1]) else ""
