@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from letta_code.safety.places import is_within
+from letta_code.safety.option_effects import is_option
+from letta_code.safety.removed_places import Settings, followed, too_much
 from letta_code.safety.shell_syntax import Command, Reading
 
-_TOP_FOLDERS = {
-    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/srv",
-    "/sys", "/usr", "/var", "/Users", "/System", "/Library", "/Applications", "/private",
-}  # fmt: skip
 _DISK = re.compile(r"/dev/(?:sd|nvme|hd|vd|xvd|disk|rdisk|mmcblk|mapper|md|loop)")
 _TO_DISK = re.compile(r">\|?\s{0,99}/dev/(?:sd|nvme|hd|vd|xvd|disk|rdisk|mmcblk|mapper|md)")
 _FORK_BOMB = re.compile(r"(\S{1,20})\s{0,9}\(\)\s{0,9}\{\s*\1\s*\|\s*\1\s*&\s*\}")
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
+# Tests of `find` that leave most of a folder out.
+_CHOOSES = {"-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex", "-newer", "-mtime", "-mmin",
+            "-empty", "-size", "-user", "-perm", "-inum", "-samefile", "-maxdepth"}  # fmt: skip
 _GIT_OWN = {"-C", "-c", "--git-dir", "--work-tree", "--namespace"}
 _WHOLE_WORDS = {"mkfs", "wipefs", "shred", "mke2fs", "mkswap", "blkdiscard", "fdisk", "sfdisk", "parted", "diskutil"}
 
@@ -32,7 +31,7 @@ def is_destructive(words: tuple[str, ...]) -> bool:
         return _has(rest, "rRf", "--recursive", "--force")
     if name == "find":
         return "-delete" in rest
-    if name in {"chmod", "chown"}:
+    if name in {"chmod", "chown", "chgrp"}:
         return _has(rest, "R", "--recursive")
     if name == "dd":
         return any(word.startswith("of=") for word in rest)
@@ -53,13 +52,13 @@ def _git_destroys(words: tuple[str, ...]) -> bool:
     sub, rest = words[0], words[1:]
     match sub:
         case "reset":
-            return bool({"--hard", "--merge", "--keep"} & set(rest))
+            return _has(rest, "", "--hard", "--merge", "--keep")
         case "clean":
-            return not _has(rest, "n", "--dry-run")
+            return not ("--dry-run" in rest or _has(rest, "n"))
         case "checkout":
-            return bool({"--", ".", "-f", "--force"} & set(rest))
+            return bool({"--", ".", "-f"} & set(rest)) or _has(rest, "", "--force")
         case "switch":
-            return bool({"-f", "--force", "--discard-changes"} & set(rest))
+            return "-f" in rest or _has(rest, "", "--force", "--discard-changes")
         case "restore":
             return "--staged" not in rest or _has(rest, "W", "--worktree")
         case "push":
@@ -70,7 +69,7 @@ def _git_destroys(words: tuple[str, ...]) -> bool:
         case "branch" | "tag":
             return _has(rest, "DdMf", "--delete", "--force")
         case "commit":
-            return "--amend" in rest
+            return _has(rest, "", "--amend")
         case "worktree":
             return rest[:1] == ("remove",)
         case "rm":
@@ -90,11 +89,11 @@ def _without_own(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _has(words: Iterable[str], letters: str, *names: str) -> bool:
-    """Whether an option is among words: one of the letters in `-xyz`, or a long name."""
+    """Whether an option is among words: one of the letters in `-xyz`, or a long name or its beginning."""
     for word in words:
         if word == "--":
             return False
-        if word in names or (re.fullmatch(r"-[A-Za-z]+", word) and set(word) & set(letters)):
+        if is_option(word, *names) or (re.fullmatch(r"-[A-Za-z]+", word) and set(word) & set(letters)):
             return True
     return False
 
@@ -108,11 +107,14 @@ def catastrophe(text: str, reading: Reading, cwd: str, home: str, variables: Map
         return "it is a fork bomb"
     if _TO_DISK.search(text):
         return "it writes over a disk"
-    known = {**variables, "HOME": home, "PWD": cwd}
-    for command in reading.commands:
-        why = _catastrophic(command, text, home, known)
-        if why:
-            return why
+    settings = Settings(text, reading, {**variables, "HOME": home, "PWD": cwd})
+    commands = list(followed(reading.commands, home, settings))
+    for command in (*commands, *_fed(commands)):
+        if over := _over_disk(command):
+            return over
+        for target in _removed(command):
+            if why := too_much(target, command.cwd, home, settings):
+                return f"it removes or changes {why}"
     return ""
 
 
@@ -129,29 +131,67 @@ def mentions_catastrophe(text: str, reading: Reading, cwd: str, home: str, varia
     return bool(catastrophe(text, Reading(commands=found), cwd, home, variables))
 
 
-def _catastrophic(command: Command, text: str, home: str, known: Mapping[str, str]) -> str:
+def _over_disk(command: Command) -> str:
     name, rest = command.name, command.words[1:]
     if name.startswith("mkfs") or name in {"wipefs", "blkdiscard", "mke2fs"}:
         return "it formats a disk" if any(word.startswith("/dev/") for word in rest) else ""
-    if name in {"dd", "shred", "tee"}:
-        over = any(_DISK.match(word.removeprefix("of=")) for word in rest)
-        return "it writes over a disk" if over else ""
-    if name == "find":
-        removes = "-delete" in rest or "rm" in rest
-        targets = list(rest[: _first_option(rest)]) if removes else []
-    elif name in {"rm", "chmod", "chown", "srm"} and _has(rest, "rR" if name != "chmod" else "R", "--recursive"):
-        targets = _targets(rest)
-    else:
-        return ""
-    for target in targets:
-        why = _too_much(target, command.cwd, text, home, known)
-        if why:
-            return f"it removes or changes {why}"
-    return ""
+    written = rest if name in {"dd", "shred", "tee"} else rest[-1:] if name == "cp" else ()
+    over = any(_DISK.match(word.removeprefix("of=")) for word in written)
+    return "it writes over a disk" if over else ""
 
 
-def _first_option(words: tuple[str, ...]) -> int:
-    return next((at for at, word in enumerate(words) if word.startswith(("-", "(", "!"))), len(words))
+def _removed(command: Command) -> list[str]:
+    """The words that name what a command takes away, or changes with all that is below."""
+    name, rest = command.name, command.words[1:]
+    match name:
+        case "find":
+            return _start_points(rest) if "-delete" in rest or "rm" in rest else []
+        case "rm" | "srm" | "chown" | "chgrp":
+            return _targets(rest) if _has(rest, "rR", "--recursive") else []
+        case "chmod":
+            return _targets(rest) if _has(rest, "R", "--recursive") else []
+        case "mv":
+            return _targets(rest)[:-1]
+        case "rsync":
+            dry = _has(rest, "n", "--dry-run")
+            return _targets(rest)[-1:] if any(word.startswith("--del") for word in rest) and not dry else []
+        case _:
+            return []
+
+
+def _start_points(words: tuple[str, ...]) -> list[str]:
+    """Where a `find` begins: the words between its own options and its tests, the folder it runs in without any."""
+    at = 0
+    while at < len(words) and re.fullmatch(r"-[LHP]|-O\d|-D", words[at]):
+        at += 2 if words[at] == "-D" else 1
+    rest = words[at:]
+    end = next((at for at, word in enumerate(rest) if word.startswith(("-", "(", "!"))), len(rest))
+    return list(rest[:end]) or ["."]
+
+
+def _fed(commands: Sequence[Command]) -> Iterator[Command]:
+    """What `… | xargs rm -r` comes to, where the command before it says in words what it prints."""
+    for at, command in enumerate(commands):
+        if command.name != "xargs" or not at:
+            continue
+        fed = _printed(commands[at - 1])
+        run = commands[at + 1] if at + 1 < len(commands) and commands[at + 1].wrapper == "xargs" else None
+        if run is None or not fed:
+            continue
+        held = any("{}" in word for word in run.words)
+        for word in fed:
+            words = tuple(one.replace("{}", word) for one in run.words) if held else (*run.words, word)
+            yield Command(words=words, cwd=command.cwd)
+
+
+def _printed(command: Command) -> list[str]:
+    """The names that a command is known to print."""
+    rest = command.words[1:]
+    if command.name in {"echo", "printf"}:
+        return [re.sub(r"(?:\\[n0])+\Z", "", word) for word in rest if not word.startswith("-")]
+    if command.name == "find" and not _CHOOSES & set(rest):
+        return _start_points(rest)
+    return []
 
 
 def _targets(words: tuple[str, ...]) -> list[str]:
@@ -160,36 +200,3 @@ def _targets(words: tuple[str, ...]) -> list[str]:
         at = words.index("--")
         return [w for w in words[:at] if not w.startswith("-")] + list(words[at + 1 :])
     return [word for word in words if not word.startswith("-")]
-
-
-def _too_much(target: str, cwd: str, text: str, home: str, known: Mapping[str, str]) -> str:
-    bare = target.translate({ord("'"): None, ord('"'): None, ord("\\"): None, 0: None})
-    unset = False
-
-    def value(found: re.Match[str]) -> str:
-        nonlocal unset
-        name = found[1]
-        if known.get(name):
-            return known[name]
-        # A name that the text sets itself (`d=…`, `for d in`, `read d`) is not known to be empty.
-        if re.search(rf"(?<![\w${{]){re.escape(name)}\b", text):
-            return f"/\0{name}"
-        unset = True
-        return ""
-
-    if ":?" in bare:  # `${x:?}` stops by itself when x is unset
-        return ""
-    filled = _VARIABLE.sub(value, bare)
-    if "\0" in filled:
-        return ""
-    if unset and (filled.startswith("/") or filled in {"*", ".*"}):
-        return f"the root: a variable in `{target}` is not set"
-    if filled == "~" or filled.startswith("~/"):
-        filled = home + filled[1:]
-    folder = "." if filled in {"*", ".*"} else re.sub(r"/\.?\*/*$", "/", filled)  # all in a folder is the folder
-    place = "/" + os.path.normpath(os.path.join(cwd or "/", folder)).lstrip("/")
-    if place == "/":
-        return "the root"
-    if is_within(home, place):
-        return "the home folder"
-    return f"the system folder {place}" if place in _TOP_FOLDERS else ""
