@@ -90,9 +90,13 @@ def own_memory() -> float:
 
 
 def clean_environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a fresh person: a home of its own, no keys, no settings of ours."""
+    """The environment of a fresh person: a home of its own, no keys, no settings of ours.
+
+    The sandbox is off: what it costs is measured by itself (scripts/bench/sandbox).
+    """
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "TERM") if name in os.environ}
-    return {**kept, "HOME": str(home), "LETTA_HOME": str(home / ".letta"), "NO_PROXY": "127.0.0.1", **more}
+    ours = {"LETTA_HOME": str(home / ".letta"), "LETTA_SANDBOX": "off"}
+    return {**kept, "HOME": str(home), **ours, "NO_PROXY": "127.0.0.1", **more}
 
 
 def endpoint_home(home: Path, url: str) -> None:

@@ -208,6 +208,7 @@ def main() -> int:
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     for name in [name for name in os.environ if name.startswith("LETTA_")]:
         del os.environ[name]  # a person's own settings have no place here
+    os.environ["LETTA_SANDBOX"] = "off"  # in one nothing would be asked about, and effects lie beside the work trees
     if options.keep:
         options.keep.mkdir(parents=True)
         return _torture(options.keep.resolve(), options)
