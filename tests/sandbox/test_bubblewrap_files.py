@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from letta_code.safety.containment import Grant
+from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
+from letta_code.safety.sandboxes.choose import Territory
 from letta_code.workspace.workspace import ExecSpec
-from tests.sandbox.ground import NOTHING, Ground, works
+from tests.sandbox.ground import NOTHING, PROBE, Ground, works
 
 OUTSIDE = Grant(outside=True)
 pytestmark = works
@@ -184,11 +186,7 @@ async def test_caches_of_tools_can_be_written(ground: Ground) -> None:
 
 async def test_a_tree_inside_a_hidden_place_and_one_that_holds_them(tmp_path: Path) -> None:
     """The deeper path wins: work in a folder of letta-code's home, and work in the home folder itself."""
-    from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
-    from letta_code.safety.sandboxes.choose import Territory
     from letta_code.workspace.local import LocalWorkspace
-    from letta_code.workspace.workspace import ExecSpec
-    from tests.sandbox.ground import PROBE
 
     ground = Ground(tmp_path.resolve())
     inner = ground.letta / "agents/mine"
@@ -232,9 +230,11 @@ async def test_what_a_confined_command_plants_on_the_search_path_does_not_run_ou
     said = await ground.said("git --version; only", OUTSIDE)
     assert said.startswith("git version ") and said.endswith("planted\n")
     process = await ground.workspace.spawn(ExecSpec(shell="git --version; sleep 0.01", grant=OUTSIDE))
-    while (state := await ground.workspace.poll(process.id)).running:
+    for _ in range(1000):
+        if not (await ground.workspace.poll(process.id)).running:
+            break
         await asyncio.sleep(0.02)
-    assert state.output.startswith(b"git version ")
+    assert (await ground.workspace.poll(process.id)).output.startswith(b"git version ")
     await ground.workspace.close()
 
 
@@ -270,3 +270,18 @@ async def test_a_door_of_another_letta_code_may_go_while_a_command_starts(ground
         assert confined.close is not None
         confined.close()
         assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+def test_a_session_s_folder_in_the_work_tree_is_not_written_but_for_its_temp() -> None:
+    """Reports and whole outputs lie there, which are read and written outside of the sandbox."""
+    with tempfile.TemporaryDirectory(prefix="letta-", dir="/var/tmp") as folder:
+        root = os.path.realpath(folder)
+        territory = Territory(root=root, temp=f"{root}/t", home="/nowhere", letta_home=f"{root}/l")
+        sandbox = Bubblewrap(PROBE.program, territory)
+        confined = sandbox.confine(["/bin/sh", "-c", "echo x > t/f; echo x > t/tmp/f"], root, {}, NOTHING)
+        done = subprocess.run(confined.argv, env=confined.env, check=False, capture_output=True, text=True)
+        assert confined.close is not None
+        confined.close()
+        sandbox.close()
+        assert os.listdir(f"{root}/t") == ["tmp"], done.stderr
+        assert os.listdir(f"{root}/t/tmp") == ["f"]
