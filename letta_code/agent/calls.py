@@ -231,6 +231,9 @@ class Calls:
             return await self._decide(call, tool, args)
         except (ToolError, WorkspaceError) as error:
             return Judged(call=call, reads_only=reads, refusal=not_run(call, _for_model(error), status="error"))
+        except OSError as error:  # what cannot be looked at cannot be judged
+            words = f"Not run: a path that it names could not be looked at ({error}). Name another one."
+            return Judged(call=call, reads_only=reads, refusal=not_run(call, words, status="error"))
 
     async def _decide(self, call: ToolCall, tool: Tool[Any], args: Any) -> Judged:
         state = self.history.tool_state.get(call.name, {})

@@ -19,9 +19,9 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
-from letta_code.safety.option_effects import option_effect
+from letta_code.safety.option_effects import beyond_rule, reads_folders
 from letta_code.safety.rules import PATH_TOOLS, Ground, Rule
-from letta_code.safety.shell_syntax import Command, Reading, read_argv, read_shell, simple_words
+from letta_code.safety.shell_syntax import Command, Reading, Redirect, read_argv, read_shell, simple_words
 
 Cover: TypeAlias = Literal["yes", "maybe", "no"]
 
@@ -37,6 +37,7 @@ _TAKE_DATA = {
 # Programs that only show what they are given.
 _SHOW = {"echo", "printf", "pwd", "ls", "cat", "head", "tail", "wc", "true", "false", "date", "test", "[", "grep",
          "sort", "uniq", "cut", "tr", "sleep", "nl", "basename", "dirname"}  # fmt: skip
+_ENTRIES = 5_000  # of a folder are looked at for a file that a rule denies
 _FOLDERS = 20  # how many changes of folder within one text are followed
 
 
@@ -145,7 +146,7 @@ def allows_command(rule: Rule, command: Command, ground: Ground) -> bool:
 
 def _only_does_its_work(command: Command) -> bool:
     """Whether no argument makes a command destroy, run another program, or write by an option."""
-    if is_destructive(command.words) or option_effect(command.name, command.words[1:]):
+    if is_destructive(command.words) or beyond_rule(command.name, command.words[1:]):
         return False
     return command.name != "git" or git_effect(command.words).effect not in {"runs", "configures", "unknown"}
 
@@ -156,12 +157,12 @@ def allowed_by_parts(
     """The rules that together allow every command of a text (`ls && npm test`), "" when one is missing.
 
     What only shows something needs no rule where a sandbox confines (`npm ci | tail -3`); everything else does, since
-    it would get the network too that the rule gives.  A text that writes files by redirection, sets what decides, or
-    has code in it that cannot be read is not allowed so.
+    it would get the network too that the rule gives.  A text that writes files by redirection, reads one so that is not
+    of the work tree, sets what decides, or has code in it that cannot be read is not allowed so.
     """
     if not reading.whole or operation.keep or any(one.decides for one in reading.assignments):
         return ""
-    if any(one.writes and not (one.literal and places.is_sink(one.target)) for one in reading.redirects):
+    if not all(_harmless_redirect(one, ground) for one in reading.redirects):
         return ""
     plain = {command.words for command in reading.commands}
     if any(one.words not in plain for one in reading.opaque):
@@ -179,6 +180,21 @@ def allowed_by_parts(
     return ", ".join(names)
 
 
+def _harmless_redirect(redirect: Redirect, ground: Ground) -> bool:
+    """Whether it writes nothing that stays, and reads a file of the work tree that holds no secrets, or nothing."""
+    if not redirect.literal or places.is_sink(redirect.target):
+        return redirect.literal
+    if redirect.writes or not redirect.cwd_known or redirect.target.startswith("~"):
+        return False
+    named = os.path.normpath(os.path.join(redirect.cwd or ground.root, redirect.target))
+    return not any(is_beyond(path, ground) for path in (named, places.real(named)))
+
+
+def is_beyond(path: str, ground: Ground) -> bool:
+    """Whether a path is outside the work tree, or a secret of it."""
+    return not places.is_within(path, ground.root) or places.is_secret(path)
+
+
 def _only_shows(command: Command, ground: Ground) -> bool:
     literal = command.cwd_known and all(command.is_literal(at) for at in range(len(command.words)))
     known = literal and command.words[0] in _SHOW and _is_below(command.cwd, ground)
@@ -192,15 +208,12 @@ def _only_moves(command: Command, ground: Ground) -> bool:
 
 
 def _is_below(cwd: str, ground: Ground) -> bool:
-    return not cwd or places.is_within(os.path.realpath(cwd), ground.root)
+    return not cwd or places.is_within(places.real(cwd), ground.root)
 
 
 def stays_inside(command: Command, ground: Ground) -> bool:
     """Whether no argument names a secret or a place outside the work tree, as far as words can tell."""
-    for path in paths_in(command.words[1:], command.cwd or ground.root):
-        if not places.is_within(path, ground.root) or places.is_secret(path):
-            return False
-    return True
+    return not any(is_beyond(path, ground) for path in paths_in(command.words[1:], command.cwd or ground.root))
 
 
 def paths_in(words: Iterable[str], cwd: str) -> Iterator[str]:
@@ -209,7 +222,7 @@ def paths_in(words: Iterable[str], cwd: str) -> Iterator[str]:
         for part in {word, *re.split(r"[=:,@<>]", word), word[2:] if word[:1] == "-" else word}:
             text = part.strip("'\"<>&0123456789") if part[:1] in "<>&" else part
             if text and "\0" not in text:
-                yield os.path.realpath(os.path.join(cwd, os.path.expanduser(text)))
+                yield places.real(os.path.join(cwd, os.path.expanduser(text)))
 
 
 def _command_refused(
@@ -219,7 +232,8 @@ def _command_refused(
         own = "Git" if isinstance(operation, GitOperation) else "Bash"
         return _yes(rule.tool in {tool, own})
     if rule.tool in PATH_TOOLS:
-        return "maybe" if _mentions_path(rule, reading, operation.cwd or ground.root, ground) else "no"
+        found = _mentions_path(rule, reading, operation.cwd or ground.root, ground)
+        return "maybe" if found or (rule.tool == "Read" and _reads_below(rule, reading, ground)) else "no"
     if rule.tool not in {"Bash", "Git", tool}:
         return "no"
     words = ("git", *rule.words) if rule.tool == "Git" else rule.words or tuple(rule.pattern.split())
@@ -256,6 +270,11 @@ def _hides(reading: Reading, program: str) -> bool:
 
 def _may_run(pattern: tuple[str, ...], command: Command) -> bool:
     """Whether a program that nobody knows is given the words of a denied command: it may run them (`mywrap rm x`)."""
+    if command.name not in _TAKE_DATA or command.name == "make":  # `make CC='rm x;'`: the value is shell code
+        values = (re.split(r"[\s;&|()`$'\"]+", word.partition("=")[2]) for word in command.words if "=" in word)
+        for parts in values:
+            if any(one and _in_order(pattern, tuple(parts[at:])) for at, one in enumerate(parts)):
+                return True
     if command.name in _TAKE_DATA:
         return False
     at = next((at for at, word in enumerate(command.words) if at and os.path.basename(word) == pattern[0]), None)
@@ -280,3 +299,30 @@ def _mentions_path(rule: Rule, reading: Reading, cwd: str, ground: Ground) -> bo
     words = dict.fromkeys(word for mention in reading.mentions for word in mention)
     folders = [cwd, *dict.fromkeys(command.cwd for command in reading.commands if command.cwd)][:_FOLDERS]
     return any(_path_covered(rule, path, ground) for folder in folders for path in paths_in(words, folder))
+
+
+def _reads_below(rule: Rule, reading: Reading, ground: Ground) -> bool:
+    """Whether a command reads whole folders one of which holds a file that the rule denies, or may hold one."""
+    for command in reading.commands:
+        how = reads_folders(command.name, command.words[1:])
+        if how:
+            cwd = command.cwd or ground.root
+            named = [places.real(os.path.join(cwd, w)) for w in command.words[1:] if not w.startswith("-")]
+            folders = [path for path in named if os.path.isdir(path)] or [places.real(cwd)]
+            if any(_holds(rule, folder, ground, hidden=how == "all") for folder in folders):
+                return True
+    return False
+
+
+def _holds(rule: Rule, folder: str, ground: Ground, *, hidden: bool) -> bool:
+    left = _ENTRIES
+    for where, folders, files in os.walk(folder):
+        if not hidden:
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            files = [name for name in files if not name.startswith(".")]
+        if any(_path_covered(rule, os.path.join(where, name), ground) for name in files):
+            return True
+        left -= len(files) + len(folders)
+        if left < 0:
+            return True  # nobody looked at the rest
+    return False

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from letta_code.core.messages import Value
 from letta_code.safety.containment import Network
+from letta_code.safety.option_effects import is_option
 
 # reads: nothing of the repository changes.  writes: an everyday change, for which the sandbox opens the repository.
 # changes: another change of the repository.  configures: its configuration changes.  runs: an option runs a program or
@@ -45,14 +46,17 @@ _RUNS_OR_WRITES = re.compile(
     r"--(?:output(?!-)|out|outp|outpu|exec|open-f|open-files-in-pager|upload-p|upload-pack|receive-p|receive-pack|"
     r"ext-d|ext-diff|edit-desc|remote=|template)[a-z-]*(?:=.*)?"
 )
+_RUN_OR_WRITE_LONG = (
+    "--output", "--exec", "--open-files-in-pager", "--upload-pack", "--receive-pack", "--ext-diff", "--template",
+)  # fmt: skip
 _LISTS = {
     "branch": {"--list", "-l", "--show-current", "-a", "-r", "-v", "-vv", "--all", "--remotes", "--contains",
                "--merged", "--no-merged", "--points-at", "--format", "--sort", "--column", "--no-column", "-av", "-avv",
                "-rv", "-vva", "-va", "--verbose", "--no-contains"},
     "tag": {"-l", "--list", "-n", "--contains", "--merged", "--no-merged", "--points-at", "--sort", "--format", "-v"},
 }  # fmt: skip
-_BRANCH_CONFIGURES = ("-m", "-M", "-c", "-C", "-u", "-t", "--move", "--copy", "--set-u", "--unset-u", "--edit-d",
-                      "--track")  # fmt: skip
+_BRANCH_CONFIGURES = ("-m", "-M", "-c", "-C", "-u", "-t", "--move", "--copy", "--set-upstream-to", "--unset-upstream",
+                      "--set-upstream", "--edit-description", "--track")  # fmt: skip
 _STRATEGIES = {"ort", "recursive", "resolve", "octopus", "ours", "subtree"}
 _HOOKS = {
     "commit": ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit"),
@@ -114,7 +118,8 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _effect(sub: str, words: Sequence[str]) -> tuple[Effect, str]:
     options = [word for word in words if word.startswith("-")]
-    running = next((word for word in options if _RUNS_OR_WRITES.fullmatch(word)), "")
+    long = (*_RUN_OR_WRITE_LONG, *(("--remote",) if sub == "archive" else ()))
+    running = next((word for word in options if _RUNS_OR_WRITES.fullmatch(word) or is_option(word, *long)), "")
     if running:
         return "runs", running
     if sub in _READS:
@@ -131,7 +136,7 @@ def _effect(sub: str, words: Sequence[str]) -> tuple[Effect, str]:
     if sub in _CONFIGURES:
         return ("reads", "") if _only_lists(sub, words) else ("configures", "")
     if sub in _CHANGES:
-        if sub == "rebase" and (odd := next((w for w in options if w.startswith(("-x", "--exe"))), "")):
+        if sub == "rebase" and (odd := next((w for w in options if w.startswith("-x") or is_option(w, "--exec")), "")):
             return "runs", odd
         if sub == "bisect" and words[:1] == ["run"]:
             return "runs", "bisect run"
@@ -148,7 +153,8 @@ def _everyday(sub: str, words: Sequence[str], options: Sequence[str]) -> tuple[E
     odd = next((w for w in options if _begins(w, configures)), "")
     if odd:
         return "configures", f"{sub} {odd}"
-    if sub in {"add", "stage"} and (odd := next((w for w in options if w in {"-e", "--edit"}), "")):
+    edits = sub in {"add", "stage", "tag"}
+    if edits and (odd := next((w for w in options if w == "-e" or is_option(w, "--edit")), "")):
         return "runs", odd
     if sub in {"merge", "cherry-pick", "revert"} and (odd := _own_strategy(words)):
         return "runs", odd
@@ -156,7 +162,7 @@ def _everyday(sub: str, words: Sequence[str], options: Sequence[str]) -> tuple[E
 
 
 def _begins(word: str, options: Sequence[str]) -> bool:
-    return any(word.startswith(o) if o.startswith("--") else word == o or word[:2] == o for o in options)
+    return any(is_option(word, o) if o.startswith("--") else word == o or word[:2] == o for o in options)
 
 
 def _lists(sub: str, words: Sequence[str]) -> bool:
@@ -169,8 +175,9 @@ def _lists(sub: str, words: Sequence[str]) -> bool:
 def _own_strategy(words: Sequence[str]) -> str:
     """A merge strategy that git does not have itself: it would look for a program of that name."""
     for at, word in enumerate(words):
-        value = word.partition("=")[2] if word.startswith("--strategy=") else ""
-        if word in {"-s", "--strategy"} and at + 1 < len(words):
+        long = is_option(word, "--strategy")
+        value = word.partition("=")[2] if long else ""
+        if (word == "-s" or (long and "=" not in word)) and at + 1 < len(words):
             value = words[at + 1]
         elif word.startswith("-s") and len(word) > 2 and not word.startswith("--"):
             value = word[2:]
@@ -220,9 +227,15 @@ def discards_much(words: Sequence[str], cwd: str) -> bool:
     """Whether a `git checkout` or `git restore` throws away changes of more than the files that it names one by one."""
     _, rest = _split(words)
     sub, arguments = rest[0], rest[1:]
-    if sub == "restore" and "--staged" in arguments and not {"-W", "--worktree"} & set(arguments):
+    if (
+        sub == "restore"
+        and "--staged" in arguments
+        and not any(w == "-W" or is_option(w, "--worktree") for w in arguments)
+    ):
         return False
-    if {"-f", "--force", "-p", "--patch"} & set(arguments) or any(w.startswith("--pathspec-f") for w in arguments):
+    if {"-f", "-p"} & set(arguments) or any(is_option(w, "--force", "--patch") for w in arguments):
+        return True
+    if any(is_option(w, "--pathspec-from-file", "--pathspec-file-nul") for w in arguments):
         return True
     takes_branch = {"-b", "-B", "--orphan", "-t", "--track", "--detach", "-d"}
     if sub == "checkout" and takes_branch & set(arguments):

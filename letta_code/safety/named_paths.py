@@ -65,7 +65,7 @@ def private_outside(reading: Reading, where: Where) -> Iterator[tuple[int, str]]
     Relative words count from the command's folder, which is itself outside after `cd ..`.
     """
     for at, command in enumerate(reading.commands):
-        if command.cwd and not _open(os.path.realpath(command.cwd), where):
+        if command.cwd and not _open(places.real(command.cwd), where):
             yield at, command.cwd
         for word in _words(command):
             for path in _resolved(word, command.cwd if command.cwd_known else where.root, where):
@@ -169,7 +169,7 @@ def _resolved(word: str, cwd: str, where: Where) -> Iterator[str]:
         wild = _WILD.search(full)
         if wild:
             full = full[: full.rfind("/", 0, wild.start())] or "/"
-        real = "/" + os.path.realpath(full).lstrip("/")
+        real = "/" + places.real(full).lstrip("/")
         if path.startswith("/") or not places.is_within(real, where.root):
             yield real
 
@@ -227,7 +227,7 @@ def _secrets(word: str, cwd: str, where: Where) -> Iterator[str]:
         folder, name = os.path.split(os.path.normpath(os.path.join(cwd, path)))
         names = places.secrets_like(name) if _WILD.search(name) else [name]
         for one in names:
-            full = os.path.realpath(os.path.join(folder, one))
+            full = places.real(os.path.join(folder, one))
             hidden = places.is_secret(full) or places.is_secret(os.path.join(folder, one))
             if hidden and places.is_within(full, where.root) and os.path.isfile(full):
                 yield full

@@ -17,7 +17,7 @@ from letta_code.safety.git_commands import GitEffect, discards_much, git_effect,
 from letta_code.safety.named_paths import Where, private_outside, secrets_inside, written_outside
 from letta_code.safety.network_programs import leaves_whole, network_of
 from letta_code.safety.operations import ExecOperation
-from letta_code.safety.option_effects import option_effect
+from letta_code.safety.option_effects import is_option, option_effect
 from letta_code.safety.shell_values import Assignment, Command, Reading
 
 MOST_COMMANDS = 100  # of one text; in a longer one only the first are looked at, and a person is asked
@@ -111,7 +111,7 @@ def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where) -> b
     for command in reading.commands:
         if command.words[0] != "git" and command.words[0] not in _HARMLESS:
             return False
-        if not command.cwd_known or not where.inside(os.path.realpath(command.cwd or where.root)):
+        if not command.cwd_known or not where.inside(places.real(command.cwd or where.root)):
             return False
         if command.name == "git" and not _known_to_the_letter(command):
             return False
@@ -203,7 +203,9 @@ def git_loses(command: Command, where: Where) -> bool:
     sub = git_effect(command.words).subcommand
     if sub in {"checkout", "restore"}:
         return discards_much(command.words, command.cwd or where.root)
-    if sub == "branch" and not any(re.match(r"-[a-zA-Z]*[DMCf]|--force", word) for word in command.words):
+    if sub == "branch" and not any(
+        re.match(r"-[a-zA-Z]*[DMCf]", word) or is_option(word, "--force") for word in command.words
+    ):
         return False  # `-d` takes away only what is merged
     # An amended commit is still in the reflog.
     return is_destructive(command.words) and "--amend" not in command.words

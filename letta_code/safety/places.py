@@ -113,6 +113,15 @@ def is_protected(path: str, root: str) -> bool:
     return not _PROTECTED_FOLDERS.isdisjoint(parts) or parts[-1] in _PROTECTED_NAMES
 
 
+def real(path: str) -> str:
+    """The real path; where a link on the way cannot be read, that link (of `/proc`) or the root: never inside."""
+    try:
+        return os.path.realpath(path)
+    except OSError as error:  # `/proc/1/root` of another user
+        link = error.filename if isinstance(error.filename, str) else "/"
+        return link if link.startswith("/proc/") else "/"
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a normalised absolute path is the folder or lies below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

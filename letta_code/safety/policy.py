@@ -73,6 +73,11 @@ class _Case(Value):
         """What it gets by a yes to all that is asked."""
         return merged([self.free, *(need.grant for need in self.needs)])
 
+    @property
+    def ruled(self) -> Grant:
+        """What it gets by rules about its commands, which were not given for what a redirection opens beside them."""
+        return merged([self.free, *(need.grant for need in self.needs if need.command >= 0)])
+
 
 class Policy:
     """Decides for one work tree, mode and set of rules; immutable.
@@ -152,8 +157,11 @@ class Policy:
         grant = Grant()
         if self.mode == "full":
             grant = Grant(outside=isinstance(operation, ExecOperation | GitOperation))
-        elif verdict == "ask" or (verdict == "allow" and step):
+        elif verdict == "ask":
             grant = case.wanted
+        elif verdict == "allow" and step:
+            bare = any(one.name == rule and not one.pattern for one in self.rules.allow)
+            grant = case.wanted if bare else case.ruled
         elif verdict == "allow":
             grant = case.free
         return Decision(verdict=verdict, reason=reason, rule=rule, destructive=destructive, grant=grant)

@@ -1,0 +1,158 @@
+"""Findings of a review of the policy: what an allow rule must not open, and what a deny rule must not overlook."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant
+from letta_code.safety.destruction import is_destructive
+from letta_code.safety.git_commands import git_effect
+from letta_code.safety.operations import Decision, ExecOperation
+from letta_code.safety.option_effects import option_effect
+from letta_code.safety.policy import Policy
+from letta_code.safety.rules import Rules, parse_rules
+
+CONFINED = Containment(kind="bubblewrap", confines=True)
+
+
+def decide(
+    text: str, root: str = "/w/app", *, allow: tuple[str, ...] = (), deny: tuple[str, ...] = (), confined: bool = True
+) -> Decision:
+    rules = Rules.of([*parse_rules(allow, "allow"), *parse_rules(deny, "deny")])
+    held = CONFINED if confined else NO_CONTAINMENT
+    policy = Policy("ask", rules, root=root, home="/home/me", variables={}, containment=lambda: held)
+    return policy.decide("Bash", ExecOperation(command=text, cwd=root))
+
+
+@pytest.mark.parametrize("confined", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    ["cat < /dev/tcp/1.2.3.4/80", "pytest -q; cat < /dev/tcp/x.org/80", "pytest < /dev/udp/x/53",
+     "exec 3<>/dev/tcp/x/1; cat <&3", "cat < ~/.ssh/id_rsa", "cat < /home/me/.ssh/id_rsa", "cat < ../outside/secret",
+     "cat < /etc/shadow", "cd sub && cat < ../../x", "while read l; do echo $l; done < /etc/passwd"],
+)  # fmt: skip
+def test_no_rule_covers_what_a_redirection_reads_outside(text: str, confined: bool) -> None:
+    decision = decide(text, allow=("Bash(cat *)", "Bash(pytest *)", "Bash(read *)", "Bash(echo *)"), confined=confined)
+    assert decision.verdict == "ask", decision
+
+
+def test_a_rule_covers_what_a_redirection_reads_inside(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("x")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / ".env").write_text("x")
+    for text, verdict in {
+        "cat < in.txt": "allow", "cat < /dev/null": "allow", "cat < link": "ask", "cat < .env": "ask",
+    }.items():  # fmt: skip
+        assert decide(text, str(tmp_path), allow=("Bash(cat *)",), confined=False).verdict == verdict, text
+
+
+def test_a_rule_grants_the_needs_of_its_commands_only() -> None:
+    assert decide("npm ci", allow=("Bash(npm ci)",)).grant == Grant(network="proxy")
+    assert decide("npm ci > /dev/null", allow=("Bash(npm ci)",)).grant == Grant(network="proxy")
+    bare = decide("npm ci; cat < /dev/tcp/x/1", allow=("Bash",))
+    assert (bare.verdict, bare.grant.network) == ("allow", "open")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["git grep --open=x p", "git grep --ope=x p", "git fetch --uplo=x", "git merge --strat=evil x", "git tag --edi x",
+     "git add --edi", "git log --outpu=f", "git rebase --ex x main", "git merge --strat evil x",
+     "git archive --remo=x HEAD"],
+)  # fmt: skip
+def test_a_long_option_of_git_that_is_cut_short_is_the_option(text: str) -> None:
+    assert git_effect(text.split()).effect == "runs"
+    assert decide(text, allow=("Bash(git *)",), confined=False).verdict == "ask"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["git push --mirr", "git push --forc", "git reset --har", "git checkout --forc x", "git switch --disc x",
+     "git commit --amen", "git branch --delet --forc x", "rm --recurs x", "rm --forc x"],
+)  # fmt: skip
+def test_what_destroys_does_so_cut_short_too(text: str) -> None:
+    assert is_destructive(tuple(text.split()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sort --outp=f g", "sort --compress=x f", "tar --use-comp=x -xf a", "tar --info=x -xf a", "shuf --outp=f g",
+     "env --split=x", "sed --expr=1e f"],
+)  # fmt: skip
+def test_a_long_option_that_runs_or_writes_cut_short(text: str) -> None:
+    name, *words = text.split()
+    assert option_effect(name, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "effect"),
+    [("git commit --edit -m x", "writes"), ("git merge --squash x", "writes"), ("git log --text", "reads"),
+     ("git branch --remotes", "reads"), ("git push --follow-tags", "network"), ("git grep --or x", "reads")],
+)  # fmt: skip
+def test_other_options_of_git_are_not_taken_for_them(text: str, effect: str) -> None:
+    assert git_effect(text.split()).effect == effect
+    assert not is_destructive(tuple(text.split()))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every link of /proc")
+def test_a_link_that_cannot_be_read_is_asked_about_for_real() -> None:
+    assert decide("ls /proc/1/root/x").verdict == "ask"
+
+
+def test_a_link_that_cannot_be_read_is_asked_about(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/nowhere")
+    real = os.readlink
+
+    def readlink(path: str) -> str:
+        if str(path).endswith(("/proc/1/root", "/link")):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    root = str(tmp_path)
+    for text in ("ls /proc/1/root/x", "cat link", "cat < link", "cat < /proc/1/root/x", "cd link && ls"):
+        assert decide(text, root).verdict == "ask", text
+        assert decide(text, root, allow=("Bash(cat *)", "Bash(ls *)"), confined=False).verdict == "ask", text
+
+
+@pytest.mark.parametrize(
+    "text", ["make CC='rm x;' all", "make CC='ls;rm x' all", "make all SHELL=/bin/rm", "./wrap --run='rm x'"]
+)
+def test_a_denied_command_in_a_value_is_seen(text: str) -> None:
+    assert decide(text, deny=("Bash(rm)",)).verdict == "ask"
+    assert decide("make CC=gcc all && git commit -m 'a=rm x'", deny=("Bash(rm)",)).verdict == "allow"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ssh host -oProxyCommand=x", "ssh -o ProxyCommand=x host", "ssh -Fx host", "scp -S ./x a h:b",
+     "go test -exec evil ./...", "go build -toolexec=evil", "go test --exec=evil", "make --eval=x", "make --ev=x",
+     "make SHELL=python", "make CC='x;'", "make -f x.mk", "cargo test --config x", "cargo +evil test",
+     "pytest -p evil", "pytest -qpevil", "pytest -c x.ini", "npm test --script-sh=./x"],
+)  # fmt: skip
+def test_an_open_rule_covers_no_option_that_runs_something_else(text: str) -> None:
+    rules = tuple(f"Bash({name} *)" for name in ("ssh", "scp", "go", "make", "cargo", "pytest", "npm"))
+    assert decide(text, allow=rules, confined=False).verdict == "ask"
+
+
+@pytest.mark.parametrize(
+    "text", ["ssh host ls", "go test ./... -run X", "make -j4 CFLAGS=-O2 all", "cargo test --release x",
+             "pytest -q -p no:cacheprovider tests", "pytest -x -k a tests"]
+)  # fmt: skip
+def test_an_open_rule_covers_the_usual_arguments(text: str) -> None:
+    assert decide(text, allow=(f"Bash({text.partition(' ')[0]} *)",), confined=False).verdict == "allow"
+
+
+def test_a_denied_file_is_seen_in_a_folder_that_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".env").write_text("KEY=x")
+    (tmp_path / "other").mkdir()
+    for text, verdict in {
+        "grep -r KEY .": "ask", "grep -rn KEY": "ask", "rg -uu KEY": "ask", "rg --hidden KEY sub": "ask",
+        "tar c .": "ask", "tar -czf x.tgz sub": "ask", "find . -exec cat {} +": "ask", "cp -r sub other/x": "ask",
+        "rg KEY": "allow", "grep KEY a.py": "allow", "grep -r KEY other": "allow", "find . -name x": "allow",
+    }.items():  # fmt: skip
+        assert decide(text, str(tmp_path), deny=("Read(.env)",)).verdict == verdict, text
+        assert decide(text, str(tmp_path)).verdict == "allow", text
