@@ -86,13 +86,22 @@ async def test_a_folder_like_a_bare_repository_is_none(ground: Ground) -> None:
     own = ground.repository()
     text = f"{PROGRAM} && mkdir -p b/objects b/refs && echo 'ref: refs/heads/main' > b/HEAD"
     await ground.sh(text.format(at=ground.root))
-    (ground.root / "b/config").write_text(
-        f'[core]\n bare = false\n worktree = .\n[filter "x"]\n clean = {ground.root}/evil.sh\n'
-    )
+    core = "[core]\n repositoryformatversion = 0\n bare = false\n worktree = .\n"
+    (ground.root / "b/config").write_text(f'{core}[filter "x"]\n clean = {ground.root}/evil.sh\n')
     (ground.root / "b/.gitattributes").write_text("* filter=x\n")
     await ground.sh("cd b && git add -A", GIT)
     assert (own / "HEAD").exists()
     assert not (ground.root / "ran").exists()
+
+
+async def test_programs_of_a_new_bare_repository_are_told(ground: Ground) -> None:
+    await ground.sh("true")
+    made = "mkdir -p b/c/objects b/c/refs && cd b/c && echo 'ref: refs/heads/main' > HEAD && : > config"
+    quiet = await ground.sh(made)
+    assert quiet.notes == ()
+    done = await ground.sh("git config -f b/c/config core.fsmonitor ./evil")
+    assert any("b/c" in note and "core.fsmonitor" in note for note in done.notes), done.notes
+    assert (await ground.sh("true")).notes == ()
 
 
 def test_what_git_is_told_where_it_may_write() -> None:
@@ -124,9 +133,13 @@ async def test_hooks_kept_in_the_tree_are_closed(ground: Ground, named: str, the
     if there:
         folder.mkdir(parents=True)
         (folder / "pre-commit").write_text("old")
-    await ground.sh(f"mkdir -p {named}; echo x > {named}/pre-commit; echo x > {named}/post-commit; mv {named} away")
+    await ground.sh(
+        f"mkdir -p {named}; echo x > {named}/pre-commit; echo x > {named}/post-commit; rm {named}/pre-commit"
+    )
     assert folder.exists() == there
     assert not there or [(path.name, path.read_text()) for path in folder.iterdir()] == [("pre-commit", "old")]
+    await ground.sh(f"mv {named} away")
+    assert folder.exists() == there
 
 
 async def test_hooks_that_were_there_before_stay_in_a_tree_too_large_for_one_look(

@@ -95,7 +95,7 @@ class Guards:
         if self._found is None:
             self._found = self._tree.look(FIRST_LOOK)
             self._own = self._own_now()
-            self._known = _identities(self._found.gits)
+            self._known = _identities(self._found)
             return self._found, []
         if not grant.git:
             return self._found, []
@@ -109,7 +109,7 @@ class Guards:
         Where not the whole tree had been looked through, one that was never seen may be old: its times decide then.
         """
         assert self._found is not None
-        now = _identities(self._found.gits)
+        now = _identities(self._found)
         new = [
             path
             for path, found in now.items()
@@ -226,8 +226,14 @@ def identity(path: str) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _identities(paths: Iterable[str]) -> dict[str, Identity]:
-    return {path: found for path in paths if (found := identity(path)) is not None}
+def _identities(found: Found) -> dict[str, Identity]:
+    """Of each `.git`; of a bare repository, which is not closed, that of its configuration as it is now."""
+    known = {path: one for path in found.gits if (one := identity(path)) is not None}
+    for path in found.bare:
+        with suppress(OSError):
+            config = os.lstat(f"{path}/config")
+            known[path] = (config.st_ino, config.st_ctime_ns)
+    return known
 
 
 def _changed(path: str) -> int:

@@ -13,6 +13,7 @@ from letta_code.safety.places import is_within
 PROTECTED = (".letta", ".mcp.json", ".envrc")  # besides `.git`; AGENTS.md and the like stay writable
 LATER = {"node_modules", ".venv", "venv", ".tox", "target", "vendor", "site-packages", "__pycache__"}
 LIMIT = 20_000  # folders looked at in one round
+_BARE = "/HEAD"
 _FRESH = 50_000_000  # ns; a folder that changed just now may change again within the same tick of its clock
 _WORKTREE = re.compile(r"^\s*worktree\s*=\s*\"?([^\"\n]+?)\"?\s*$", re.MULTILINE)
 
@@ -22,6 +23,7 @@ class Found(Value):
 
     gits: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()  # folders that git would take for a repository as they are
     complete: bool = False  # whether every folder has been looked at, in one round or another
 
 
@@ -85,7 +87,8 @@ class Tree:
             del self._names[path]
         return Found(
             gits=tuple(path for path in self._names if path.endswith("/.git")),
-            others=tuple(path for path in self._names if not path.endswith("/.git")),
+            others=tuple(path for path in self._names if not path.endswith(("/.git", _BARE))),
+            bare=tuple(path.removesuffix(_BARE) for path in self._names if path.endswith(_BARE)),
             complete=self._complete,
         )
 
@@ -93,6 +96,7 @@ class Tree:
 def _list(folder: str) -> tuple[list[str], list[str]]:
     folders: list[str] = []
     names: list[str] = []
+    head: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -101,9 +105,11 @@ def _list(folder: str) -> tuple[list[str], list[str]]:
                     names.append(name)
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(name)
+                elif name == "HEAD":
+                    head = [_BARE[1:]]
     except OSError:
         pass  # not ours to read, or gone: nothing in it can be protected
-    return folders, names
+    return folders, names + (head if {"objects", "refs"} <= set(folders) else [])
 
 
 class Repository(Value):
