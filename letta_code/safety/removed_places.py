@@ -23,6 +23,7 @@ _DIGITS = re.compile(r"\[[\d-]+\]")
 _USER = re.compile(r"~([a-z_][\w-]*)(?=/|\Z)")
 _NOT_KNOWN, _EMPTY = "\0", "\1"  # what stands in a word for a variable of which nothing is known, and for an empty one
 _MOST, _DEEPEST = 50, 20  # words that one word may come to; variables that are put in for one of them
+_LONGEST = 500  # characters of one pattern
 _PLAIN = str.maketrans("", "", "'\"\\\0\1")
 
 
@@ -158,4 +159,5 @@ def _above(path: str) -> Iterator[str]:
 
 def _matches(parts: list[str], place: str) -> bool:
     names = place.strip("/").split("/")
-    return len(names) == len(parts) and all(map(fnmatchcase, names, parts))
+    # To read a pattern takes time by the square of its length; what is longer than any name is none by itself.
+    return len(names) == len(parts) and max(map(len, parts)) < _LONGEST and all(map(fnmatchcase, names, parts))

@@ -43,7 +43,8 @@ def test_roundabout_catastrophes_are_refused(text: str) -> None:
     [
         "rm -rf build/*", 'rm -rf "$TMPDIR/x"', 'rm -rf "$TMPDIR"/*', "cd sub && rm -rf ./*", "cd ~/app && rm -rf *",
         "cd; cd app; rm -rf build", "rm -rf *.log", "rm -rf ~/*.log", "rm -rf ~/[0-9]*.tmp", "rm -rf /tmp/*",
-        "rm -rf *", "rm -rf ~/.cache/app", "rm -rf ~me2/x", 'rm -rf "${BUILD:?}"/*', 'rm -rf "${UNSET:?}"/*', "rm -rf ${BUILD%/}/*",
+        "rm -rf *", "rm -rf ~/.cache/app", "rm -rf ~me2/x", 'rm -rf "${BUILD:?}"/*', 'rm -rf "${UNSET:?}"/*',
+        "rm -rf ${BUILD%/}/*", "rm -rf /" + "[" * 600,
         "rm -rf ${UNSET:-build}/*", 'd=$(mktemp -d); rm -rf "$d"/*', "d=out; rm -rf $d/*", 'd=""; d=out; rm -rf "$d"/*',
         'd=; read d; rm -rf "$d"/*', 'for d in a b; do rm -rf "$d"/*; done', 'for d in */; do rm -rf "$d"; done',
         'while read d; do rm -rf "$d"/*; done < list', 'root=/; rm -rf "$root/tmp/x"', "find . -delete",
