@@ -121,8 +121,11 @@ def _command_allowed(rule: Rule, operation: ExecOperation | GitOperation, readin
     if isinstance(operation, GitOperation):
         words = command.words[1:]
         return words[: len(rule.words)] == rule.words and (words == rule.words or not is_destructive(command.words))
-    if rule.words != command.words and any(is_destructive(inner.words) for inner in reading.commands):
-        return False
+    if rule.words != command.words:  # what runs inside it (`env bash -c …`) is not what the rule was given for
+        if any(is_destructive(inner.words) for inner in reading.commands):
+            return False
+        if not all(_harmless_redirect(one, ground) for one in reading.redirects):
+            return False
     return allows_command(rule, command, ground)
 
 

