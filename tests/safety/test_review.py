@@ -53,6 +53,9 @@ def test_a_rule_covers_what_a_redirection_reads_inside(tmp_path: Path) -> None:
 def test_a_rule_grants_the_needs_of_its_commands_only() -> None:
     assert decide("npm ci", allow=("Bash(npm ci)",)).grant == Grant(network="proxy")
     assert decide("npm ci > /dev/null", allow=("Bash(npm ci)",)).grant == Grant(network="proxy")
+    exact = "env bash -c 'cat < /dev/tcp/x/1'"
+    decision = decide(exact, allow=(f"Bash({exact})",))
+    assert (decision.verdict, decision.grant) == ("allow", Grant())  # it runs, without the network
     bare = decide("npm ci; cat < /dev/tcp/x/1", allow=("Bash",))
     assert (bare.verdict, bare.grant.network) == ("allow", "open")
 
