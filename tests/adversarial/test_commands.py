@@ -103,7 +103,10 @@ CASES: list[Case] = [
     *row("B26", ASK, "ls\u202e", "ls\u200b", "ls\U000e0041", "ls" + "\t" * 500 + "f"),
     *row("B27", DENY, "ls # \nrm x", "cat << EOF\n$(rm x)\nEOF"),
     *row("B28", OK, "cat << 'EOF' > f2\nrm -rf x\nEOF"),
-    *row("B29", OK, "echo 'rm -rf x'", 'grep -R "curl" .'),
+    *row("B29", OK, "echo 'rm -rf x'", 'grep -R "curl" sub'),
+    *row(
+        "B29", ASK, 'grep -R "curl" .'
+    ),  # .env, which a rule denies, lies below: the word is data, the file is not read
     *row("B30", ASK, "cd / && cat etc/shadow", "pushd ..; ls", "cd sub && cat ../../outside/secret"),
     *row("B31", ASK, "alias ls='touch pwned'; ls", "function ls { touch pwned; }; ls", "enable -f ./e.so x"),
     *row("B31", ASK, "trap 'touch pwned' EXIT", "source ./x", "shopt -s expand_aliases"),

@@ -33,7 +33,9 @@ async def opened(tmp_path: Path, *turns: object, folder: str = "work", **setting
     script = tmp_path / "script.yaml"
     script.write_text(json.dumps({"turns": turns}))
     wanted = Settings(model=f"scripted:{script}", **settings)
-    return await start_session(SessionOptions(cwd=str(work), settings=wanted, mode="full", interactive=False))
+    return await start_session(
+        SessionOptions(trusted=True, cwd=str(work), settings=wanted, mode="full", interactive=False)
+    )
 
 
 async def said(session: Session, text: str) -> list[ev.Event]:

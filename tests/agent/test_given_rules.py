@@ -17,7 +17,6 @@ from letta_code.core.errors import ConfigError
 from letta_code.core.requests import Approve
 from letta_code.safety.operations import ExecOperation, WriteOperation
 from letta_code.safety.policy import Policy
-from letta_code.workspace.local import LocalWorkspace
 from tests.fakes.redaction import NoSecrets
 
 
@@ -149,15 +148,14 @@ def test_the_log_is_made_at_the_first_record_and_never_stops_the_program(tmp_pat
 async def test_two_yes_for_always_are_both_kept(tmp_path: Path) -> None:
     paths = Paths(home=tmp_path / "home").ensure()
     options = SessionOptions(cwd=str(tmp_path), settings=Settings())
-    workspace = LocalWorkspace(str(tmp_path))
+    place = Place(options, paths)
     try:
-        place = Place(options, paths, workspace)
         for pattern in ("Bash(make test)", "Bash(make lint)"):
             place.remember(Approve(remember="always", pattern=pattern))
         place.remember(Approve(remember="project", pattern="Bash(make a)"))
         place.remember(Approve(remember="project", pattern="Bash(make b)"))
-        again = Place(SessionOptions(cwd=str(tmp_path), settings=person_settings(paths)), paths, workspace)
+        again = Place(SessionOptions(cwd=str(tmp_path), settings=person_settings(paths)), paths)
     finally:
-        await workspace.close()
+        await place.close()
     texts = [rule.text for rule in again.policy.rules]
     assert texts == ["Bash(make test)", "Bash(make lint)", "Bash(make a)", "Bash(make b)"]

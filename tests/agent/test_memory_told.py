@@ -29,7 +29,9 @@ async def test_an_edit_right_after_it_was_told_of_anothers_edit_is_no_conflict(t
     script = tmp_path / "script.yaml"
     script.write_text(json.dumps({"turns": [wait, {"tools": [rewrite], "expect": ["in Rome"]}, {"text": "done"}]}))
     settings = Settings(model=f"scripted:{script}")
-    session = await start_session(SessionOptions(cwd=str(work), settings=settings, mode="full", interactive=False))
+    session = await start_session(
+        SessionOptions(trusted=True, cwd=str(work), settings=settings, mode="full", interactive=False)
+    )
     blocks = session.memory.blocks
     blocks.apply(Append(label="human", text="Ann"), Provenance(source="user"))
     started = asyncio.ensure_future(until_a_call_runs(session))
@@ -63,7 +65,9 @@ async def session_of(tmp_path: Path, *turns: object) -> Session:
     script = tmp_path / "script.yaml"
     script.write_text(json.dumps({"turns": turns}))
     settings = Settings(model=f"scripted:{script}")
-    return await start_session(SessionOptions(cwd=str(work), settings=settings, mode="full", interactive=False))
+    return await start_session(
+        SessionOptions(trusted=True, cwd=str(work), settings=settings, mode="full", interactive=False)
+    )
 
 
 def bash(command: str, **more: object) -> dict[str, object]:

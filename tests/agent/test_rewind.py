@@ -88,6 +88,7 @@ def opened(work: Path, tmp_path: Path) -> Opener:
         if turns is not None:
             script.write_text(json.dumps({"turns": list(turns), "info": {"edit_family": "edit"}}))
         options = SessionOptions(
+            trusted=True,
             cwd=str(work),
             settings=Settings(model=f"scripted:{script}", **settings),
             conversation=conversation,

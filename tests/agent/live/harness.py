@@ -34,8 +34,10 @@ def long_answer(words: int = 120, delay: float = 0.01) -> dict[str, Any]:
 
 
 def options(folder: Path, conversation: str = "", mode: str = "full", face: str = "test") -> SessionOptions:
-    settings = Settings(model=f"scripted:{folder / 'script.yaml'}")
-    return SessionOptions(cwd=str(folder), settings=settings, conversation=conversation, mode=mode, face=face)
+    settings = Settings(model=f"scripted:{folder / 'script.yaml'}", sandbox="off")  # so that commands are asked about
+    return SessionOptions(
+        trusted=True, cwd=str(folder), settings=settings, conversation=conversation, mode=mode, face=face
+    )
 
 
 async def follower(folder: Path, conversation: str) -> AttachedSession:
