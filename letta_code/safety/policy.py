@@ -44,7 +44,11 @@ MODE_TEXT: Mapping[Mode, str] = {
     "full": "does everything without asking and without a sandbox",
 }
 _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
-_PLAN = "The mode is plan: only reading is allowed. Finish the plan and tell the person; they change the mode."
+_WHOLE_LINE = "Everything in this line would then run outside the sandbox, with all of your rights."
+_PLAN = (
+    "The mode is plan: commands and edits do not run. Look with Read, Grep, List and Git, finish the plan and tell the "
+    "person; they change the mode."
+)
 # What letta-code itself keeps in its home: changed by its own commands only.
 _OWN_FILES = ("letta.db", "config.yaml", "credentials.yaml")
 _OWN_FOLDERS = ("conversations", "run", "projects", "checkpoints", "index", "agents", "shared")
@@ -67,6 +71,11 @@ class _Case(Value):
     reading: Reading | None
     needs: tuple[Need, ...]
     free: Grant  # what it gets without anybody's yes
+
+    @property
+    def of_several(self) -> bool:
+        """Whether more than one command, or a redirection, stands in the text."""
+        return self.reading is not None and (len(self.reading.commands) > 1 or bool(self.reading.redirects))
 
     @property
     def wanted(self) -> Grant:
@@ -154,6 +163,8 @@ class Policy:
         if verdict == "ask":  # whatever asks, the person is told who may have wished for it
             outside = why_ask(operation, case.wanted, self._taints)
             reason = f"{reason} {outside}".strip() if outside not in reason else reason
+            if case.wanted.outside and case.of_several:
+                reason, destructive = f"{reason} {_WHOLE_LINE}", True
         grant = Grant()
         if self.mode == "full":
             grant = Grant(outside=isinstance(operation, ExecOperation | GitOperation))

@@ -347,3 +347,14 @@ def test_explain_says_what_was_read_what_it_needs_and_what_the_sandbox_gives() -
     parts += ["no rule covers it", "with your yes it gets", "the network as you have it", "the repository"]
     for part in parts:
         assert part in lines
+
+
+def test_a_line_of_several_commands_that_leaves_the_sandbox_says_that_all_of_it_does() -> None:
+    """The card names one command's need: a yes to it must not hide what else would run with all rights."""
+    whole = "git config user.nick e; echo x > .git/hooks/pre-commit"
+    decision = policy("ask").decide("Bash", ExecOperation(command=whole, cwd=ROOT))
+    assert decision.verdict == "ask" and decision.grant.outside
+    assert "Everything in this line would then run outside the sandbox" in decision.reason
+    assert decision.destructive  # so that the card says Careful, and No is chosen
+    alone = policy("ask").decide("Bash", ExecOperation(command="git config user.nick e", cwd=ROOT))
+    assert alone.grant.outside and "Everything in this line" not in alone.reason
