@@ -15,7 +15,7 @@ from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.guards import Guards
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.mounts import Mounts
-from letta_code.safety.sandboxes.web import Web, closing, through
+from letta_code.safety.sandboxes.web import Web, carriers, closing, through
 from letta_code.safety.sandboxes.wide import held
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ class Bubblewrap:
         for folder in (at.home, at.temp):
             if folder and (is_within(folder, "/tmp") or is_within(folder, at.root)):
                 mounts.read_only(folder)
-        for path in map(os.path.realpath, env.get("PATH", "").split(":")):
+        programs = [os.path.realpath(path) for path in env.get("PATH", "").split(":") if path]
+        if grant.network == "proxy":  # what carries its requests is a Python of ours
+            programs += map(os.path.realpath, carriers())
+        for path in programs:
             if is_within(path, "/tmp") and not is_within(path, at.root) and os.path.isdir(path):
                 mounts.read_only(path)
         mounts.writable(self._temp)

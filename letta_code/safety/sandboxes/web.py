@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -42,6 +43,11 @@ class Web:
         if self._proxy is not None:
             self._proxy.close()
             self._proxy = None
+
+
+def carriers() -> tuple[str, ...]:
+    """The folders that `through` needs to see: the interpreter, its library, and the script."""
+    return sys.prefix, sys.base_prefix, os.path.dirname(forwarder.__file__)
 
 
 def through(door: Door, argv: Sequence[str]) -> list[str]:
