@@ -120,6 +120,7 @@ STRICTER = {"B03", "B12", "B13"}  # a refusal of what can be read all the same i
 
 
 @pytest.mark.slow
+@pytest.mark.row(*dict.fromkeys(case.id for case in CASES))
 async def test_commands_that_are_not_approved_have_no_effect(
     stage: Stage, sandbox: str, record_property: Callable[[str, object], None]
 ) -> None:
