@@ -346,7 +346,7 @@ async def test_in_the_app_itself_nothing_is_opened_before_the_answer(
 
 def test_plain_asks_in_lines(world: World, screens: list[Terminal]) -> None:
     world.plays()
-    terminal = Terminal("-m", "letta_code", "--plain", cwd=world.root, env=world.env, columns=100, lines=60)
+    terminal = Terminal("-m", "letta_code", "--plain", cwd=world.root, env=world.env, columns=240, lines=60)
     screens.append(terminal)
     terminal.until("Answer 1 to 3")
     assert ".letta/config.yaml (settings)" in terminal.written.decode()
