@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,8 +92,6 @@ class Place:
             capabilities=self.workspace.capabilities,
             model=info,
             interactive=self._options.interactive,
-            git_repository=Path(self._root, ".git").exists(),
-            git_installed=shutil.which("git") is not None,
             memory=self.desk is not None,
         )
 

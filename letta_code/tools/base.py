@@ -174,8 +174,6 @@ class Situation(Value):
     capabilities: Capabilities
     model: ModelInfo
     interactive: bool = True
-    git_repository: bool = False
-    git_installed: bool = True
     memory: bool = True
 
 

@@ -60,8 +60,8 @@ class Git(Tool[GitArgs]):
     order = 65
 
     def applies(self, situation: Situation) -> bool:
-        """Only where git is and there is a repository to speak of."""
-        return situation.git_installed and situation.capabilities.git
+        """Only where git is."""
+        return situation.capabilities.git
 
     def title(self, args: GitArgs) -> str:
         """Such as `git diff --stat`."""

@@ -134,7 +134,6 @@ def test_not_sent_without_git() -> None:
     model = ModelInfo(name="m")
     assert tool.applies(Situation(capabilities=Capabilities(), model=model))
     assert not tool.applies(Situation(capabilities=Capabilities(git=False), model=model))
-    assert not tool.applies(Situation(capabilities=Capabilities(), model=model, git_installed=False))
 
 
 async def test_outside_a_repository(tmp_path: Path) -> None:
