@@ -13,8 +13,7 @@ from msgspec.structs import replace
 from letta_code.agent import folder_trust
 from letta_code.config.paths import Paths
 from letta_code.safety.coverage import reading_of
-from letta_code.safety.git_commands import git_effect
-from letta_code.safety.git_commands import hooks_of as names_run_by
+from letta_code.safety.git_commands import git_effect, hooks_run_by
 from letta_code.safety.needs import Hooks
 from letta_code.safety.operations import ExecOperation, Operation
 from letta_code.safety.trust import GIT_HOOK, Consent, Power, unconsented
@@ -33,8 +32,8 @@ _MOST_BYTES = 8 << 20
 class RepositoryHooks:
     """Those of the repository at `root`.
 
-    What was found is known for a second while no file of it changes: a policy asks several times about one command.
-    (A second, since what the configuration includes may be anywhere.)
+    What was found is known for a moment while no file of it changes: a policy asks several times about one command.
+    (Only for a moment, since what the configuration includes may be anywhere.)
     """
 
     def __init__(self, root: str, paths: Paths) -> None:
@@ -90,12 +89,7 @@ def run_by(operations: Sequence[Operation]) -> frozenset[str]:
     readings = [reading_of(one) for one in operations if isinstance(one, ExecOperation)]
     commands = [command for reading in readings if reading is not None for command in reading.commands]
     effects = [git_effect(command.words) for command in commands if command.name == "git"]
-    return frozenset(name for effect in effects for name in names_run_by(effect.subcommand))
-
-
-def unconsented_hooks(root: str, paths: Paths) -> tuple[str, ...]:
-    """Paths of hooks of a repository that the person has not said yes to as they are now.  Blocks for a few ms."""
-    return RepositoryHooks(root, paths).waiting()
+    return frozenset(name for effect in effects for name in hooks_run_by(effect.subcommand))
 
 
 def hooks_of(root: str) -> tuple[Power, ...]:

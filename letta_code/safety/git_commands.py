@@ -101,7 +101,7 @@ def from_subcommand(words: Sequence[str]) -> tuple[str, ...]:
     return (words[0], *_split(words)[1])
 
 
-def hooks_of(subcommand: str) -> tuple[str, ...]:
+def hooks_run_by(subcommand: str) -> tuple[str, ...]:
     """The hooks that git would run for a subcommand that changes something."""
     return (*_HOOKS.get(subcommand, ()), *_HOOKS_OF_ALL)
 

