@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -17,9 +16,8 @@ from letta_code.core.events import Notice
 from letta_code.host.files import read_bounded
 from letta_code.safety.examples import wrong_example
 from letta_code.safety.remembered import ProjectRules
-from letta_code.safety.rules import Ground, Rule, Rules, Source, parse_rule
+from letta_code.safety.rules import Ground, Rule, Rules, Source, Verdict, parse_rule
 
-_Verdict: TypeAlias = Literal["allow", "ask", "deny"]
 _TOOL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(|\Z)")
 _LARGEST = 4 << 20  # bytes
 _EFFECTS = ("Bash", "Edit", "Write", "ApplyPatch", "Git")
@@ -46,7 +44,7 @@ class GivenRules:
             ]
         )
 
-    def _read(self, given: Iterable[str | GivenRule], verdict: _Verdict) -> list[Rule]:
+    def _read(self, given: Iterable[str | GivenRule], verdict: Verdict) -> list[Rule]:
         found: list[Rule] = []
         for one in given:
             text = one if isinstance(one, str) else one.rule
@@ -59,7 +57,7 @@ class GivenRules:
             found.append(rule if isinstance(one, str) else self._checked(rule, one))
         return found
 
-    def _source(self, given: str | GivenRule, verdict: _Verdict) -> Source:
+    def _source(self, given: str | GivenRule, verdict: Verdict) -> Source:
         """A project's file can only deny and ask; what stands in neither file came with the environment."""
         if verdict == "allow" or self._own is None or given in getattr(self._own, verdict):
             return "user"
@@ -83,7 +81,7 @@ class GivenRules:
         )
         return msgspec.structs.replace(rule, verdict="ask") if allows else rule
 
-    def _instead(self, text: str, verdict: _Verdict, error: ConfigError) -> list[Rule]:
+    def _instead(self, text: str, verdict: Verdict, error: ConfigError) -> list[Rule]:
         """What holds for a rule that cannot be read: nothing is allowed by it; what it may have refused is asked."""
         named = _TOOL.match(text)
         tools = () if verdict == "allow" else (named[1],) if named else _EFFECTS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from letta_code.agent.given_rules import as_saved, remembered_in
 from letta_code.config.paths import Paths
@@ -16,9 +15,8 @@ from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
 from letta_code.safety.policy import MODE_TEXT, Policy
 from letta_code.safety.remembered import Scope
-from letta_code.safety.rules import PATH_TOOLS, Rule, Source, parse_rule
+from letta_code.safety.rules import PATH_TOOLS, Rule, Source, Verdict, parse_rule
 
-Verdict: TypeAlias = Literal["allow", "ask", "deny"]
 VERDICTS: tuple[Verdict, ...] = ("allow", "ask", "deny")
 SCOPES: tuple[Scope, ...] = ("conversation", "project", "always")
 _SOURCES: dict[Scope, Source] = {"conversation": "conversation", "project": "project", "always": "user"}

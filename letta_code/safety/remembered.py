@@ -10,7 +10,7 @@ import msgspec
 
 from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.messages import Value
-from letta_code.safety.rules import Rule, Source, parse_rule
+from letta_code.safety.rules import Rule, Source, Verdict, parse_rule, parse_rules
 
 Scope: TypeAlias = Literal["once", "conversation", "project", "always"]
 SCOPES: tuple[Scope, ...] = ("once", "conversation", "project", "always")
@@ -43,12 +43,13 @@ class ProjectRules(Value):
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules; raises `ConfigError` naming a rule that cannot be read."""
-        lists = (("allow", self.allow), ("ask", self.ask), ("deny", self.deny))
-        return tuple(
-            parse_rule(text, cast("Literal['allow', 'ask', 'deny']", v), "project") for v, ts in lists for text in ts
+        return (
+            *parse_rules(self.allow, "allow", "project"),
+            *parse_rules(self.ask, "ask", "project"),
+            *parse_rules(self.deny, "deny", "project"),
         )
 
-    def plus(self, text: str, verdict: Literal["allow", "ask", "deny"] = "allow") -> ProjectRules:
+    def plus(self, text: str, verdict: Verdict = "allow") -> ProjectRules:
         """With one more rule; the same when it is there already."""
         known: tuple[str, ...] = getattr(self, verdict)
         return self if text in known else msgspec.structs.replace(self, **{verdict: (*known, text)})
