@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from letta_code.core.messages import Value
@@ -82,7 +83,8 @@ class GitEffect(Value):
     network: Network = "off"
 
 
-def git_effect(words: Sequence[str]) -> GitEffect:
+@lru_cache(maxsize=256)  # a policy asks several times about one command
+def git_effect(words: tuple[str, ...]) -> GitEffect:
     """What a git command does; `words` begin with the program."""
     own, rest = _split(words)
     if not rest:

@@ -238,18 +238,19 @@ def _made_again(word: str, command: Command, where: Where) -> bool:
 
 def _of_paths(reading: Reading, where: Where) -> Iterator[Need]:
     written: set[str] = set()
-    for at, path in (*written_outside(reading, where), *private_outside(reading, where)):
+    changed, looked_at = tuple(written_outside(reading, where)), tuple(private_outside(reading, where))
+    for at, path in (*changed, *looked_at):
         if path.startswith(("/dev/tcp/", "/dev/udp/")):  # bash opens a connection
             written.add(path)
             yield Need(why=f"It needs the network: {path}.", grant=Grant(network="open"), leaves=True, command=at)
-    for at, path in written_outside(reading, where):
+    for at, path in changed:
         if path in written:
             continue
         written.add(path)
         grant = _opening(path, where)
         how = ", without the sandbox" if grant.outside else ""
         yield Need(why=f"It would write outside the work tree{how}: {path}.", grant=grant, leaves=True, command=at)
-    for at, path in private_outside(reading, where):
+    for at, path in looked_at:
         if path not in written:
             secret = places.is_secret(path)
             why = "It reads what may hold keys or passwords" if secret else "It looks at what is outside the work tree"

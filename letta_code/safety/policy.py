@@ -6,6 +6,7 @@ Where a sandbox confines, the modes ask and auto let commands run in it, and ask
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, cast
@@ -121,7 +122,6 @@ class Policy:
         self._containment = containment
         self._taints = taints
         self._hooks = hooks
-        self._temps = tuple(temps)
         self._memory = tuple(os.path.realpath(folder) for folder in memory)
         # A work tree among temporary files is not free to use what lies beside it.
         common = [folder for folder in _TEMPS if not places.is_within(self.ground.root, os.path.realpath(folder))]
@@ -132,19 +132,25 @@ class Policy:
 
     def with_mode(self, mode: Mode) -> Policy:
         """The same policy in another mode."""
-        return self._copy(mode, self.rules)
+        other = copy.copy(self)
+        other.mode = mode_of(mode)
+        return other
 
     def with_taints(self, taints: Taints) -> Policy:
         """The same policy where the conversation holds text from these sources."""
-        return self if taints == self._taints else self._copy(self.mode, self.rules, taints)
+        if taints == self._taints:
+            return self
+        other = copy.copy(self)
+        other._taints = taints
+        return other
 
     def with_rules(self, *rules: Rule) -> Policy:
         """The same policy with more rules, as when a person's yes is remembered."""
-        return self._copy(self.mode, self.rules.plus(*rules))
+        return self._judging_by(self.rules.plus(*rules))
 
     def without_rule(self, text: str) -> Policy:
         """The same policy without the rules of this text."""
-        return self._copy(self.mode, Rules.of(rule for rule in self.rules if rule.text != text))
+        return self._judging_by(Rules.of(rule for rule in self.rules if rule.text != text))
 
     @property
     def containment(self) -> Containment:
@@ -220,21 +226,10 @@ class Policy:
         said = f"mode {self.mode}: {MODE_TEXT[self.mode]}"
         return (*explanation(decision, case.reading, case.needs, weighed, self.containment), said)
 
-    def _copy(self, mode: Mode, rules: Rules, taints: Taints | None = None) -> Policy:
-        ground = self.ground
-        return Policy(
-            mode,
-            rules,
-            root=ground.root,
-            home=ground.home,
-            letta_home=self._own,
-            variables=self._variables,
-            containment=self._containment,
-            hooks=self._hooks,
-            temps=self._temps,
-            memory=self._memory,
-            taints=self._taints if taints is None else taints,
-        )
+    def _judging_by(self, rules: Rules) -> Policy:
+        other = copy.copy(self)  # its paths are real already
+        other.rules = rules
+        return other
 
     def _would_allow(self, rule: Rule, tool: str, operation: Operation) -> bool:
         return self.with_rules(rule).decide(tool, operation).verdict == "allow"

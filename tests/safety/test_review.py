@@ -67,7 +67,7 @@ def test_a_rule_grants_the_needs_of_its_commands_only() -> None:
      "git archive --remo=x HEAD"],
 )  # fmt: skip
 def test_a_long_option_of_git_that_is_cut_short_is_the_option(text: str) -> None:
-    assert git_effect(text.split()).effect == "runs"
+    assert git_effect(tuple(text.split())).effect == "runs"
     assert decide(text, allow=("Bash(git *)",), confined=False).verdict == "ask"
 
 
@@ -96,7 +96,7 @@ def test_a_long_option_that_runs_or_writes_cut_short(text: str) -> None:
      ("git branch --remotes", "reads"), ("git push --follow-tags", "network"), ("git grep --or x", "reads")],
 )  # fmt: skip
 def test_other_options_of_git_are_not_taken_for_them(text: str, effect: str) -> None:
-    assert git_effect(text.split()).effect == effect
+    assert git_effect(tuple(text.split())).effect == effect
     assert not is_destructive(tuple(text.split()))
 
 
