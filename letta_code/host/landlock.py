@@ -2,7 +2,8 @@
 
 It is run as a script (`python -I -S landlock.py WORD… -- PROGRAM ARGUMENT…`) and imports nothing of ours.  Why a
 script: the rules hold for the process that makes them and for all that it starts, so they must be made in the command's
-own process, between fork and exec, where a program with threads cannot run Python.
+own process, between fork and exec, where a program with threads cannot run Python.  Which words it gets is decided in
+`safety/sandboxes/landlock.py`.
 
 Words: `write=PATH` (everything below may be written), `keep=PATH` (not written, there or not: the folders above it are
 opened child by child, so nothing can be made or replaced directly in them), `hide=PATH` (its files are not read),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from letta_code.core.errors import WorkspaceError
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.places import is_within
 from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.guards import Guards
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.mounts import Mounts
+from letta_code.safety.sandboxes.own_folder import OwnFolder
 from letta_code.safety.sandboxes.web import Web, carriers, closing, through
 from letta_code.safety.sandboxes.wide import held
 
@@ -42,19 +41,14 @@ class Bubblewrap:
         self._program = program
         self._at = territory
         self._meter = Meter(limits, territory.root)
-        name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
-        self._own = f"{territory.letta_home}/cache/sandbox/{name}"
-        self._temp = f"{territory.temp or self._own}/tmp"
-        self._empty = f"{self._own}/empty"  # a file
-        self._nothing = f"{self._own}/nothing"  # a folder
-        self._guards = Guards(territory.root, territory.home, self._own)
-        self._prepared = False
+        self._own = OwnFolder(territory)
+        self._guards = Guards(territory.root, territory.home, self._own.path)
 
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
         """The command behind `bwrap`; the mounts follow from what exists now."""
-        self._prepare()
+        self._own.prepare()
         with ExitStack() as undo:
-            door = self._web.door(self._own) if grant.network == "proxy" else None
+            door = self._web.door(self._own.path) if grant.network == "proxy" else None
             if door is not None:
                 undo.callback(door.close)
             mounts = self._mounts(grant, env)
@@ -71,7 +65,7 @@ class Bubblewrap:
 
         return Confined(
             argv=tuple(words),
-            env=self._env(env, grant),
+            env=environment.confined(env, self._own, self._at.home, grant),
             private_pids=True,
             close=closing(door, raised.lower) if door is not None else raised.lower,
             exceeded=self._meter.watch(),
@@ -83,28 +77,13 @@ class Bubblewrap:
         self._web.close()
         self._meter.close()
 
-    def _prepare(self) -> None:
-        if self._prepared and os.path.isdir(self._temp):
-            return
-        try:
-            for folder in (self._own, f"{self._own}/caches", self._temp, self._nothing):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-            with suppress(FileExistsError):
-                os.close(os.open(self._empty, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400))
-        except OSError as error:
-            raise WorkspaceError(
-                f"The sandbox needs a folder of its own and {error.filename} cannot be made: {error.strerror}. "
-                "The command was not run."
-            ) from error
-        self._prepared = True
-
     def _mounts(self, grant: Grant, env: Mapping[str, str]) -> Mounts:
         """The disk, what may be written, and what programs expect."""
-        mounts, at = Mounts(self._nothing), self._at
+        mounts, at = Mounts(self._own.nothing), self._at
         mounts.read_only("/")
         mounts.special("--dev", "/dev")
         mounts.special("--proc", "/proc")
-        mounts.writable("/tmp", self._temp)
+        mounts.writable("/tmp", self._own.temp)
         for folder in (at.home, at.temp):
             if folder and (is_within(folder, "/tmp") or is_within(folder, at.root)):
                 mounts.read_only(folder)
@@ -114,7 +93,7 @@ class Bubblewrap:
         for path in programs:
             if is_within(path, "/tmp") and not is_within(path, at.root) and os.path.isdir(path):
                 mounts.read_only(path)
-        mounts.writable(self._temp)
+        mounts.writable(self._own.temp)
         mounts.writable(at.root)
         for path in grant.writes:
             if os.path.exists(path):
@@ -128,8 +107,8 @@ class Bubblewrap:
         for path in (*hidden.secrets(at.home, is_open), at.letta_home):
             if path in kept or not os.path.exists(path):
                 continue
-            mounts.hidden(path) if os.path.isdir(path) else mounts.read_only(path, self._empty)
-        mounts.writable(f"{self._own}/caches")
+            mounts.hidden(path) if os.path.isdir(path) else mounts.read_only(path, self._own.empty)
+        mounts.writable(self._own.caches)
         if os.path.isdir(f"{at.letta_home}/skills"):
             mounts.read_only(f"{at.letta_home}/skills")
         mounts.hidden("/run")
@@ -138,11 +117,7 @@ class Bubblewrap:
         for path in hidden.sockets("/run", "/proc", "/dev", at.root, at.temp, at.letta_home):
             if is_within(path, at.home) or not is_within(path, "/tmp"):
                 folder = hidden.doors(path)  # a door may be gone before `bwrap` mounts something on it
-                mounts.hidden(folder) if folder else mounts.read_only(path, self._empty)
+                mounts.hidden(folder) if folder else mounts.read_only(path, self._own.empty)
         agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
         if agent and os.path.exists(agent):
             mounts.writable(os.path.realpath(agent))
-
-    def _env(self, env: Mapping[str, str], grant: Grant) -> dict[str, str]:
-        more = environment.for_git(env, hooks=grant.hooks) if grant.git else {}
-        return {**environment.caches(f"{self._own}/caches", self._at.home, env), **env, "TMPDIR": self._temp, **more}

@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from letta_code.safety.containment import Grant
+
+if TYPE_CHECKING:
+    from letta_code.safety.sandboxes.own_folder import OwnFolder
 
 _NAMES = {
     *("PATH", "HOME", "LANG", "LANGUAGE", "TERM", "USER", "LOGNAME", "SHELL", "TZ", "HOSTNAME", "PWD", "COLUMNS"),
@@ -41,6 +47,12 @@ def allowed(inherited: Mapping[str, str], *, network_open: bool = False) -> dict
     if network_open:
         env.update({name: value for name, value in inherited.items() if name.upper() in _FOR_THE_NETWORK})
     return env
+
+
+def confined(env: Mapping[str, str], own: OwnFolder, home: str, grant: Grant) -> dict[str, str]:
+    """The variables of one command in any sandbox: where its caches and temporary files go, and what holds for git."""
+    more = for_git(env, hooks=grant.hooks) if grant.git else {}
+    return {**caches(own.caches, home, env), **env, "TMPDIR": own.temp, **more}
 
 
 def caches(folder: str, home: str, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Landlock: where bubblewrap does not work, commands give up rights themselves; weaker, so each is asked about.
 
+Here it is said what a command is to keep; `host/landlock.py` is the script that then makes the kernel's rules.
+
 Landlock can only allow: what is given for a folder is given for all below it.  So the work tree is opened child by
 child where something in it must not be written (`.git`, `.letta` …, there or not).  The price: directly in such a
 folder a command can neither make nor remove nor replace a file or folder, only write into those that are there.
@@ -7,17 +9,15 @@ folder a command can neither make nor remove nor replace a file or folder, only 
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from letta_code.core.errors import WorkspaceError
 from letta_code.host import landlock as script
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.limits import Limits, Meter
+from letta_code.safety.sandboxes.own_folder import OwnFolder
 from letta_code.safety.sandboxes.repositories import PROTECTED, Tree
 from letta_code.safety.sandboxes.web import Web, closing, through
 
@@ -68,25 +68,20 @@ class Landlock:
         self._web = web or Web()
         self._at = territory
         self._meter = Meter(limits, territory.root)
-        name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
-        self._own = f"{territory.letta_home}/cache/sandbox/{name}"
-        self._temp = f"{territory.temp}/tmp" if territory.temp else f"{self._own}/tmp"
+        self._own = OwnFolder(territory)
         self._tree = Tree(territory.root)
 
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
         """The command behind the script that takes its rights away."""
-        self._prepare()
+        self._own.prepare()
         words = [*self._words(grant), f"net={grant.network}"]
         if "LC_CTYPE" not in env:
             words.append("unset=LC_CTYPE")  # Python sets it where there is no other locale
-        more = environment.for_git(env, hooks=grant.hooks) if grant.git else {}
-        caches = environment.caches(f"{self._own}/caches", self._at.home, env)
         inner = [*_PYTHON, *words, "--", *argv]
-        env = {**caches, **env, "TMPDIR": self._temp, **more}
-        door = self._web.door(self._own) if grant.network == "proxy" else None
+        door = self._web.door(self._own.path) if grant.network == "proxy" else None
         return Confined(
             argv=tuple(through(door, inner) if door else inner),
-            env=env,
+            env=environment.confined(env, self._own, self._at.home, grant),
             close=closing(door) if door else None,
             exceeded=self._meter.watch(),
             joins=self._meter.group.joins,
@@ -97,19 +92,9 @@ class Landlock:
         self._web.close()
         self._meter.close()
 
-    def _prepare(self) -> None:
-        try:
-            for folder in (f"{self._own}/caches", self._temp):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise WorkspaceError(
-                f"The sandbox needs a folder of its own and {error.filename} cannot be made: {error.strerror}. "
-                "The command was not run."
-            ) from error
-
     def _words(self, grant: Grant) -> Iterator[str]:
         at, is_open = self._at, grant.network == "open"
-        for path in (at.root, self._temp, f"{self._own}/caches", *grant.writes):
+        for path in (at.root, self._own.temp, self._own.caches, *grant.writes):
             yield f"write={path}"
         # git makes and replaces files all over `.git` and directly in the work tree: both are open for it, or neither.
         for path in self._protected() if not grant.git else ():
@@ -117,7 +102,7 @@ class Landlock:
         for path in (*hidden.secrets(at.home, is_open), at.letta_home):
             if path not in (at.root, *grant.writes):
                 yield f"hide={path}"
-        for path in (f"{at.letta_home}/skills", f"{self._own}/caches", at.temp or self._temp):
+        for path in (f"{at.letta_home}/skills", self._own.caches, at.temp or self._own.temp):
             yield f"show={path}"
 
     def _protected(self) -> Iterator[str]:

@@ -7,16 +7,15 @@ In a profile the last rule that fits wins, and paths are real ones, also of what
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from letta_code.core.errors import WorkspaceError
 from letta_code.host.probe import ask
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.sandboxes import environment, hidden
+from letta_code.safety.sandboxes.own_folder import OwnFolder
 from letta_code.safety.sandboxes.repositories import PROTECTED, enclosing
 from letta_code.safety.sandboxes.web import Web, closing, through
 
@@ -51,21 +50,17 @@ class Seatbelt:
         self.containment = containment
         self._web = web or Web()
         self._at = territory
-        name = hashlib.sha256(os.fsencode(territory.root)).hexdigest()[:16]
-        self._own = f"{territory.letta_home}/cache/sandbox/{name}"
-        self._temp = f"{territory.temp or self._own}/tmp"
+        self._own = OwnFolder(territory)
 
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
         """The command behind `sandbox-exec`."""
-        self._prepare()
-        door = self._web.door(self._own) if grant.network == "proxy" else None
+        self._own.prepare()
+        door = self._web.door(self._own.path) if grant.network == "proxy" else None
         text = self.profile(grant, door.path if door else "")
-        more = environment.for_git(env, hooks=grant.hooks) if grant.git else {}
-        caches = environment.caches(f"{self._own}/caches", self._at.home, env)
         inner = through(door, argv) if door else argv
         return Confined(
             argv=(PROGRAM, "-p", text, "--", *inner),
-            env={**caches, **env, "TMPDIR": self._temp, **more},
+            env=environment.confined(env, self._own, self._at.home, grant),
             close=closing(door) if door else None,
         )
 
@@ -75,8 +70,8 @@ class Seatbelt:
 
     def tried(self) -> str:
         """Why it does not hold on this machine, "" when it does: one confined command writes here and there."""
-        self._prepare()
-        inside, outside = f"{self._temp}/trial", f"{self._own}/trial"
+        self._own.prepare()
+        inside, outside = f"{self._own.temp}/trial", f"{self._own.path}/trial"
         script = 'echo in > "$1"; echo out > "$2"; exit 0'
         argv = ["/bin/sh", "-c", script, "sh", inside, outside]
         said = ask([PROGRAM, "-p", self.profile(Grant(), ""), "--", *argv], env={"PATH": "/usr/bin:/bin"})
@@ -96,19 +91,9 @@ class Seatbelt:
         lines = [*_BASE, *self._writes(grant), *self._reads(grant), *_network(grant, door)]
         return "\n".join(lines)
 
-    def _prepare(self) -> None:
-        try:
-            for folder in (f"{self._own}/caches", self._temp):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise WorkspaceError(
-                f"The sandbox needs a folder of its own and {error.filename} cannot be made: {error.strerror}. "
-                "The command was not run."
-            ) from error
-
     def _writes(self, grant: Grant) -> Iterator[str]:
         root = self._at.root
-        for path in (root, self._temp, f"{self._own}/caches", *map(os.path.realpath, grant.writes)):
+        for path in (root, self._own.temp, self._own.caches, *map(os.path.realpath, grant.writes)):
             yield f"(allow file-write* (subpath {_text(path)}))"
         # Upper and lower case are the same to most disks of a Mac, and so to the rules.
         names = [*PROTECTED, ".git"]
@@ -129,9 +114,9 @@ class Seatbelt:
         for path in (*hidden.secrets(at.home, grant.network == "open"), at.letta_home):
             if path not in (at.root, *grant.writes):
                 yield f"(deny file-read* file-write* (subpath {_text(path)}))"
-        for path in (f"{at.letta_home}/skills", f"{self._own}/caches", at.temp or self._temp):
+        for path in (f"{at.letta_home}/skills", self._own.caches, at.temp or self._own.temp):
             yield f"(allow file-read* (subpath {_text(path)}))"
-        for path in (f"{self._own}/caches", self._temp):
+        for path in (self._own.caches, self._own.temp):
             yield f"(allow file-write* (subpath {_text(path)}))"
 
 
