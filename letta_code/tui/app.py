@@ -12,6 +12,7 @@ from pathlib import Path
 from textual.app import App
 from textual.screen import Screen
 
+from letta_code.agent.live.succession import OpenAgain
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import UsageError
 from letta_code.tui.clipboard import Copy, osc52
@@ -20,7 +21,7 @@ from letta_code.tui.driver import TerminalDriver
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import APP, teach_terminal_keys
 from letta_code.tui.leaving import Farewell
-from letta_code.tui.ports import OpenAgain, OpenSession, Ports
+from letta_code.tui.ports import OpenSession, Ports
 from letta_code.tui.screens.chat import ChatScreen, Clock, CoreReady
 from letta_code.tui.signals import EndSignals
 

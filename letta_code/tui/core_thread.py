@@ -8,22 +8,17 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
-
+from letta_code.agent.live.succession import Handed, OpenAgain, Succession
 from letta_code.agent.port import SessionOptions, SessionPort, Status
 from letta_code.core.errors import LettaError, UsageError
-from letta_code.core.events import Event, LiveEvent, Notice, Rewound, RunMoved, RunResumed, RunStarted
+from letta_code.core.events import Event, LiveEvent, Rewound
 from letta_code.core.messages import Value
-from letta_code.tui.ports import OpenAgain, OpenSession
+from letta_code.tui.ports import OpenSession
 
 T = TypeVar("T")
 
 BATCHES_A_SECOND = 30
 CLOSE_SECONDS = 5.0
-# How long somebody else is waited for when a conversation has lost its owner: whom we gave it to, whom another one
-# gave it to, and nobody in particular.
-GIVEN_SECONDS, MOVED_SECONDS, LOST_SECONDS = 8.0, 8.0, 0.7
-NOTICED_SECONDS = 0.5
 
 
 class Opened(Value):
@@ -42,17 +37,6 @@ class Failed(Value):
     text: str
     hint: str = ""
     kind: str = "error"
-
-
-class Handed(Value):
-    """The conversation has another owner, and is open again: `before` and `status.owner` are the owners, "" is us.
-
-    What is told from now on goes on where the events ended.  `wanted`: the person here took it over.
-    """
-
-    status: Status
-    before: str = ""
-    wanted: bool = False
 
 
 CoreItem = Event | LiveEvent | Opened | Handed | Failed
@@ -84,16 +68,9 @@ class CoreThread:
         self._items: list[CoreItem] = []
         self._woken = False
         self._next_at = 0.0
-        self._session: SessionPort | None = None
+        self._conversation: Succession | None = None
         self._failure: Exception | None = None
-        self._options: SessionOptions | None = None  # what the session was opened with
-        self._owner = ""  # who runs the conversation, "" while it is this process
-        self._last_seq = 0  # of what was told
-        self._moved = False  # whether the last run was given away, and nobody has gone on with it yet
-        self._notices: set[str] = set()  # those that no journal has: told once
-        self._move: asyncio.Task[str] | None = None  # to the background: the run that went there, and we with it
         self._detached = False  # the screen is gone
-        self._taking = False  # the person here takes the conversation over
         self._opened = asyncio.Event()  # belongs to the core's loop
         self._pump: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -107,7 +84,7 @@ class CoreThread:
     @property
     def has_session(self) -> bool:
         """Whether a conversation is open."""
-        return self._session is not None
+        return self._conversation is not None
 
     @property
     def refused(self) -> UsageError | None:
@@ -132,28 +109,15 @@ class CoreThread:
         """
 
         async def do() -> T:
-            session = await self._present()
-            try:
-                return await work(session)
-            except LettaError:
-                if not twice or not await self._replaced(session):
-                    raise
-            return await work(await self._present())
+            return await (await self._present()).call(work, twice=twice)
 
         return await self.run(do())
 
-    async def _present(self) -> SessionPort:
+    async def _present(self) -> Succession:
         await self._opened.wait()
-        if self._session is None:
+        if self._conversation is None:
             raise self._failure or LettaError("No session is open.")
-        return self._session
-
-    async def _replaced(self, session: SessionPort) -> bool:
-        """Whether the conversation has another owner now; its end is heard a moment after what failed by it."""
-        if self._opened.is_set() and self._owner:
-            await asyncio.sleep(NOTICED_SECONDS)
-        await self._opened.wait()
-        return self._session is not session
+        return self._conversation
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the core's loop; being cancelled here cancels it there."""
@@ -166,30 +130,25 @@ class CoreThread:
         core that is detached.
         """
 
-        async def move(session: SessionPort) -> str:
-            move = self._move = self._loop.create_task(session.to_background("tui"))
+        async def move() -> str:
+            moving = (await self._present()).to_background("tui")
             try:
-                return await asyncio.shield(move)
+                return await asyncio.shield(moving)
             except asyncio.CancelledError:
                 if not self._detached:  # the person wants it no more; else only their screen is gone
-                    move.cancel()
-                    await asyncio.wait([move])
+                    moving.cancel()
+                    await asyncio.wait([moving])
                 raise
 
-        return await self.call(move)
+        return await self.run(move())
 
     async def take_over(self) -> None:
         """Make this process the owner of the conversation, at the next step boundary; see `SessionPort.take_over`."""
 
-        async def take(session: SessionPort) -> None:
-            self._taking = True
-            try:
-                await session.take_over("tui")
-            except BaseException:
-                self._taking = False
-                raise
+        async def take() -> None:
+            await (await self._present()).take_over("tui")
 
-        await self.call(take)
+        await self.run(take())
 
     async def reopen(self, options: SessionOptions) -> None:
         """Open another conversation and close this one; what comes from now on is of the new one.
@@ -201,27 +160,28 @@ class CoreThread:
     @property
     def running(self) -> bool:
         """Whether a run goes on; may be asked on any thread."""
-        session = self._session
-        return session is not None and session.status.running
+        conversation = self._conversation
+        return conversation is not None and conversation.session.status.running
 
     @property
     def moves(self) -> bool:
         """Whether a run of this process is on its way to the background; may be asked on any thread."""
-        move = self._move
-        return move is not None and not move.done() and not self._owner
+        conversation = self._conversation
+        return conversation is not None and conversation.moves
 
     async def last(self) -> None:
         """Without a screen: go on until no run does, or until another process has it; raises what the run raised."""
 
-        async def wait(session: SessionPort) -> None:
-            move = self._move
-            if move is None:
+        async def wait() -> None:
+            conversation = await self._present()
+            session = await conversation.present()
+            if conversation.moving is None:
                 await session.detach("tui")
-            elif await move:
+            elif await conversation.moving:
                 return
             await session.idle()
 
-        await self.call(wait)
+        await self.run(wait())
 
     def close(self) -> None:
         """Begin to close the session, whatever becomes of the screen; may be called on any thread."""
@@ -274,109 +234,57 @@ class CoreThread:
             self._opening = self._loop.create_task(self._open(options))
 
     async def _open(self, options: SessionOptions) -> None:
-        self._options = options
         try:
-            self._session = await self._open_session(options)
+            session = await self._open_session(options)
         except Exception as error:  # noqa: BLE001 - the app's border: the person must see why nothing opened
             self._failure = error
             self._post(_failed(error))
         else:
-            await self._attach(self._session)
+            await self._attach(session, options)
         self._opened.set()
 
-    async def _attach(self, session: SessionPort) -> None:
-        self._last_seq, self._moved, self._owner = 0, False, session.status.owner
-        self._taking, self._move = False, None
-        self._notices.clear()
+    async def _attach(self, session: SessionPort, options: SessionOptions) -> None:
+        self._conversation = Succession(session, options, self._open_again)
         self._post(Opened(status=session.status))
-        self._pump = self._loop.create_task(self._follow(session))
+        self._pump = self._loop.create_task(self._follow(self._conversation))
         await asyncio.sleep(0)  # it listens before anything is done with the session
 
     async def _switch(self, options: SessionOptions) -> None:
         await self._opened.wait()
+        if self._conversation is not None:
+            await self._conversation.present()
         new = await self._open_session(options)
-        old, self._session, self._failure = self._session, new, None
-        self._options = options
+        old, self._failure = self._conversation, None
         if self._pump is not None:
             self._pump.cancel()
         with self._lock:
             self._items.clear()
-        await self._attach(new)
+        await self._attach(new, options)
         if old is not None:
             await old.close()
 
-    async def _follow(self, session: SessionPort) -> None:
+    async def _follow(self, conversation: Succession) -> None:
         """Tell everything, from one owner of the conversation to the next."""
-        following: SessionPort | None = session
         try:
-            while following is not None:
-                if not await self._told(following):
-                    following = await self._next_owner(following)
+            while await self._told(conversation):
+                self._post(Opened(status=conversation.session.status, anew=True))
         except Exception as error:  # noqa: BLE001 - the app's border: a broken stream is told, not swallowed
             self._post(_failed(error))
 
-    async def _told(self, session: SessionPort) -> bool:
+    async def _told(self, conversation: Succession) -> bool:
         """Tell what happens until it ends; True when messages were taken back: all is to be told anew then."""
-        after, until = self._last_seq, session.status.last_seq
-        async for event in session.events(after=after):
-            if isinstance(event, Rewound) and event.to_seq and (event.seq > until or after > event.to_seq):
-                self._last_seq = 0
-                self._post(Opened(status=session.status, anew=True))
-                return True
-            if self._is_news(event):
-                self._post(event)
+        after, until, last = 0, conversation.session.status.last_seq, 0
+        async with contextlib.aclosing(conversation.events()) as events:
+            async for item in events:
+                match item:
+                    case Rewound(seq=seq, to_seq=to) if to and (seq > until or after > to):
+                        return True
+                    case Handed():
+                        after, until = last, item.status.last_seq
+                    case _:
+                        last = max(last, getattr(item, "seq", 0))
+                self._post(item)
         return False
-
-    def _is_news(self, event: Event | LiveEvent) -> bool:
-        self._last_seq = max(self._last_seq, getattr(event, "seq", 0))
-        match event:
-            case RunMoved():
-                self._moved = True
-            case RunResumed() | RunStarted():
-                self._moved, self._move = False, None
-            case Notice(seq=0, text=text):
-                if text in self._notices:
-                    return False
-                self._notices.add(text)
-            case _:
-                pass
-        return True
-
-    async def _next_owner(self, session: SessionPort) -> SessionPort | None:
-        """The conversation opened again, after its owner let it go, died, or was taken over; None when we end."""
-        if not self._follows(session) or self._open_again is None or self._options is None:
-            return None
-        move, self._move = self._move, None
-        if move is not None:
-            await asyncio.wait([move])
-            if not move.cancelled() and move.exception() is None and move.result():
-                return None
-        patience = 0.0
-        if not self._taking and move is None:
-            moved = self._moved or getattr(session, "released", False)
-            patience = MOVED_SECONDS if moved else LOST_SECONDS if self._owner else GIVEN_SECONDS
-        conversation = session.status.conversation_id
-        options = replace(self._options, conversation=conversation, agent="")
-        if not self._owner:  # what the command line said was so when it was ours
-            options = replace(options, model="", mode="")
-        self._opened.clear()  # what is asked for now is asked of the next owner
-        try:
-            await session.close()
-            new = await self._open_again(options, patience)
-            if not self._follows(session):
-                await new.close()
-                return None
-            self._session, self._options = new, options
-            before, self._owner = self._owner, new.status.owner
-            self._post(Handed(status=new.status, before=before, wanted=self._taking))
-            self._moved = self._moved and bool(self._owner)
-            return new
-        finally:
-            self._taking = False
-            self._opened.set()
-
-    def _follows(self, session: SessionPort) -> bool:
-        return self._session is session and self._closing is None
 
     def _begin_closing(self) -> asyncio.Task[None]:
         if self._closing is None:
@@ -389,12 +297,13 @@ class CoreThread:
     async def _close_once(self) -> None:
         if self._opening is None:
             return  # the person left before anything was opened
-        if self._pump is not None and not self._opened.is_set():
-            self._pump.cancel()  # it waits for the next owner
         await self._opened.wait()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.leave()
+            if self._pump is not None and conversation.changing:
+                self._pump.cancel()  # it waits for the next owner
+            await conversation.close()
         await self._unfollow()
 
     async def _unfollow(self) -> None:

@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from letta_code.agent.live.succession import OpenAgain
 from letta_code.agent.port import SessionOptions, SessionPort
-from letta_code.tui.ports import OpenAgain, OpenSession, Ports
+from letta_code.tui.ports import OpenSession, Ports
 
 
 def run(

@@ -13,8 +13,6 @@ from letta_code.core.messages import Value
 from letta_code.tui.places import git_branch, list_files
 
 OpenSession: TypeAlias = Callable[[SessionOptions], Awaitable[SessionPort]]
-# The same for a conversation that has lost its owner: so many seconds somebody else is expected to take it.
-OpenAgain: TypeAlias = Callable[[SessionOptions, float], Awaitable[SessionPort]]
 
 
 class ConversationRow(Value):

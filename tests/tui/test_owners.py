@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from letta_code.agent.live.succession import GIVEN_SECONDS, LOST_SECONDS
 from letta_code.agent.port import Status
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
-from letta_code.tui.core_thread import GIVEN_SECONDS, LOST_SECONDS
 from letta_code.tui.ports import Ports, RunRow
 from letta_code.tui.screens.runs import quiet_line
 from letta_code.tui.view_state import ViewState

@@ -19,11 +19,12 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from letta_code.agent.contained import notice
+from letta_code.agent.live.succession import Handed
 from letta_code.agent.live.words import change_text
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import LettaError
 from letta_code.core.events import Event, LiveEvent, type_of
-from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Handed, Opened
+from letta_code.tui.core_thread import CoreItem, CoreThread, Failed, Opened
 from letta_code.tui.dispatch import Dispatch
 from letta_code.tui.history import PromptHistory
 from letta_code.tui.keymap import CHAT

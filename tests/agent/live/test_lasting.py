@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from letta_code.agent.live.lasting import GIVEN_SECONDS, LOST_SECONDS, LastingSession
+from letta_code.agent.live.lasting import LastingSession
+from letta_code.agent.live.succession import GIVEN_SECONDS, LOST_SECONDS
 from letta_code.agent.port import SessionOptions, SessionPort, Status
 from letta_code.config.settings import Settings
 from letta_code.core import events as ev
@@ -64,3 +65,19 @@ async def test_who_was_given_the_conversation_is_waited_for(session: _Followed, 
             assert "process 2 (worker) has this conversation now" in event.text
             break
     assert patience == [seconds]
+
+
+async def test_who_gave_the_run_to_the_background_waits_for_nobody() -> None:
+    """The person goes with it: `events` ends, and nothing is opened again."""
+
+    class Given(_Followed):
+        async def to_background(self, by: str) -> str:
+            return f"run-1 for {by}"
+
+    async def again(_options: SessionOptions, _wait: float) -> SessionPort:
+        raise AssertionError("opened again")
+
+    session, options = Given(ev.Waiting(phase="moving"), owner=""), SessionOptions(cwd="", settings=Settings())
+    lasting = LastingSession(cast(SessionPort, session), options, again)
+    assert await lasting.to_background("person") == "run-1 for person"
+    assert [event async for event in lasting.events()] == [ev.Waiting(phase="moving")]
