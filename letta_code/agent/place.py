@@ -67,7 +67,7 @@ class Place:
         self.permissions = Permissions(
             lambda: self.policy, self._use, paths, self._project_file, os.path.realpath(options.cwd)
         )
-        self._sandbox.verdict = lambda host, _port: host_verdict(self.policy.rules, host) == "allow"
+        self._sandbox.admits = lambda host, _port: host_verdict(self.policy.rules, host) == "allow"
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -32,7 +32,7 @@ _CONTACTS = 1000  # remembered of one command
 
 log = logging.getLogger(__name__)
 
-Verdict: TypeAlias = Callable[[str, int], bool]
+Admits: TypeAlias = Callable[[str, int], bool]  # host and port: whether a command may reach them
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -91,10 +91,10 @@ class Door:
 
 
 class Proxy:
-    """Judges with `verdict(host, port)`, which is called in the proxy's thread and must not block."""
+    """Judges with `admits(host, port)`, which is called in the proxy's thread and must not block."""
 
-    def __init__(self, verdict: Verdict, *, outside: Outside | None = None) -> None:
-        self._verdict = verdict
+    def __init__(self, admits: Admits, *, outside: Outside | None = None) -> None:
+        self._admits = admits
         self._outside: Outside = outside or Internet()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -217,7 +217,7 @@ class Proxy:
 
     async def _let_out(self, door: Door, request: ProxyRequest) -> Streams:
         host, port = request.host, request.port
-        allowed = self._verdict(host, port)
+        allowed = self._admits(host, port)
         if len(door.contacts) < _CONTACTS:
             door.contacts.append(Contact(host, port, allowed))
         if not allowed:

@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from letta_code.safety.containment import Grant  # noqa: E402 - the checkout, not what is installed
+from letta_code.safety.sandboxes.bubblewrap_probe import probe  # noqa: E402 - as above
 from letta_code.safety.sandboxes.choose import Territory, choose  # noqa: E402 - as above
 from letta_code.safety.sandboxes.none import Unconfined  # noqa: E402 - as above
-from letta_code.safety.sandboxes.probing import probe  # noqa: E402 - as above
 from letta_code.workspace.local import LocalWorkspace  # noqa: E402 - as above
 from letta_code.workspace.workspace import ExecSpec  # noqa: E402 - as above
 

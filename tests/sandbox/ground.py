@@ -13,10 +13,10 @@ import pytest
 
 from letta_code.safety.containment import Grant
 from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
+from letta_code.safety.sandboxes.bubblewrap_probe import Probe, probe
 from letta_code.safety.sandboxes.choose import Territory
 from letta_code.safety.sandboxes.late import LateSandbox
 from letta_code.safety.sandboxes.limits import Limits
-from letta_code.safety.sandboxes.probing import Probe, probe
 from letta_code.workspace.local import LocalWorkspace
 from letta_code.workspace.workspace import ExecResult, ExecSpec
 

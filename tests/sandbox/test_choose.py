@@ -10,9 +10,9 @@ import pytest
 
 from letta_code.host.probe import landlock_version
 from letta_code.safety.sandboxes import choose as chosen
+from letta_code.safety.sandboxes.bubblewrap_probe import Probe
 from letta_code.safety.sandboxes.choose import Territory, Wish, choose
 from letta_code.safety.sandboxes.late import LateSandbox
-from letta_code.safety.sandboxes.probing import Probe
 
 NO_BWRAP = Probe(says="bubblewrap (bwrap) is not installed.", mend="sudo apt-get install bubblewrap")
 

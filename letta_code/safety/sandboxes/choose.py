@@ -12,8 +12,8 @@ from letta_code.safety.containment import Containment, Sandbox
 from letta_code.safety.sandboxes.none import Unconfined
 
 if TYPE_CHECKING:
-    from letta_code.host.proxy import Verdict
-    from letta_code.safety.sandboxes.probing import Probe
+    from letta_code.host.proxy import Admits
+    from letta_code.safety.sandboxes.bubblewrap_probe import Probe
 
 Wish: TypeAlias = Literal["auto", "bubblewrap", "landlock", "seatbelt", "off"]
 
@@ -34,26 +34,26 @@ class Territory(Value):
     letta_home: str
 
 
-def choose(wish: Wish, territory: Territory, verdict: Verdict | None = None) -> Sandbox:
+def choose(wish: Wish, territory: Territory, admits: Admits | None = None) -> Sandbox:
     """The sandbox for a wish: `auto` takes bubblewrap, else Landlock (Linux), Seatbelt (macOS), else none.
 
     A wished one that does not work is none, and says so: never another one silently.  One around a work tree that is
-    more than a project (a home folder, a folder of the system) does not claim that it `confines`.  `verdict` says
+    more than a project (a home folder, a folder of the system) does not claim that it `confines`.  `admits` says
     which hosts a command that was given the web may reach (all).
     """
     if wish == "off":
         return Unconfined()
     if wish in ("auto", "seatbelt") and sys.platform == "darwin":
-        return _seatbelt(territory, verdict)
+        return _seatbelt(territory, admits)
     if wish in ("auto", "bubblewrap", "landlock") and sys.platform == "linux":
-        return _of_linux(wish, territory, verdict)
+        return _of_linux(wish, territory, admits)
     return Unconfined(Containment(says=f"The sandbox {wish!r} does not work on this system. {_ALL_RIGHTS}"))
 
 
-def _of_linux(wish: Wish, territory: Territory, verdict: Verdict | None) -> Sandbox:
+def _of_linux(wish: Wish, territory: Territory, admits: Admits | None) -> Sandbox:
     from letta_code.safety.sandboxes.web import Web, every_host
 
-    web = Web(verdict or every_host)
+    web = Web(admits or every_host)
     found = _probed(territory.root) if wish != "landlock" else None
     if found is not None and found.program:
         from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
@@ -70,12 +70,12 @@ def _of_linux(wish: Wish, territory: Territory, verdict: Verdict | None) -> Sand
     return Unconfined(Containment(says=" ".join(part for part in (says, why, _ALL_RIGHTS) if part), mend=mend))
 
 
-def _seatbelt(territory: Territory, verdict: Verdict | None) -> Sandbox:
+def _seatbelt(territory: Territory, admits: Admits | None) -> Sandbox:
     from letta_code.safety.sandboxes.seatbelt import HOLDS, PROGRAM, Seatbelt
     from letta_code.safety.sandboxes.web import Web, every_host
     from letta_code.safety.sandboxes.wide import held
 
-    sandbox = Seatbelt(held(HOLDS, territory), territory, Web(verdict or every_host))
+    sandbox = Seatbelt(held(HOLDS, territory), territory, Web(admits or every_host))
     why = sandbox.tried() if os.access(PROGRAM, os.X_OK) else f"{PROGRAM} of macOS is not there."
     return Unconfined(Containment(says=f"{why} {_ALL_RIGHTS}")) if why else sandbox
 
@@ -99,6 +99,6 @@ def _landlock() -> tuple[int, str]:
 @cache
 def _probed(root: str) -> Probe:
     """One probe a process: `root` is where no program is taken from."""
-    from letta_code.safety.sandboxes.probing import probe
+    from letta_code.safety.sandboxes.bubblewrap_probe import probe
 
     return probe(root)

@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.host import forwarder
-from letta_code.host.proxy import Door, Outside, Proxy, Verdict
+from letta_code.host.proxy import Admits, Door, Outside, Proxy
 from letta_code.safety.terminal import visible
 
 _NAMED = 8  # hosts in one note
 
 
 def every_host(host: str, port: int) -> bool:
-    """The verdict without rules: a person said yes to the web for this command."""
+    """What is admitted without rules: a person said yes to the web for this command."""
     return True
 
 
 class Web:
     """The proxy of a session, started with the first command that needs it; `outside` is for tests."""
 
-    def __init__(self, verdict: Verdict = every_host, outside: Outside | None = None) -> None:
-        self._verdict = verdict
+    def __init__(self, admits: Admits = every_host, outside: Outside | None = None) -> None:
+        self._admits = admits
         self._outside = outside
         self._proxy: Proxy | None = None
 
@@ -31,7 +31,7 @@ class Web:
         """A way to the proxy for one command, its socket in `folder`, which other commands must not see."""
         try:
             if self._proxy is None:
-                self._proxy = Proxy(self._verdict, outside=self._outside)
+                self._proxy = Proxy(self._admits, outside=self._outside)
             return self._proxy.door(folder)
         except OSError as error:
             raise WorkspaceError(

@@ -72,7 +72,7 @@ def test_none_is_a_warning_with_what_mends_it(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.skipif(landlock_version() < 3, reason="the kernel has no Landlock that could be tried")
 def test_a_weak_one_says_what_it_does_not_do_and_what_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from letta_code.safety.sandboxes import choose as chosen
-    from letta_code.safety.sandboxes.probing import Probe
+    from letta_code.safety.sandboxes.bubblewrap_probe import Probe
 
     monkeypatch.setattr(chosen, "_probed", lambda root: Probe(says="bubblewrap (bwrap) is not installed.", mend=MEND))
     monkeypatch.setattr(check, "choose", choose)

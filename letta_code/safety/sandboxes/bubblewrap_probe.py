@@ -1,4 +1,4 @@
-"""Probing: whether bubblewrap works here, and what makes it work where it does not."""
+"""BubblewrapProbe: whether bubblewrap works here, and what makes it work where it does not."""
 
 from __future__ import annotations
 
