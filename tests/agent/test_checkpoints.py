@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -108,13 +109,15 @@ async def test_names_that_cannot_be_meant_are_refused(opened: Opener, work: Path
 async def test_old_checkpoints_are_cleaned_and_said_to_be(opened: Opener, work: Path) -> None:
     async with opened(THREE) as session:
         await say(session, "first")
-        await session.checkpoints.save("mine")
-        (work / "big").write_bytes(bytes(range(256)) * 20_000)
-        await session.checkpoints.save("last")
-        said = await asyncio.to_thread(clean_checkpoints, Paths.find(), CheckpointSettings(max_bytes=1_000_000))
-        assert isinstance(said, list)
-        found = await session.checkpoints.rewinding.listed()
-        assert found[0].changed == 0  # the newest stays, whatever its size
+        for name in ("mine", "last"):
+            (work / "big").write_bytes(random.randbytes(2_000_000))  # what cannot be packed smaller
+            await session.checkpoints.save(name)
+        [said] = await asyncio.to_thread(clean_checkpoints, Paths.find(), CheckpointSettings(max_bytes=1_000_000))
+        assert f" in {Paths.find().checkpoints}" in said
+        way = session.checkpoints.rewinding
+        newest = await way.preview(await way.find("last"))
+        assert newest.files == newest.warnings == ()  # it stays, whatever its size
+        assert "cleaned away (age or space)" in (await way.preview(await way.find("mine"))).warnings[0]
 
 
 async def test_a_run_that_only_looks_commits_no_checkpoint_and_leaves_no_store_behind_in_the_tree(
