@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
@@ -102,7 +103,7 @@ def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
             failed = error
         except Exception as error:  # noqa: BLE001 - handed over to who waits, as a future's error is
             failed = WorkspaceError(f"{type(error).__name__}: {error}")
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop may be closed by now, and may close while we look
             loop.call_soon_threadsafe(done, result, failed)
 
     threading.Thread(target=run, name="checkpoint", daemon=True).start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -65,8 +64,6 @@ async def test_the_screen_shows_what_would_change_and_enter_does_it(app: LettaAp
         await sees(pilot, app, "Going back to before “second”")
         await sees(pilot, app, "[x] 1 code   [x] 2 conversation   [x] 3 memory")
         await sees(pilot, app, "+ a.txt")
-        if os.environ.get("SHOW"):
-            print(screen_text(app))
         await pilot.press("2", "3")
         await sees(pilot, app, "[x] 1 code   [ ] 2 conversation   [ ] 3 memory")
         await pilot.press("down")
