@@ -10,61 +10,25 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from letta_code.core.errors import WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.output import Output, Spool
-from letta_code.host.process import Child, Launcher, LauncherLost, Pipe, run, which
-from letta_code.host.programs import outside, program_outside
+from letta_code.host.process import Child, Launcher, LauncherLost, Outcome, Pipe, run, which
+from letta_code.host.programs import program_outside
 from letta_code.safety.containment import Confined, Grant, Sandbox
 from letta_code.safety.sandboxes.environment import allowed
 from letta_code.workspace.background import Background
 from letta_code.workspace.endings import Ending
+from letta_code.workspace.variables import environment, written_last
 from letta_code.workspace.workspace import ExecResult, ExecSpec, OnOutput, Process
 
 SPOOLS_LIMIT = 1_000_000_000  # bytes of all spool files of a workspace; the oldest go first
 BACKGROUND_LIMIT = 32  # running at the same time
 WATCHED_EVERY = 0.2  # seconds between two looks at what a confined command uses
 LONGEST_ARGUMENT = 120_000  # bytes; Linux takes 131,071 for one argument, a longer script goes through a file
-_USUAL = "/bin:/usr/bin:/usr/local/bin:/opt/homebrew/bin"
-
-# Dropped: files that a shell would run before the command, what makes output colourful, the mark of an outer
-# letta-code, and what git tells its hooks (started from one, every git command would act on that repository's index).
-_DROPPED = {
-    *("BASH_ENV", "ENV", "PROMPT_COMMAND", "SHELLOPTS", "BASHOPTS", "_LETTA_COMMAND"),
-    *("COLORTERM", "FORCE_COLOR", "CLICOLOR_FORCE"),
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"),
-}
-# Set: nobody can answer a prompt or leave a pager (stdin is /dev/null, there is no terminal), colours and progress bars
-# are noise for a model, and a background server's log must come line by line.  CI is not set: it changes what tools do.
-_SET = {
-    "TERM": "dumb",
-    "NO_COLOR": "1",
-    "PAGER": "cat",
-    "MANPAGER": "cat",
-    "GIT_PAGER": "cat",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_EDITOR": "true",  # `git rebase --continue` and `commit --amend` take the message that is there
-    "DEBIAN_FRONTEND": "noninteractive",
-    "PIP_NO_INPUT": "1",
-    "PYTHONUNBUFFERED": "1",
-}
-
-
-def environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """What a command finds in its environment: the person's, made non-interactive."""
-    env = {name: value for name, value in inherited.items() if name not in _DROPPED}
-    env.update(_SET)
-    env.update(more)
-    return env
-
-
-def written_last(path: str, *folders: str) -> str:
-    """A search path with what lies in `folders`, leads there or is not absolute behind the rest, else in its order."""
-    kept = path
-    for folder in folders:
-        kept = outside(kept, folder)
-    first = kept.split(os.pathsep) if kept else []
-    return os.pathsep.join([*first, *(one for one in path.split(os.pathsep) if one not in first)])
+_USUAL = "/bin:/usr/bin:/usr/local/bin:/opt/homebrew/bin"  # where bash is looked for when PATH has none
 
 
 class Commands:
@@ -101,14 +65,26 @@ class Commands:
         confined = self._confined(spec, env)
         watch = _Watch(confined)
         notes: Sequence[str] = ()
-
-        def sink(data: bytes) -> None:
-            output.add(data)
-            if on_output is not None:
-                on_output(data)
-
         try:
-            outcome = await run(
+            outcome = await self._run(spec, confined, watch, _both(output, on_output), errors)
+        finally:
+            watch.end()
+            notes = await _closed(confined)
+            cwd, left = ending.read() if ending else ("", 0)
+            await self._finish_spool(output.spool)
+        return replace(
+            _result(outcome, output, errors, watch.exceeded),
+            cwd=cwd,
+            ended_with_it=left,
+            notes=tuple(notes),
+            confined=not spec.grant.outside and self._sandbox.containment.kind != "none",
+        )
+
+    async def _run(
+        self, spec: ExecSpec, confined: Confined, watch: _Watch, sink: OnOutput, errors: Output | None
+    ) -> Outcome:
+        try:
+            return await run(
                 self.launcher,
                 confined.argv,
                 cwd=self._cwd(spec),
@@ -127,30 +103,6 @@ class Commands:
             ) from error
         except (OSError, ValueError) as error:
             raise _not_started(error, confined.argv[0], self._cwd(spec)) from error
-        finally:
-            watch.end()
-            notes = await _closed(confined)
-            cwd, left = ending.read() if ending else ("", 0)
-            await self._finish_spool(output.spool)
-        return ExecResult(
-            exit_code=None if watch.exceeded else outcome.exit_code,
-            head=output.head,
-            tail=output.tail,
-            dropped=output.dropped,
-            total=output.total,
-            stderr=errors.head + errors.tail if errors else b"",
-            spool=output.spool.path if output.spool else "",
-            spool_dropped=output.spool.dropped if output.spool else 0,
-            timed_out=outcome.timed_out,
-            signal=0 if watch.exceeded else outcome.signal,
-            seconds=outcome.seconds,
-            cwd=cwd,
-            left_running=outcome.left_running,
-            ended_with_it=left,
-            exceeded=watch.exceeded,
-            notes=tuple(notes),
-            confined=not spec.grant.outside and self._sandbox.containment.kind != "none",
-        )
 
     def _environment(self, spec: ExecSpec) -> dict[str, str]:
         """Only what is needed, where a sandbox holds; the person's own where the command was let out of it.
@@ -186,9 +138,7 @@ class Commands:
                 raise WorkspaceError(f"There is no program {spec.argv[0] if spec.argv else ''!r} on PATH.")
             return [program, *spec.argv[1:]]
         if self._bash is None:
-            self._bash = program_outside("bash", path, self.root) or which(
-                "bash", "/bin:/usr/bin:/usr/local/bin:/opt/homebrew/bin"
-            )
+            self._bash = program_outside("bash", path, self.root) or which("bash", _USUAL)
         if self._bash is None:
             raise WorkspaceError("There is no bash on this machine; commands cannot be run.")
         if len(spec.shell) > LONGEST_ARGUMENT // 4 and len(spec.shell.encode("utf-8", "replace")) > LONGEST_ARGUMENT:
@@ -374,6 +324,36 @@ class _Watch:
         if self._confined.private_pids:  # at once, and all of it: what grows without end is not asked to end
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _both(output: Output, on_output: OnOutput | None) -> OnOutput:
+    """Where a command's output goes: what is kept, and who listens."""
+
+    def sink(data: bytes) -> None:
+        output.add(data)
+        if on_output is not None:
+            on_output(data)
+
+    return sink
+
+
+def _result(outcome: Outcome, output: Output, errors: Output | None, exceeded: str) -> ExecResult:
+    """How a command ended and what it printed; `exceeded` is the limit for which it was killed."""
+    return ExecResult(
+        exit_code=None if exceeded else outcome.exit_code,
+        head=output.head,
+        tail=output.tail,
+        dropped=output.dropped,
+        total=output.total,
+        stderr=errors.head + errors.tail if errors else b"",
+        spool=output.spool.path if output.spool else "",
+        spool_dropped=output.spool.dropped if output.spool else 0,
+        timed_out=outcome.timed_out,
+        signal=0 if exceeded else outcome.signal,
+        seconds=outcome.seconds,
+        left_running=outcome.left_running,
+        exceeded=exceeded,
+    )
 
 
 async def _closed(confined: Confined) -> Sequence[str]:
