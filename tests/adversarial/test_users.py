@@ -219,20 +219,21 @@ async def test_another_agents_memory_is_not_read(stage: Stage, sandbox: str, oth
     )
     session = await stage.open()
     try:
-        for call in (
-            ("Read", {"path": str(other)}),
-            ("Read", {"path": "link"}),
-            ("Read", {"path": below}),
-            ("Read", {"path": "~/.letta/agents/agent-other/memory/system/human.md"}),
-            ("Glob", {"pattern": "**/human.md", "path": str(stage.home)}),
-            ("Grep", {"pattern": "another agent knows", "path": str(stage.home)}),
-            ("Grep", {"pattern": "another agent knows", "path": "up"}),
-            ("Grep", {"pattern": "another agent knows"}),
-            ("Write", {"path": str(other), "content": "poison"}),
-            ("Edit", {"path": "link", "old_string": "knows", "new_string": "said"}),
+        for verdict, call in (
+            ("deny", ("Read", {"path": str(other)})),
+            ("deny", ("Read", {"path": "link"})),
+            ("deny", ("Read", {"path": below})),
+            ("deny", ("Read", {"path": "~/.letta/agents/agent-other/memory/system/human.md"})),
+            ("ask", ("Glob", {"pattern": "**/human.md", "path": str(stage.home)})),
+            ("ask", ("Grep", {"pattern": "another agent knows", "path": str(stage.home)})),
+            ("deny", ("Grep", {"pattern": "another agent knows", "path": "up"})),
+            ("allow", ("Grep", {"pattern": "another agent knows"})),  # of the work tree, and follows no link out of it
+            ("deny", ("Write", {"path": str(other), "content": "poison"})),
+            ("deny", ("Edit", {"path": "link", "old": "knows", "new": "said"})),
         ):
             played = await stage.run(session, call, answer=Deny())
-            assert played.verdict != "allow" or played.results[-1].status in ("ok", "error"), call
+            status = "ok" if verdict == "allow" else "denied"
+            assert (played.verdict, played.results[-1].status) == (verdict, status), call
             assert SECRET not in played.text, call
             assert "agent-other" not in played.text.replace(str(call[1]["path"]) if "path" in call[1] else "", ""), call
         for command in (f"cat {other}", "bash job.sh"):

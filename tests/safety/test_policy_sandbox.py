@@ -154,13 +154,21 @@ def test_what_only_looks_like_git_gets_nothing(text: str) -> None:
     ["git -c core.pager=x commit -m y", "git -c user.name=x commit -m y", "git branch -m a b", "git branch -M b",
      "git switch --track o/x", "git branch -u o/x", "git merge -s evil x", "git config a.b c", "git add -e", "git am x",
      "git remote add o x", "git submodule add x", "git commit $x", "git branch $(cat f)", "git --exec-path=. add x",
-     "git log --output=f", "git grep -Ox p", "git -C /other add x", "git init", "git diff --ext-diff",
+     "git log --output=f", "git grep -Ox p", "git init", "git diff --ext-diff",
      "git bisect run ./x", "git checkout -t o/x", "git branch --edit-description"],
 )  # fmt: skip
 def test_git_that_runs_or_configures_asks_in_both_modes(text: str) -> None:
     assert (run(text).verdict, run(text, "full").verdict) == ("ask", "allow")
-    assert run(text).grant != Grant() or "/other" in text
-    assert run(text, "auto").verdict == "ask" or "/other" in text
+    assert run(text).grant != Grant()
+    assert run(text, "auto").verdict == "ask"
+
+
+def test_git_in_another_repository_is_given_nothing_of_it() -> None:
+    for mode in ("ask", "auto"):
+        decision = run("git -C /other add x", mode)
+        assert not decision.grant.outside and not decision.grant.writes
+    assert run("git -C /other add x").verdict == "ask"
+    assert "/other" in run("git -C /other add x").reason
 
 
 @pytest.mark.parametrize(
