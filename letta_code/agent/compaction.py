@@ -21,7 +21,7 @@ from letta_code.agent.compacting.wording import SEARCH, Place, body_of
 from letta_code.agent.compacting.writing import Writer
 from letta_code.agent.context import MESSAGE_TOKENS
 from letta_code.agent.history import COMPACTION, MEMORY, PRESSURE
-from letta_code.agent.waiting import finish
+from letta_code.agent.uncut import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
 from letta_code.core.ids import new_id

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from letta_code.agent.history import History
 from letta_code.agent.live.partial import Partial
-from letta_code.agent.waiting import finish
+from letta_code.agent.uncut import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import StoreFull
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from letta_code.agent.waiting import finish
+from letta_code.agent.uncut import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError
 from letta_code.core.messages import Usage, UserText, Value

@@ -20,7 +20,7 @@ from letta_code.agent.facts import Fact
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY
 from letta_code.agent.loop import Done, Judged, LeavesNow, Steps, not_run, run_loop
-from letta_code.agent.waiting import finish
+from letta_code.agent.uncut import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, ContextOverflow, LettaError
 from letta_code.core.ids import new_id

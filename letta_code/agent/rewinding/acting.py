@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from letta_code.agent.history import History
 from letta_code.agent.rewinding import CODE, CONVERSATION, MEMORY, Preview, parts_of, span_of
 from letta_code.agent.rewinding.words import done_notice, shown_path, told_files, told_talk
-from letta_code.agent.waiting import finish
+from letta_code.agent.uncut import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import LettaError, UsageError
 from letta_code.core.ids import new_id

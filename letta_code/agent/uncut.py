@@ -1,4 +1,4 @@
-"""Waiting: work that must not be cut in the middle."""
+"""Uncut: work that must not be cut in the middle."""
 
 from __future__ import annotations
 
