@@ -69,14 +69,14 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _printed(parsed: Parsed, found: Run, conversation: Conversation) -> int:
-    from letta_code.headless.following import Following, follow
+    from letta_code.headless.following import FollowOptions, follow
 
     two_way = parsed.text("input_format") == "stream-json"
     form = parsed.text("output_format") or ("stream-json" if two_way else "text")
     if two_way and form != "stream-json":
         raise UsageError("--input-format stream-json needs --output-format stream-json.")
     after = _seq(parsed.text("after")) if parsed.on("after") else None
-    how = Following(form=form, after=after, two_way=two_way, quiet=parsed.on("quiet"))
+    how = FollowOptions(form=form, after=after, two_way=two_way, quiet=parsed.on("quiet"))
     return follow(found, conversation, how, Paths.find())
 
 

@@ -36,7 +36,7 @@ _TAKEN_UP_SECONDS = 20.0  # for a worker that was just started to have its conve
 _PAUSE = 0.05
 
 
-class Following(Value):
+class FollowOptions(Value):
     """How to tell it: `form` is text, json or stream-json; `after` is the last event that is known already (None: those
     of the run are told from its beginning); `two_way` takes lines of JSON on stdin."""
 
@@ -46,12 +46,12 @@ class Following(Value):
     quiet: bool = False
 
 
-def follow(run: Run, conversation: Conversation, how: Following, paths: Paths) -> int:
+def follow(run: Run, conversation: Conversation, how: FollowOptions, paths: Paths) -> int:
     """Follow to the end of the run; its exit code, or 0 when the person stopped following (the run goes on)."""
     return asyncio.run(_main(run, conversation, how, paths))
 
 
-async def _main(run: Run, conversation: Conversation, how: Following, paths: Paths) -> int:
+async def _main(run: Run, conversation: Conversation, how: FollowOptions, paths: Paths) -> int:
     loop = asyncio.get_running_loop()
     leave = asyncio.Event()
 
@@ -109,7 +109,7 @@ class _Ended:
 
 class _Follow:
     def __init__(
-        self, run: Run, conversation: Conversation, how: Following, *, paths: Paths, store: Store, output: Output
+        self, run: Run, conversation: Conversation, how: FollowOptions, *, paths: Paths, store: Store, output: Output
     ) -> None:
         self._run = run
         self._conversation = conversation
