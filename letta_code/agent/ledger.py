@@ -18,7 +18,7 @@ from letta_code.core.errors import StoreFull
 STORAGE_RETRY_SECONDS = 1.0
 
 
-class Journal(Protocol):
+class ConversationJournal(Protocol):
     """Where a conversation's events are kept (the store, for one conversation)."""
 
     async def append(self, events: Sequence[ev.KnownEvent]) -> Sequence[ev.KnownEvent]:
@@ -57,7 +57,12 @@ class Ledger:
     """
 
     def __init__(
-        self, journal: Journal, history: History, *, run_id: Callable[[], str], heard: Callable[[ev.KnownEvent], None]
+        self,
+        journal: ConversationJournal,
+        history: History,
+        *,
+        run_id: Callable[[], str],
+        heard: Callable[[ev.KnownEvent], None],
     ) -> None:
         self.history = history
         self._run_id = run_id

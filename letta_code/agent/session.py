@@ -19,14 +19,14 @@ from letta_code.agent.first_events import first_events
 from letta_code.agent.guarded import Guarded
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
-from letta_code.agent.ledger import Journal, Ledger, Listening
+from letta_code.agent.ledger import ConversationJournal, Ledger, Listening
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.printed import Printed
 from letta_code.agent.reflection import Reflection
 from letta_code.agent.run import Run, Surroundings
 from letta_code.agent.settling import Settling
 from letta_code.agent.trees import Trees
-from letta_code.agent.working import Working
+from letta_code.agent.working import Activity, Working
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, LettaError, UsageError
 from letta_code.core.ids import new_id
@@ -38,7 +38,6 @@ from letta_code.safety.terminal import visible
 from letta_code.safety.vault import Vault, redacted
 
 if TYPE_CHECKING:
-    from letta_code.agent.compaction import IdleCompaction
     from letta_code.agent.job import Job
     from letta_code.agent.permissions import Permissions
     from letta_code.agent.workers import Workers
@@ -72,7 +71,7 @@ class Session:
         agent_id: str,
         agent: Callable[[], tuple[str, bool]] = lambda: ("", False),
         options: SessionOptions,
-        journal: Journal,
+        journal: ConversationJournal,
         history: History,
         surroundings: Surroundings,
         open_model: OpenModel,
@@ -162,7 +161,7 @@ class Session:
     @property
     def running(self) -> bool:
         """Whether a run goes on."""
-        return self._working.job is not None
+        return self._working.activity is not None
 
     @property
     def _ending(self) -> bool:
@@ -277,7 +276,7 @@ class Session:
     def _rests(self) -> None:
         self.wishes.fail(LettaError("Nothing was compacted: the run was stopped.", hint="Ask again."))
 
-    def _following(self, run: Run | IdleCompaction) -> Run | IdleCompaction | None:
+    def _following(self, run: Activity) -> Activity | None:
         """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
         self.checkpoints.after_run()
         if run.stopped or self._closing or self._leaving:

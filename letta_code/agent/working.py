@@ -12,17 +12,17 @@ from letta_code.core import events as ev
 if TYPE_CHECKING:
     from letta_code.agent.compaction import IdleCompaction
 
-Job: TypeAlias = "Run | IdleCompaction"
+Activity: TypeAlias = "Run | IdleCompaction"
 
 
 class Working:
-    """Does a run and what follows it.  `job` is what goes on now, None for nothing."""
+    """Does a run and what follows it.  `activity` is what goes on now, None for nothing."""
 
     def __init__(
-        self, sending: asyncio.Lock, following: Callable[[Job], Job | None], rests: Callable[[], None]
+        self, sending: asyncio.Lock, following: Callable[[Activity], Activity | None], rests: Callable[[], None]
     ) -> None:
         """`following` says what comes after a run, asked while `sending` is held; `rests` is called when it was all."""
-        self.job: Job | None = None
+        self.activity: Activity | None = None
         self._sending = sending
         self._following = following
         self._rests = rests
@@ -31,38 +31,38 @@ class Working:
     @property
     def run(self) -> Run | None:
         """The run that goes on now."""
-        return self.job if isinstance(self.job, Run) else None
+        return self.activity if isinstance(self.activity, Run) else None
 
     @property
     def run_id(self) -> str:
         """Its id, "" where nothing goes on."""
-        return self.job.run_id if self.job else ""
+        return self.activity.run_id if self.activity else ""
 
-    def start(self, job: Job) -> None:
+    def start(self, activity: Activity) -> None:
         """Begin with a run."""
-        self.job = job
-        self._task = asyncio.create_task(self._all(job), name=f"run {job.run_id}")
+        self.activity = activity
+        self._task = asyncio.create_task(self._all(activity), name=f"run {activity.run_id}")
 
-    async def _all(self, job: Job) -> None:
+    async def _all(self, activity: Activity) -> None:
         try:
             while True:
-                await job.work()
+                await activity.work()
                 async with self._sending:  # what is said now either is queued already or starts a run of its own
-                    following = self._following(job)
+                    following = self._following(activity)
                     if following is None:
-                        self.job = None
+                        self.activity = None
                         return
-                    job = self.job = following
+                    activity = self.activity = following
         finally:
-            self.job = None
+            self.activity = None
             self._rests()
 
     async def interrupt(self) -> None:
         """Stop it; the history is balanced and durable when this returns."""
-        if self.job is not None:
-            await self.job.begun.wait()  # a task that is cancelled before its first step never runs at all
-        if self.job is not None and self._task is not None:
-            self.job.stop(ev.StopReason.INTERRUPTED, self._task)
+        if self.activity is not None:
+            await self.activity.begun.wait()  # a task that is cancelled before its first step never runs at all
+        if self.activity is not None and self._task is not None:
+            self.activity.stop(ev.StopReason.INTERRUPTED, self._task)
             await asyncio.wait([self._task])
 
     async def give_away(self, *, background: bool, by: str) -> None:
@@ -80,7 +80,7 @@ class Working:
 
     async def over(self) -> None:
         """Wait until nothing goes on; raises what a bug let through."""
-        while self.job is not None and self._task is not None:
+        while self.activity is not None and self._task is not None:
             await asyncio.wait([self._task])
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
