@@ -23,7 +23,7 @@ from letta_code.agent.ledger import ConversationJournal, Ledger, Listening
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.printed import Printed
 from letta_code.agent.reflection import Reflection
-from letta_code.agent.run import Run, Surroundings
+from letta_code.agent.run import Run
 from letta_code.agent.settling import Settling
 from letta_code.agent.trees import Trees
 from letta_code.agent.working import Activity, Working
@@ -40,6 +40,7 @@ from letta_code.safety.vault import Vault, redacted
 if TYPE_CHECKING:
     from letta_code.agent.job import Job
     from letta_code.agent.permissions import Permissions
+    from letta_code.agent.surroundings import Surroundings
     from letta_code.agent.workers import Workers
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
@@ -532,6 +533,9 @@ class Session:
             await self.commit(*self._stopped(words), *told)
         if self._model is not None:
             await self._model.close()
+        if self._store is not None:
+            for text in await asyncio.to_thread(self._store.complete_copies):
+                self._ledger.publish(ev.Notice(level="warning", text=text, code="store"))
         if self.door is not None:
             self.door.shut()
         await self._ledger.close()

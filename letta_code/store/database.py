@@ -16,6 +16,7 @@ from letta_code.core.redaction import Redactor
 from letta_code.host.files import atomic_write, read_bounded
 from letta_code.host.locks import FileLock
 from letta_code.store.agents import DEFAULT_NAME, KEPT_DAYS, Agents, Purged
+from letta_code.store.append import ConversationInDatabase
 from letta_code.store.conversations import Conversations
 from letta_code.store.dialect import Database
 from letta_code.store.engine import Engine, open_engine
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from letta_code.store.text_window import Spoken
 
 
+_COPY_IS_SHORT = "The conversation itself is kept; its copy gets the rest when it is opened again and there is room."
 _SEEN = "copies.seen"  # in the folder of the locks
 _TICK = 50_000_000  # ns
 
@@ -271,17 +273,48 @@ class Store:
         if not last or self._mirror is None or self.read_only:
             return
         path = self._mirror.path(conversation_id)
-        if last_seq_of(path) > last:
+        copied = last_seq_of(path)
+        if copied > last:
             from letta_code.store.catching import catch_up
 
             count = self._engine.write_now(lambda database: catch_up(database, path, conversation_id))
             if count:
                 self.note(f"{self.path} had lost {many(count, 'event')}; restored from {path}.")
+        elif copied < last:  # the last write of who had it before failed, or was cut off
+            count = self._engine.write_now(lambda database: self._complete(database, conversation_id))
+            if count:
+                self.note(f"{path} had missed {many(count, 'event')}; added from {self.path}.")
+
+    def _complete(self, database: Database, conversation_id: str) -> int:
+        assert self._mirror is not None
+        return self._mirror.complete(conversation_id, ConversationInDatabase(database, conversation_id))
+
+    def complete_copies(self) -> tuple[str, ...]:
+        """Write what this store's readable copies miss; a sentence for the person on each that still misses something.
+
+        For who is about to close and can still tell somebody; closing itself tries once more.  Never raises.
+        """
+        mirror = self._mirror
+        if mirror is None or not mirror.behind or self._engine.closed:
+            return ()
+
+        def work(database: Database) -> tuple[str, ...]:
+            told: list[str] = []
+            for name in sorted(mirror.behind):
+                self._complete(database, name)
+                if name in mirror.behind:
+                    told.append(f"{mirror.problem}. {_COPY_IS_SHORT}")
+            return tuple(told)
+
+        with suppress(StoreError):  # it was closed by another thread just now, which does the same
+            return self._engine.write_now(work)
+        return ()
 
     def close(self) -> None:
         """Finish what was given to the writer, end the followers, close the files; harmless when done twice."""
         if self._text_index is not None:
             self._text_index.close()
+        self.complete_copies()  # what fails here too is told and mended by the conversation's next writer
         last = self._last_row() if self._all_known else -1
         self._engine.close()  # which may write the log into the file
         if last >= 0:

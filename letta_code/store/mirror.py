@@ -2,7 +2,8 @@
 
 A line is the event's JSON with its checksum as first field: `{"crc":"1a2b3c4d","type":…}`; the checksum is the CRC-32
 of the event's own bytes, which are the line without that field.  The file follows the database: it is never waited for,
-and what it misses (a crash between commit and mirror, a full disk) is added at the next append.
+and what it misses (a crash between commit and mirror, a full disk) is added at the next append, else when the store is
+closed, else when somebody becomes the conversation's writer.
 """
 
 from __future__ import annotations
@@ -132,12 +133,14 @@ class _File:
 class Mirror:
     """Writes the mirrors of one folder; called on the writer's thread only.
 
-    `problem` says why the last write did not succeed, "" when all is well: the events themselves are safe.
+    `problem` says why the last write did not succeed, "" when all is well: the events themselves are safe.  `behind`
+    are the conversations of which something that was to be written is not in their file yet.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.problem = ""
+        self.behind: set[str] = set()
         self._files: dict[str, _File] = {}
 
     def path(self, conversation_id: str) -> Path:
@@ -146,10 +149,13 @@ class Mirror:
 
     def record(self, conversation_id: str, rows: Sequence[StoredRow], source: Source) -> None:
         """Add rows that were just committed, and from `source` what the mirror misses before them."""
+        self.behind.add(conversation_id)
         try:
             file = self._opened(conversation_id)
             if not _lock(file.descriptor):
-                return  # another process writes here; whoever appends next adds these rows
+                # Whoever appends next adds these rows; it may be nobody.
+                self.problem = f"{self.path(conversation_id)} could not be written: another process holds it"
+                return
             try:
                 self._add(file, rows, source)
             finally:
@@ -158,6 +164,20 @@ class Mirror:
             self.problem = f"{self.path(conversation_id)} could not be written: {error}"
         else:
             self.problem = ""
+            self.behind.discard(conversation_id)
+
+    def complete(self, conversation_id: str, source: Source) -> int:
+        """Add what the mirror misses at its end, without an append; how many events, 0 where that fails too."""
+        try:
+            rows = source.rows_after(last_seq_of(self.path(conversation_id)))
+        except StoreError as error:
+            self.problem = f"{self.path(conversation_id)} could not be written: {error}"
+            return 0
+        if not rows:
+            self.behind.discard(conversation_id)
+            return 0
+        self.record(conversation_id, rows, source)
+        return 0 if conversation_id in self.behind else len(rows)
 
     def _opened(self, conversation_id: str) -> _File:
         file = self._files.get(conversation_id)

@@ -109,7 +109,15 @@ def _store(scenario: Scenario) -> Iterator[tuple[str, str]]:
             for (_, seq), event in ((key, e) for key, e in scenario.seen.told.items() if key[0] == name):
                 if seq not in stored or stored[seq].event != event:
                     yield "lost", f"{name} event {seq}: {str(event)[:80]}"
-            yield from _mirror(home / "conversations" / f"{name}.jsonl", [one.raw for one in stored.values()])
+            raw = [one.raw for one in stored.values()]
+            mirror = home / "conversations" / f"{name}.jsonl"
+            if any(str(mirror) in said for said in scenario.seen.said) and len(raw) > _lines(mirror):
+                s.acquire_writer(name).release()  # a person was told what mends it: opening the conversation
+            yield from _mirror(mirror, raw)
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _mirror(path: Path, raw: list[bytes]) -> Iterator[tuple[str, str]]:

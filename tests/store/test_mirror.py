@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import re
 import zlib
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,51 @@ async def test_a_copy_that_another_process_holds_is_not_waited_for(
         assert (await store.append(conversation, [note("b")]))[0].seq == 3
     await store.append(conversation, [note("c")])
     _whole(store, conversation, mirror)
+
+
+async def test_what_the_last_append_could_not_copy_is_copied_when_the_store_closes(
+    store: Store, conversation: str, mirror: Path
+) -> None:
+    with mirror.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        await store.append(conversation, [note("a")])
+    with _no_folder(mirror.parent):
+        await store.append(await _second(store), [note("b")])
+        await store.append(conversation, [note("c")])
+    everything = [stored.raw for stored in store.read(conversation)]
+    store.close()
+    assert [row.body for row in read_mirror(mirror)[0]] == everything
+    assert len(list(mirror.parent.glob("*.jsonl"))) == 2
+
+
+async def test_what_could_not_be_copied_until_the_end_is_told_and_copied_by_the_next_writer(
+    store: Store, conversation: str, mirror: Path, home: Path
+) -> None:
+    assert store.complete_copies() == ()
+    with _no_folder(mirror.parent):
+        await store.append(conversation, [note("a"), note("b")])
+        [told] = store.complete_copies()
+        assert str(mirror) in told and "could not be written" in told and "is kept" in told
+        store.close()
+    with open_store(home) as again:
+        again.acquire_writer(conversation).release()
+        assert again.notices == (f"{mirror} had missed 2 events; added from {home / 'letta.db'}.",)
+        _whole(again, conversation, mirror)
+    with open_store(home) as again:
+        again.acquire_writer(conversation).release()
+        assert again.notices == ()
+
+
+@contextlib.contextmanager
+def _no_folder(folder: Path) -> Generator[None]:
+    """Meanwhile nothing can be written in the folder."""
+    elsewhere = folder.rename(folder.with_name("elsewhere"))
+    folder.write_text("no folder any more")
+    try:
+        yield
+    finally:
+        folder.unlink()
+        elsewhere.rename(folder)
 
 
 async def test_two_stores_write_one_copy_in_order(store: Store, conversation: str, mirror: Path, home: Path) -> None:
