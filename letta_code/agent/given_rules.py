@@ -14,7 +14,6 @@ from letta_code.config.settings import GivenRule, Settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
 from letta_code.host.files import read_bounded
-from letta_code.safety.examples import wrong_example
 from letta_code.safety.remembered import ProjectRules
 from letta_code.safety.rules import Ground, Rule, Rules, Source, Verdict, parse_rule
 
@@ -66,6 +65,8 @@ class GivenRules:
 
     def _checked(self, rule: Rule, given: GivenRule) -> Rule:
         """The rule when its examples hold; an allow rule whose examples do not hold asks."""
+        from letta_code.safety.examples import wrong_example  # few rules have examples
+
         wrong = wrong_example(rule, given.match, given.not_match, self._ground)
         if not wrong:
             return rule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Literal, TypeAlias
 
 _Judge: TypeAlias = Callable[[Sequence[str]], str]
@@ -29,7 +30,7 @@ def reads_folders(name: str, words: Sequence[str]) -> Literal["", "seen", "all"]
         hidden = any(is_option(word, "--hidden", "--no-ignore") or re.match(r"-[a-zA-Z]*[u.]", word) for word in words)
         return "all" if hidden else "seen"
     read = _RECURSIVE.get(name)
-    return "all" if read and any(read.fullmatch(word) for word in words) else ""
+    return "all" if read and any(_compiled(read).fullmatch(word) for word in words) else ""
 
 
 def is_option(word: str, *options: str) -> bool:
@@ -52,12 +53,17 @@ def _exact(*options: str) -> _Judge:
 
 def _with(pattern: str) -> _Judge:
     """Words that match a pattern whole."""
-    known = re.compile(pattern)
 
     def judge(words: Sequence[str]) -> str:
-        return next((word for word in words if known.fullmatch(word)), "")
+        return next((word for word in words if _compiled(pattern).fullmatch(word)), "")
 
     return judge
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of the programs that a command names; those of all of them would cost a start some ms."""
+    return re.compile(pattern)
 
 
 def _find(words: Sequence[str]) -> str:
@@ -76,19 +82,19 @@ def _xargs(words: Sequence[str]) -> str:
 
 # The commands `e` and `w` of sed and the flags of that name of `s`, and awk's ways to run or write.
 _ADDRESS = r"(?:\d+|\$|/(?:\\.|[^/\n])*/)"
-_SED_RUNS = re.compile(
+_SED_RUNS = (
     r"s([/|#,:@!%])(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1[gpiIMm0-9]*[ew]"
     rf"|(?:^|[;{{}}\n])\s*(?:{_ADDRESS}(?:,{_ADDRESS})?)?\s*!?\s*(?:e|[wW]\s)"
 )
-_AWK_RUNS = re.compile(r"system\s*\(|getline|print[^}\n]*[>|]|@load|@include")
+_AWK_RUNS = r"system\s*\(|getline|print[^}\n]*[>|]|@load|@include"
 
 
 def _sed(words: Sequence[str]) -> str:
-    return next((text for text in _programs(words, ("-e", "--expression")) if _SED_RUNS.search(text)), "")
+    return next((text for text in _programs(words, ("-e", "--expression")) if _compiled(_SED_RUNS).search(text)), "")
 
 
 def _awk(words: Sequence[str]) -> str:
-    return next((text for text in _programs(words, ("-e", "--source")) if _AWK_RUNS.search(text)), "")
+    return next((text for text in _programs(words, ("-e", "--source")) if _compiled(_AWK_RUNS).search(text)), "")
 
 
 def _programs(words: Sequence[str], options: tuple[str, str]) -> list[str]:
@@ -101,14 +107,14 @@ def _programs(words: Sequence[str], options: tuple[str, str]) -> list[str]:
 
 
 _REMOVERS = {"rm", "rmdir", "unlink", "shred", "srm", "truncate", "dd"}
-_RECURSIVE: Mapping[str, re.Pattern[str]] = {
-    **dict.fromkeys(("grep", "egrep", "fgrep"), re.compile(r"-[a-zA-Z]*[rR].*|--(?:r|dereference-r|directories=r).*")),
-    **dict.fromkeys(("tar", "bsdtar", "gtar"), re.compile(r"-?[a-zA-Z]*[cru][a-zA-Z]*|--(?:cr|ap|up).*")),
-    **dict.fromkeys(("find", "fd", "fdfind"), re.compile(r"-exec|-execdir|-ok|-okdir|-x|-X|--exec.*")),
-    **dict.fromkeys(("cp", "scp"), re.compile(r"-[a-zA-Z]*[rRa].*|--(?:rec|arc).*")),
-    "zip": re.compile(r"-[a-zA-Z]*[rR].*|--rec.*"),
-    "rsync": re.compile(r"-[a-zA-Z]*[ra].*|--(?:rec|arc).*"),
-    "diff": re.compile(r"-[a-zA-Z]*r.*|--rec.*"),
+_RECURSIVE: Mapping[str, str] = {
+    **dict.fromkeys(("grep", "egrep", "fgrep"), r"-[a-zA-Z]*[rR].*|--(?:r|dereference-r|directories=r).*"),
+    **dict.fromkeys(("tar", "bsdtar", "gtar"), r"-?[a-zA-Z]*[cru][a-zA-Z]*|--(?:cr|ap|up).*"),
+    **dict.fromkeys(("find", "fd", "fdfind"), r"-exec|-execdir|-ok|-okdir|-x|-X|--exec.*"),
+    **dict.fromkeys(("cp", "scp"), r"-[a-zA-Z]*[rRa].*|--(?:rec|arc).*"),
+    "zip": r"-[a-zA-Z]*[rR].*|--rec.*",
+    "rsync": r"-[a-zA-Z]*[ra].*|--(?:rec|arc).*",
+    "diff": r"-[a-zA-Z]*r.*|--rec.*",
 }
 _LONG_START = r"(?:=.*)?"
 _JUDGES: Mapping[str, _Judge] = {
