@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
 from msgspec.structs import replace
 
 from letta_code.core.messages import Message
 from letta_code.llm.model import ChatRequest
 from letta_code.safety.vault import Vault, redacted
+
+_BATCH = 64  # messages that are looked through at once: in a long conversation one by one takes twice as long
+# What is read in another way beside other texts, as it stands in JSON: a private key of which a part is elsewhere, a
+# terminal sequence that another text ends, the one letter whose lower case is longer.
+_NOT_BESIDE_OTHERS = (
+    b"PRIVATE KEY",
+    rb"\u001b",
+    *(chr(sign).encode() for sign in (0x90, 0x98, 0x9D, 0x9E, 0x9F, 0x130)),
+)
 
 
 class Guarded:
@@ -38,8 +50,25 @@ class Guarded:
         if messages[:known] != self._given:  # a comparison by identity, as long as the list only grew
             known = 0
             self._instead.clear()
-        for place, message in enumerate(messages[known:], known):
-            clean = redacted(message, self._vault)
-            if clean is not message:
-                self._instead[place] = clean
+        for place in range(known, len(messages), _BATCH):
+            batch = messages[place : place + _BATCH]
+            for at, (message, clean) in enumerate(zip(batch, self._cleaned(batch), strict=True), place):
+                if clean is not message:
+                    self._instead[at] = clean
         self._given = [*messages]
+
+    def _cleaned(self, batch: Sequence[Message]) -> Sequence[Message]:
+        """The messages without secrets, each the same object where it held none."""
+        together = tuple(batch)
+        if not _must_be_alone(together) and redacted(together, self._vault) is together:
+            return batch
+        return [redacted(message, self._vault) for message in batch]
+
+
+def _must_be_alone(messages: Sequence[Message]) -> bool:
+    """Whether a secret of one message could be overlooked beside the others."""
+    try:
+        data = msgspec.json.encode(messages)
+    except UnicodeEncodeError:  # half a character, of a file's name
+        return True
+    return any(sign in data for sign in _NOT_BESIDE_OTHERS)
