@@ -4,38 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from letta_code import __version__
-from letta_code.agent.calls import NOT_BEGUN, Calls, Judge
+from letta_code.agent.calls import NOT_BEGUN, Calls
 from letta_code.agent.compacting.limits import PRESSURE_SHARE
 from letta_code.agent.draft import Draft
-from letta_code.agent.facts import Fact
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY
 from letta_code.agent.loop import Done, Judged, LeavesNow, Steps, not_run, run_loop
+from letta_code.agent.tally import Tally
 from letta_code.agent.uncut import finish
 from letta_code.core import events as ev
 from letta_code.core.errors import ConfigError, ContextOverflow, LettaError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ToolCall, Usage, UserText
-from letta_code.core.requests import Approve, Unanswered
+from letta_code.core.requests import Unanswered
 from letta_code.llm.model import ChatModel, ChatRequest, ModelInfo, StreamPart
 from letta_code.llm.retry import Restarted, RetryLimits, stream_with_retries
 from letta_code.memory.standard import TASK_LIMIT
-from letta_code.safety.containment import Containment
-from letta_code.safety.operations import Operation
-from letta_code.tools.base import Situation, Tool
-from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from letta_code.agent.permissions import Permissions
     from letta_code.agent.session import Session
     from letta_code.memory.desk import Desk
 
@@ -45,72 +38,6 @@ WARM_SECONDS = 0.03  # after the first request: the bytes are out, the model thi
 
 _INTERRUPTED = "Interrupted while this call ran; its effect may be partial. Look before you repeat it."
 _OUT_OF_TIME = "Stopped: the run's time limit was reached while this call ran."
-
-
-class Surroundings(Protocol):
-    """What a session lives in: the workspace, the tools, the policy, the facts."""
-
-    @property
-    def workspace(self) -> Workspace:
-        """Files and processes."""
-        ...
-
-    @property
-    def tools(self) -> Mapping[str, Tool[Any]]:
-        """Every tool there is."""
-        ...
-
-    @property
-    def policy(self) -> Judge:
-        """The policy as it is now."""
-        ...
-
-    @property
-    def permissions(self) -> Permissions:
-        """The rules in force, for a person."""
-        ...
-
-    @property
-    def containment(self) -> Containment:
-        """What holds commands here."""
-        ...
-
-    @property
-    def desk(self) -> Desk | None:
-        """The agent's memory; None where there is none."""
-        ...
-
-    def situation(self, info: ModelInfo) -> Situation:
-        """What decides which tools apply."""
-        ...
-
-    def facts(self) -> Sequence[Fact]:
-        """The facts of now."""
-        ...
-
-    def set_mode(self, mode: str) -> None:
-        """Raises `UsageError` for a mode that does not exist."""
-        ...
-
-    def remember(self, answer: Approve) -> None:
-        """Keep the rule that a yes came with."""
-        ...
-
-    def agreed(self, operations: Sequence[Operation]) -> None:
-        """A person said yes to commands that run the repository's own hooks: they are known from now on."""
-        ...
-
-    def warm(self) -> None:
-        """Load what the first calls will need; called while the model thinks."""
-        ...
-
-    def answer_begins(self) -> None:
-        """Called when the first part of an answer comes (LETTA_DEBUG_MODULES)."""
-        ...
-
-    async def close(self) -> Sequence[str]:
-        """Stop processes and give back files; the background commands that were stopped."""
-        ...
 
 
 class Run:
@@ -144,8 +71,7 @@ class Run:
         self._steps = Steps(session.options.settings.max_turns, made=history.run_steps if resumed else 0)
         self._calls = self._make_calls(model) if model else None
         self._stop_reason = ""
-        self._began = monotonic()
-        self._before = history.before_run if resumed else (history.usage, history.cost)
+        self._tally = Tally(history, resumed=resumed is not None)
 
     # ------------------------------------------------------------ the beginning
 
@@ -316,30 +242,7 @@ class Run:
         await self.balance(words, "interrupted")
         if not self._started:  # the model could not even be opened
             await self.session.commit(self._run_started(self.session.status.model))
-        (usage, cost), (before, cost_before) = (self.session.history.usage, self.session.history.cost), self._before
-        await self.session.commit(
-            ev.RunFinished(
-                run_id=self.run_id,
-                reason=self.reason,
-                steps=self._steps.made,
-                usage=_minus(usage, before),
-                cost=None if cost is None else cost - (cost_before or 0.0),
-                seconds=round(self._seconds(), 3),
-                error_kind=error.kind if error else "",
-                error=str(error) if error else "",
-                hint=error.hint if error else "",
-            )
-        )
-
-    def _seconds(self) -> float:
-        """From the run's beginning, in whichever process that was."""
-        here, begun = monotonic() - self._began, self.session.history.run
-        if self._resumed is None or begun is None:
-            return here
-        try:
-            return max(here, (datetime.now(UTC) - datetime.fromisoformat(begun.at)).total_seconds())
-        except (ValueError, TypeError):
-            return here
+        await self.session.commit(self._tally.finished(self.run_id, self.reason, steps=self._steps.made, error=error))
 
     async def balance(self, words: str, status: str) -> None:
         """Close what is open: the answer so far is kept, every call gets a result, every question an answer."""
@@ -514,13 +417,3 @@ def _other_mode(before: str, now: str) -> tuple[ev.Notice, ...]:
     why = "mode full holds for one start only" if before == "full" else f"it was in mode {before}"
     hint = "/mode full allows everything again, until letta-code ends." if before == "full" else ""
     return (ev.Notice(level="warning", text=f"The run goes on in mode {now}: {why}.", hint=hint, code="mode"),)
-
-
-def _minus(after: Usage, before: Usage) -> Usage:
-    return Usage(
-        input=after.input - before.input,
-        output=after.output - before.output,
-        cache_read=after.cache_read - before.cache_read,
-        cache_write=after.cache_write - before.cache_write,
-        reasoning=after.reasoning - before.reasoning,
-    )
