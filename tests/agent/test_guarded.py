@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import pytest
+
 from letta_code.agent.guarded import Guarded
 from letta_code.agent.logfile import NAME, LogFile
 from letta_code.core.messages import Message, Reminder, TextPart, UserText
@@ -54,26 +56,25 @@ def test_a_traceback_is_logged_without_secrets(tmp_path: Path) -> None:
     assert [value for value in VALUES if value in written] == []
 
 
-def test_a_long_conversation_loses_what_each_message_alone_would() -> None:
+HALF = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
+KEY = "aB3dE5gH7jK9mN1pQ3sT"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [*(one.line for one in CANARIES), "half a character: \udce9"],
+        [rf'{{"part": "-----BEGIN PRIVATE KEY-----\n{HALF}', "-----END PRIVATE KEY-----"],
+        ["\x1b]0;a title that never ends", f"it is {TOKEN}", "\x07"],
+        ["\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", f'api_\N{KELVIN SIGN}ey = "{KEY}"'],
+        ["half a character: \udce9", f"it is {TOKEN}"],
+    ],
+    ids=["formats", "cut key", "terminal sequence", "longer letter", "half a character"],
+)
+def test_a_long_conversation_loses_what_each_message_alone_would(texts: list[str]) -> None:
     """Many messages are looked at together; what stands beside a text must not hide what is in it."""
-    half = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
-    letter = "\N{KELVIN SIGN}"
-    alone = [
-        *(one.line for one in CANARIES),
-        rf'{{"part": "-----BEGIN PRIVATE KEY-----\n{half}',
-        "-----END PRIVATE KEY-----",
-        "\x1b]0;a title that never ends",
-        TOKEN,
-        "\x07",
-        "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}",
-        f'api_{letter}ey = "aB3dE5gH7jK9mN1pQ3sT"',
-        "half a character: \udce9",
-        f"again {TOKEN}",
-    ]
-    messages = [said(f"{number} {text}") for number, text in enumerate([*(["words"] * 100), *alone, *(["more"] * 100)])]
-    for first in range(96, 104):  # wherever the messages are divided
-        sent = Guarded(Vault()).request(request(*messages[first:])).messages
-        for message, given in zip(sent, messages[first:], strict=True):
-            held = redacted(given, Vault()) is not given
-            assert (message is not given) is held, given
-        assert half not in str(sent) and TOKEN not in str(sent) and "aB3dE5gH7jK9mN1pQ3sT" not in str(sent)
+    messages = [said(text) for text in [*(["words"] * 70), *texts, *(["more"] * 70)]]
+    sent = Guarded(Vault()).request(request(*messages)).messages
+    for message, given in zip(sent, messages, strict=True):
+        assert (message is not given) is (redacted(given, Vault()) is not given), given
+    assert not [value for value in (HALF, TOKEN, KEY) if value in str(sent)]
