@@ -60,13 +60,13 @@ async def begin(options: SessionOptions, text: str, paths: Paths, *, client_id: 
     try:
         if model := session.status.model:
             await asyncio.to_thread(_can_be_opened, model, options, paths)
-        job = session.job()
+        job = session.handover.job()
         await asyncio.to_thread(keep, job, paths)  # before the run: whoever goes on with it must know what was denied
         run_id = await session.hand_in(text, client_id=client_id, by=options.face)
     except BaseException:
         await session.close()
         raise
-    await session.release(background=True, by=options.face)
+    await session.handover.release(background=True, by=options.face)
     pid = await asyncio.to_thread(start_worker, job, paths)
     return Begun(conversation_id=job.conversation, run_id=run_id, pid=pid)
 

@@ -116,7 +116,7 @@ class Run:
         return (self._run_started(model), ev.RunMoved(run_id=self.run_id, background=True, by=by))
 
     def _run_started(self, model: str) -> ev.RunStarted:
-        background = self.session.faceless
+        background = self.session.handover.faceless
         return ev.RunStarted(run_id=self.run_id, model=model, mode=self.session.mode, background=background)
 
     def _make_calls(self, model: ChatModel) -> Calls:

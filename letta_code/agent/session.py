@@ -17,6 +17,7 @@ from letta_code.agent.context import Context, Counter, Section
 from letta_code.agent.facts import project_root
 from letta_code.agent.first_events import first_events
 from letta_code.agent.guarded import Guarded
+from letta_code.agent.handover import Handover
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
 from letta_code.agent.ledger import ConversationJournal, Ledger, Listening
@@ -38,10 +39,8 @@ from letta_code.safety.terminal import visible
 from letta_code.safety.vault import Vault, redacted
 
 if TYPE_CHECKING:
-    from letta_code.agent.job import Job
     from letta_code.agent.permissions import Permissions
     from letta_code.agent.surroundings import Surroundings
-    from letta_code.agent.workers import Workers
     from letta_code.memory.desk import Desk
     from letta_code.store.database import Store
 
@@ -90,7 +89,6 @@ class Session:
         self.options = options
         self.history = history
         self._store = store
-        self.workers: Workers | None = None  # processes without a face
         self.printed = printed or Printed()
         self.surroundings = surroundings
         self.desk = surroundings.desk
@@ -108,8 +106,7 @@ class Session:
         self._working = Working(self._sending, self._following, self._rests)
         self._closing: asyncio.Task[None] | None = None
         self.door: Door | None = None
-        self._leaving = False  # another process goes on
-        self.faceless = options.background  # runs are to go on without a face, whatever becomes of the one here
+        self.handover = Handover(self, self._working)
         self._looked_back = False
         self._contained = Containment()  # not known yet
         self.reflection = Reflection(self, self.read, open_model)
@@ -167,7 +164,7 @@ class Session:
     @property
     def _ending(self) -> bool:
         """Whether what is said now is left to the conversation's next owner."""
-        return self._leaving or self._closing is not None
+        return self.handover.leaving or self._closing is not None
 
     @property
     def model_info(self) -> ModelInfo | None:
@@ -280,7 +277,7 @@ class Session:
     def _following(self, run: Activity) -> Activity | None:
         """What comes after a run: the compaction that was wished meanwhile, then the messages that wait."""
         self.checkpoints.after_run()
-        if run.stopped or self._closing or self._leaving:
+        if run.stopped or self._closing or self.handover.leaving:
             return None
         if self.wishes:
             from letta_code.agent.compaction import IdleCompaction
@@ -335,56 +332,13 @@ class Session:
         """Stop the run; the history is balanced and durable when this returns."""
         await self._working.interrupt()
 
-    async def release(self, *, background: bool, by: str) -> str:
-        """Give the conversation to another process at the next step boundary, and close.
-
-        Returns the id of the run that is still open then, "" where none is.
-        """
-        self._leaving = True
-        try:
-            if background:  # before the step's end, which may be far: the wish outlives the terminal and this process
-                await self.detach(by)
-            await self._working.give_away(background=background, by=by)
-        except asyncio.CancelledError:  # whoever wanted it to leave wants it no more
-            if self._working.stay():
-                self._leaving = False
-                await self._attach(by)
-            else:  # too late: the conversation is free for anybody
-                self._closing = self._closing or asyncio.create_task(self._close(), name="close")
-            raise
-        await self.close()
-        return self.history.run.run_id if self.history.run else ""
-
     async def detach(self, by: str) -> None:
         """Have the run go on without a face from here on, in this process; see `SessionPort.detach`."""
-        if self.workers is not None:
-            self.workers.keep(self.job())
-        self.faceless = True
-        await self._say_detached(by)
-
-    async def _attach(self, by: str) -> None:
-        self.faceless = self.options.background
-        await self._say_detached(by)
-
-    async def _say_detached(self, by: str) -> None:
-        run = self.history.run  # one that is not stored yet begins so
-        if run is not None and self.history.run_background != self.faceless:
-            await self.commit(ev.RunDetached(run_id=run.run_id, background=self.faceless, by=by))
+        await self.handover.detach(by)
 
     async def to_background(self, by: str) -> str:
         """Let a process without a face go on with the run; see `SessionPort.to_background`."""
-        if self._working.run is None or self.workers is None:
-            return ""
-        run_id = await self.release(background=True, by=by)
-        if run_id:
-            await self.workers.begin(self.job())
-        return run_id
-
-    def job(self) -> Job:
-        """What a process without a face is told that goes on with this conversation."""
-        from letta_code.agent.job import job_of
-
-        return job_of(self.options, self.conversation_id, mode=self._mode, model=self._model_name)
+        return await self.handover.to_background(by)
 
     async def take_over(self, by: str) -> None:
         """There is nothing to take."""
@@ -406,7 +360,7 @@ class Session:
                 run_id=history.run.run_id,
                 reason="died" if died else "moved",
                 attempt=history.run_attempts + int(died),
-                background=self.faceless,
+                background=self.handover.faceless,
                 mode=self._mode,
             )
             self._working.start(Run(self, None, run_id=history.run.run_id, resumed=resumed))
@@ -483,7 +437,7 @@ class Session:
     async def at_rest(self) -> AsyncGenerator[None]:
         """Nothing runs, and nothing that is said now begins anything; raises `UsageError` while a run goes on."""
         async with self._sending:
-            if self.running or self._leaving:
+            if self.running or self.handover.leaving:
                 raise UsageError("The agent is at work.", hint="Interrupt it, or wait until it is done.")
             yield
 
@@ -512,15 +466,18 @@ class Session:
 
     async def close(self) -> None:
         """Interrupt what runs and give everything back; who calls it a second time waits for the same end."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name="close")
-        await asyncio.shield(self._closing)
+        await asyncio.shield(self.begin_closing())
+
+    def begin_closing(self) -> asyncio.Task[None]:
+        """As `close`, without waiting for it."""
+        self._closing = self._closing or asyncio.create_task(self._close(), name="close")
+        return self._closing
 
     async def _close(self) -> None:
         self._ledger.closing()
         await self.interrupt()
         await self.reflection.close()
-        if self.history.started is not None and not self._leaving:  # else the next owner does it
+        if self.history.started is not None and not self.handover.leaving:  # else the next owner does it
             self.settle()
         await self._settling.end()
         await self.checkpoints.settled(END_SECONDS)
@@ -558,11 +515,6 @@ class Session:
     def listening(self) -> AbstractContextManager[Listening]:
         """Listen from this moment on, for another process."""
         return self._ledger.listening()
-
-    @property
-    def leaving(self) -> bool:
-        """Whether it is given to another process."""
-        return self._leaving
 
     def publish(self, event: ev.Event | ev.LiveEvent) -> None:
         """Tell all listeners."""

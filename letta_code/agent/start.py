@@ -198,7 +198,7 @@ async def _session(
         vault=secrets.vault(journal.conversation_id),
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
-    session.workers = Workers(paths)
+    session.handover.workers = Workers(paths)
     if history.run is not None or history.open_calls or history.open_requests:
         from letta_code.agent.recovery import recover
 

@@ -99,7 +99,7 @@ class _Worker:
         finally:
             await session.close()
         history = session.history
-        if session.leaving or self._stop.is_set():
+        if session.handover.leaving or self._stop.is_set():
             return None
         if history.queued:
             return await self._open()
@@ -110,14 +110,14 @@ class _Worker:
     async def _until_idle(self, session: Session) -> None:
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            while not self._stop.is_set() and not session.leaving:
+            while not self._stop.is_set() and not session.handover.leaving:
                 idle = asyncio.create_task(session.idle())
                 await asyncio.wait({idle, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if not idle.done():
                     idle.cancel()
                     break
                 idle.result()
-                if session.leaving or not await session.go_on():
+                if session.handover.leaving or not await session.go_on():
                     break
         finally:
             stopping.cancel()

@@ -35,7 +35,7 @@ async def test_a_run_leaves_at_the_end_of_its_step_and_another_goes_on_with_it()
     listening = asyncio.create_task(heard(first))
     await first.send("go")
     await begun.wait()
-    run_id = await first.release(background=True, by="tui")
+    run_id = await first.handover.release(background=True, by="tui")
     told = await listening
     assert any(isinstance(event, ev.Waiting) and event.phase == "moving" for event in told)
     left = history_of(journal)
@@ -66,7 +66,7 @@ async def test_what_is_said_while_a_run_leaves_waits_for_its_next_owner() -> Non
     first = session(PlayedModel([*SO_FAR, begins, *say("All of it.")]), journal)
     await first.send("go")
     await begun.wait()
-    leaving = asyncio.create_task(first.release(background=False, by="tui"))
+    leaving = asyncio.create_task(first.handover.release(background=False, by="tui"))
     await asyncio.sleep(0)
     await first.send("and this", client_id="c-2")
     await leaving
@@ -80,7 +80,7 @@ async def test_what_is_said_while_a_run_leaves_waits_for_its_next_owner() -> Non
 
 async def test_an_idle_conversation_is_given_away_at_once() -> None:
     one = session(PlayedModel())
-    assert await one.release(background=False, by="plain") == ""
+    assert await one.handover.release(background=False, by="plain") == ""
 
 
 async def test_a_run_that_waits_for_an_answer_leaves_at_once_and_it_is_asked_for_again() -> None:
@@ -95,7 +95,7 @@ async def test_a_run_that_waits_for_an_answer_leaves_at_once_and_it_is_asked_for
     await first.send("go")
     await asked.wait()
     async with asyncio.timeout(60):
-        run_id = await first.release(background=True, by="tui")
+        run_id = await first.handover.release(background=True, by="tui")
     assert history_of(journal).run is not None
     second = session(PlayedModel(say("Done.")), journal)
     assert await second.go_on()
@@ -115,7 +115,7 @@ async def test_an_interrupt_of_a_run_that_is_leaving_stops_it_here() -> None:
     first = session(PlayedModel([*SO_FAR, slow, *say("never")]), journal)
     await first.send("go")
     await begun.wait()
-    leaving = asyncio.create_task(first.release(background=True, by="tui"))
+    leaving = asyncio.create_task(first.handover.release(background=True, by="tui"))
     await asyncio.sleep(0.01)
     assert not leaving.done(), "an answer that has begun is waited for"
     await first.interrupt()

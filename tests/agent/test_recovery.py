@@ -275,7 +275,7 @@ async def test_a_message_is_handed_in_without_a_model_and_taken_up_under_the_sam
     assert not first.running
     assert [e.background for e in journal.of(ev.RunMoved)] == [True]
     assert await first.hand_in("and this", by="run") == run_id, "one open run a conversation"
-    await first.release(background=True, by="run")
+    await first.handover.release(background=True, by="run")
     second = session(PlayedModel(say("Done.")), journal)
     assert await second.go_on()
     ended = await second.idle()
@@ -289,7 +289,7 @@ async def test_background_commands_that_end_with_a_moved_run_are_told_to_the_mod
     around.stopped = ("npm run dev",)
     one = session(PlayedModel(), journal, around)
     await one.hand_in("do it", by="run")
-    await one.release(background=True, by="run")
+    await one.handover.release(background=True, by="run")
     (told,) = [e for e in journal.of(ev.ReminderAdded) if e.kind == "shells"]
     assert "npm run dev" in told.text
 

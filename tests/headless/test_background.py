@@ -361,7 +361,7 @@ def test_a_run_whose_worker_never_began_is_taken_up(project: Path) -> None:
     async def hand_in() -> str:
         session = await start_session(options)
         run_id = await session.hand_in("go", by="run")
-        await session.release(background=True, by="run")
+        await session.handover.release(background=True, by="run")
         return run_id
 
     run_id = asyncio.run(hand_in())

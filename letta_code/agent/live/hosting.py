@@ -226,14 +226,14 @@ class _Guest:
             case wire.ToBackground():
                 if not session.status.running:
                     return wire.Moved()
-                await session.release(background=True, by=act.by)
+                await session.handover.release(background=True, by=act.by)
                 return self._moved()
             case wire.TakeOver():
-                return await session.release(background=False, by=act.by)
+                return await session.handover.release(background=False, by=act.by)
 
     def _moved(self) -> wire.Moved:
         run = self._session.history.run
-        return wire.Moved(run_id=run.run_id, job=self._session.job()) if run else wire.Moved()
+        return wire.Moved(run_id=run.run_id, job=self._session.handover.job()) if run else wire.Moved()
 
     def _done(self, task: asyncio.Task[object]) -> None:
         ask = self._acts.pop(task, None)
@@ -258,8 +258,8 @@ class _Guest:
     def _given(self) -> bool:
         """Whether somebody is about to have it; who wanted it in the background wants no run that has ended."""
         session = self._session
-        wanted = session.options.background or not session.faceless
-        return session.leaving and (session.history.run is not None or wanted)
+        wanted = session.options.background or not session.handover.faceless
+        return session.handover.leaving and (session.history.run is not None or wanted)
 
     async def _farewell(self) -> None:
         """The last words: who asked for the conversation is told that it is free, and everybody that it ended."""
