@@ -15,11 +15,12 @@ from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
 from letta_code.host.files import read_bounded
 from letta_code.safety.remembered import ProjectRules
-from letta_code.safety.rules import Ground, Rule, Rules, Source, Verdict, parse_rule
+from letta_code.safety.rules import PATH_TOOLS, Ground, Rule, Rules, Source, Verdict, parse_rule
 
 _TOOL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(|\Z)")
 _LARGEST = 4 << 20  # bytes
 _EFFECTS = ("Bash", "Edit", "Write", "ApplyPatch", "Git")
+_USUAL = frozenset({*PATH_TOOLS, "Bash", "Git", "Net"})  # what most rules are about
 
 
 class GivenRules:
@@ -37,8 +38,8 @@ class GivenRules:
                 *self._read(settings.ask, "ask"),
                 *self._read(settings.allow, "allow"),
                 # A flag is typed by somebody who can correct it: a wrong one stops the start.
-                *(parse_rule(text, "deny", "flag") for text in options.deny),
-                *(parse_rule(text, "allow", "flag") for text in options.allow),
+                *(_of_a_flag(text, "deny") for text in options.deny),
+                *(_of_a_flag(text, "allow") for text in options.allow),
                 *self._remembered(project_file),
             ]
         )
@@ -53,8 +54,25 @@ class GivenRules:
             except ConfigError as error:
                 found += self._instead(text, verdict, error)
                 continue
-            found.append(rule if isinstance(one, str) else self._checked(rule, one))
+            if (meant := tool_meant(rule.tool)) != rule.tool:
+                found += self._misnamed(rule, meant)
+            else:
+                found.append(rule if isinstance(one, str) else self._checked(rule, one))
         return found
+
+    def _misnamed(self, rule: Rule, meant: str) -> list[Rule]:
+        """What holds for a rule about a tool that there is not: what it may have been about is asked."""
+        instead = [] if rule.verdict == "allow" or not meant else [_asking(meant, rule)]
+        told = "".join(f"; {one.text} is asked about instead" for one in instead)
+        self.notices.append(
+            Notice(
+                level="warning",
+                text=f"The {rule.verdict} rule {rule.text!r} covers nothing{told}. {no_tool(rule.tool, meant)}",
+                hint=f"Correct it in config.yaml ({rule.verdict}).",
+                code="rules",
+            )
+        )
+        return [rule, *instead]
 
     def _source(self, given: str | GivenRule, verdict: Verdict) -> Source:
         """A project's file can only deny and ask; what stands in neither file came with the environment."""
@@ -85,7 +103,8 @@ class GivenRules:
     def _instead(self, text: str, verdict: Verdict, error: ConfigError) -> list[Rule]:
         """What holds for a rule that cannot be read: nothing is allowed by it; what it may have refused is asked."""
         named = _TOOL.match(text)
-        tools = () if verdict == "allow" else (named[1],) if named else _EFFECTS
+        meant = tool_meant(named[1]) if named and verdict != "allow" else ""
+        tools = () if verdict == "allow" else (meant,) if meant else _EFFECTS
         instead = f"; {', '.join(tools)} is asked about instead" if tools else ""
         self.notices.append(
             Notice(
@@ -110,6 +129,44 @@ class GivenRules:
                 )
             )
             return ()
+
+
+def tool_meant(name: str) -> str:
+    """The tool that a rule is about by this name: the very one, else the nearest, "" where none is near.
+
+    Loads the tools (which costs a start some ms) only for a name that is not among those of most rules.
+    """
+    if name in _USUAL:
+        return name
+    from letta_code.tools.base import load_tools
+
+    known = {tool.lower(): tool for tool in (*load_tools(), *_USUAL)}
+    if name in known.values():
+        return name
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    return known[near[0]] if near else ""
+
+
+def no_tool(name: str, meant: str) -> str:
+    """That there is no such tool, and which one may be meant."""
+    return f"There is no tool {name}" + (f"; did you mean `{meant}`?" if meant else ".")
+
+
+def _asking(tool: str, rule: Rule) -> Rule:
+    """A rule that asks about what another, wrongly named one is about; about all of the tool where that is no rule."""
+    try:
+        return parse_rule(f"{tool}({rule.pattern})" if rule.pattern else tool, "ask", rule.source)
+    except ConfigError:
+        return parse_rule(tool, "ask", rule.source)
+
+
+def _of_a_flag(text: str, verdict: Verdict) -> Rule:
+    rule = parse_rule(text, verdict, "flag")
+    if (meant := tool_meant(rule.tool)) != rule.tool:
+        raise ConfigError(f"--{verdict} {text} covers nothing. {no_tool(rule.tool, meant)}")
+    return rule
 
 
 def remembered_in(path: Path) -> ProjectRules:

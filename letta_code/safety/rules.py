@@ -11,7 +11,7 @@ matches at any depth; `*` stays within a name, `**` crosses folders.
 
 Hosts: `Net(docs.python.org)` and `Net(*.python.org)` are about whom a command that was given the web may reach.
 
-A bare tool name (`Bash`, `Edit`, `WebFetch`) covers everything of that tool.
+A bare tool name (`Bash`, `Edit`, `memory`) covers everything of that tool.
 """
 
 from __future__ import annotations

@@ -50,6 +50,25 @@ def test_a_deny_rule_that_is_no_rule_at_all_asks_about_every_effect(tmp_path: Pa
     assert policy.decide("Edit", WriteOperation(path="/w/a", inside=True)).verdict == "ask"
 
 
+def test_a_rule_about_no_tool_is_named_with_the_nearest_and_what_it_may_have_refused_is_asked(tmp_path: Path) -> None:
+    rules = given(tmp_path, allow=("Bsh(ls)", "bash(make)"), deny=("Bsh(rm)", "Bash(dd)", "Frobnicate", "memory"))
+    assert [verdict(rules, text) for text in ("rm x", "dd x", "ls")] == ["ask", "deny", "allow"]
+    assert not [rule for rule in rules.rules.allow if rule.tool == "Bash"], "a guess allows nothing"
+    told = [notice.text for notice in rules.notices]
+    assert told == [
+        "The deny rule 'Bsh(rm)' covers nothing; Bash(rm) is asked about instead. There is no tool Bsh; "
+        "did you mean `Bash`?",
+        "The deny rule 'Frobnicate' covers nothing. There is no tool Frobnicate.",
+        "The allow rule 'Bsh(ls)' covers nothing. There is no tool Bsh; did you mean `Bash`?",
+        "The allow rule 'bash(make)' covers nothing. There is no tool bash; did you mean `Bash`?",
+    ]
+
+
+def test_a_flag_about_no_tool_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--allow Bsh\(ls\).*did you mean `Bash`"):
+        GivenRules(SessionOptions(cwd=str(tmp_path), settings=Settings(), allow=("Bsh(ls)",)), tmp_path / "rules.json")
+
+
 @pytest.mark.parametrize("content", [b"{torn", b"[]", b'{"root":"/w","allow":["Bash(a|b)"]}'])
 def test_damaged_remembered_rules_allow_nothing_and_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rules.json").write_bytes(content)
