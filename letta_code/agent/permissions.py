@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from letta_code.agent.given_rules import as_saved, remembered_in
+from letta_code.agent.given_rules import as_saved, no_tool, remembered_in, tool_meant
 from letta_code.config.paths import Paths
 from letta_code.config.settings import GivenRule, person_settings, save_setting
 from letta_code.core.errors import ConfigError, UsageError
@@ -59,7 +59,8 @@ class Permissions:
         """The decision on a command, or on `Read(path)`, `Edit(path)` and `Git(command)`, and all that was weighed."""
         from letta_code.safety.examples import operation_of
 
-        named = _NAMED.fullmatch(text.strip())
+        text = _without_quotes(text.strip())
+        named = _NAMED.fullmatch(text)
         tool, inner = (named[1], named[2]) if named and named[1] in {*PATH_TOOLS, "Git"} else ("Bash", text)
         if not inner.strip():
             raise UsageError("Which command?", hint="permissions why 'git push'")
@@ -74,6 +75,8 @@ class Permissions:
         if verdict not in VERDICTS or scope not in SCOPES:
             raise UsageError(f"No rule was given: {verdict} {text} {scope}.", hint=f"Scopes are {', '.join(SCOPES)}.")
         rule = parse_rule(text, verdict, _SOURCES[scope])
+        if (meant := tool_meant(rule.tool)) != rule.tool:
+            raise ConfigError(f"The rule {rule.text!r} would cover nothing. {no_tool(rule.tool, meant)}")
         self.keep(rule, scope)
         return f"{rule.verdict} `{rule.text}` holds {_KEPT[scope]}."
 
@@ -119,6 +122,19 @@ class Permissions:
             own = person_settings(self._paths)  # as it is now: another session may have added to it
             before: tuple[str | GivenRule, ...] = getattr(own, verdict)
             save_setting(self._paths, verdict, as_saved(change(before)) or None)
+
+
+def _without_quotes(text: str) -> str:
+    """What stands in the quotes where they are around all of it, as a shell would give it to the verb."""
+    if text[:1] not in {"'", '"'} or text[-1:] != text[:1]:
+        return text
+    import shlex
+
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return text
+    return words[0] if len(words) == 1 else text
 
 
 def _text(rule: str | GivenRule) -> str:

@@ -32,10 +32,17 @@ def run(argv: Sequence[str]) -> int:
     folder = Path(parsed.text("cwd") or here()).expanduser()
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.")
-    return asyncio.run(_told(str(folder.resolve()), parsed.text("mode"), " ".join(words[1:])))
+    return asyncio.run(_told(str(folder.resolve()), parsed.text("mode"), _command(words[1:]) if words else None))
 
 
-async def _told(cwd: str, mode: str, command: str) -> int:
+def _command(words: Sequence[str]) -> str:
+    """One word is a text as it would stand in a shell, several are the words of a command."""
+    import shlex
+
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
+async def _told(cwd: str, mode: str, command: str | None) -> int:
     from letta_code.agent.place import Place
     from letta_code.agent.port import SessionOptions
     from letta_code.config.paths import Paths
@@ -48,7 +55,7 @@ async def _told(cwd: str, mode: str, command: str) -> int:
     try:
         for notice in (*loaded.notices, *place.notices):
             print(f"{notice.level}: {notice.text}", file=sys.stderr)
-        if command:
+        if command is not None:
             print(*(visible(line).replace("\n", " ⏎ ") for line in place.permissions.why(command)), sep="\n")
             return 0
         listing = place.permissions.listing()

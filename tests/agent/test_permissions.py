@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,9 +90,27 @@ async def test_why_names_the_rule_and_what_was_read(tmp_path: Path, paths: Paths
     assert "deny: The rule Bash(rm) denies it." in said and "command: rm" in said and "covers it" in said
     assert said.splitlines()[0].startswith("```")
     assert "It may hold keys" in await say(place.permissions, "why Read(~/.ssh/id_rsa)")
-    for wrong in ("why", "frobnicate", "allow", "remove Bash(x)", "allow Bash(*)"):
+    for wrong in ("why", "frobnicate", "allow", "remove Bash(x)", "allow Bash(*)", "deny Bsh(rm) always"):
         with pytest.raises((UsageError, ConfigError)):
             await say(place.permissions, wrong)
+
+
+@pytest.mark.parametrize(
+    ("in_the_app", "in_a_shell"),
+    [
+        ("git push", ["git", "push"]),
+        ('"git push && ls"', ["git push && ls"]),
+        ("'echo \"a  b\"'", ['echo "a  b"']),
+        ('"a" && "b"', ['"a" && "b"']),
+        ("echo 'a  b'", ["echo", "a  b"]),
+    ],
+)
+async def test_why_takes_quotes_in_the_app_as_a_shell_takes_them_for_the_verb(
+    tmp_path: Path, paths: Paths, capsys: pytest.CaptureFixture[str], in_the_app: str, in_a_shell: list[str]
+) -> None:
+    said = await say(open_place(tmp_path, paths).permissions, f"why {in_the_app}")
+    await asyncio.to_thread(verb.run, ["--cwd", str(tmp_path), "why", *in_a_shell])
+    assert said.splitlines()[1:-1] == capsys.readouterr().out.splitlines()
 
 
 def test_the_verb_lists_and_explains(
@@ -105,6 +124,6 @@ def test_the_verb_lists_and_explains(
     assert "`make all`" in told.err
     assert verb.run(["--mode", "full", "why", "git", "push"]) == 0
     assert "deny: The rule Bash(git push) denies it." in capsys.readouterr().out
-    for wrong in (["why"], ["frob"], ["--cwd", str(tmp_path / "none")]):
+    for wrong in (["why"], ["why", ""], ["frob"], ["--cwd", str(tmp_path / "none")]):
         with pytest.raises(UsageError):
             verb.run(wrong)
