@@ -24,6 +24,7 @@ from letta_code.core.errors import ConfigError, ContextOverflow, LettaError
 from letta_code.core.ids import new_id
 from letta_code.core.messages import ToolCall, Usage, UserText
 from letta_code.core.requests import Unanswered
+from letta_code.host.allocator import collect_as_usual
 from letta_code.llm.model import ChatModel, ChatRequest, ModelInfo, StreamPart
 from letta_code.llm.retry import Restarted, RetryLimits, stream_with_retries
 from letta_code.memory.standard import TASK_LIMIT
@@ -351,6 +352,7 @@ class Run:
             self._unanswered = None
 
     def _warm(self) -> None:
+        collect_as_usual()  # the way to the first request is behind us
         self.session.surroundings.warm()
         self.session.checkpoints.begin()
         self.session.settle()

@@ -87,6 +87,9 @@ def _dispatch(argv: Sequence[str]) -> int:
 
         run: int = import_module(f"letta_code.cli.{argv[0]}").run(list(argv[1:]))
         return run
+    from letta_code.host.allocator import collect_seldom
+
+    collect_seldom()
     from letta_code.cli import _start
 
     return _start.run(argv)

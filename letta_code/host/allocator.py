@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 _ARENAS = 2
+_USUAL = gc.get_threshold()
+_AT_START = 100_000  # objects more than before at which cycles are looked for; 700 are usual
 
 
 def few_arenas() -> None:
@@ -26,6 +28,21 @@ def few_arenas() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
     except (OSError, AttributeError):
         return  # another C library
+
+
+def collect_seldom() -> None:
+    """Look for cycles seldom from now on, until `collect_as_usual`: a program that starts makes objects that stay.
+
+    Each look walks through all of them, and finds nothing.
+    """
+    gc.set_threshold(_AT_START)
+
+
+def collect_as_usual() -> None:
+    """What was made while it started is not walked through any more, what comes is looked at as Python does it."""
+    if gc.get_threshold()[0] == _AT_START:
+        gc.freeze()
+        gc.set_threshold(*_USUAL)
 
 
 @contextmanager

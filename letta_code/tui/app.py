@@ -15,6 +15,7 @@ from textual.screen import Screen
 from letta_code.agent.live.succession import OpenAgain
 from letta_code.agent.port import SessionOptions
 from letta_code.core.errors import UsageError
+from letta_code.host.allocator import collect_as_usual
 from letta_code.tui.clipboard import Copy, osc52
 from letta_code.tui.core_thread import CoreThread
 from letta_code.tui.driver import TerminalDriver
@@ -149,6 +150,7 @@ class LettaApp(App[int]):
             self.run_worker(ask(self.chat, self._ports.trust, self._open_as, self.action_leave), group="trust")
         gc.collect()
         gc.freeze()
+        collect_as_usual()
 
     def _open_as(self, options: SessionOptions) -> None:
         """The person has said whether the folder's settings hold: open the conversation with what holds now."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from letta_code.host.allocator import collect_as_usual, collect_seldom
 
 PROGRAM = """
 import ctypes, sys, threading
@@ -39,3 +42,18 @@ def test_threads_share_few_heaps(wish: str, few: bool) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, wish], capture_output=True, text=True, timeout=60, check=True)
     heaps = done.stdout.count("<heap nr=")
     assert (heaps <= 2) == few, done.stdout[-500:]
+
+
+def test_cycles_are_looked_for_seldom_at_the_start_only() -> None:
+    usual = gc.get_threshold()
+    collect_seldom()
+    assert gc.isenabled() and gc.get_threshold()[0] > 10 * usual[0]
+    try:
+        collect_as_usual()
+        assert gc.get_threshold() == usual and gc.get_freeze_count()
+        gc.unfreeze()
+        collect_as_usual()
+        assert not gc.get_freeze_count(), "a second time it leaves everything as it is"
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)
