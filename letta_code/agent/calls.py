@@ -4,43 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
 
+from letta_code.agent.call_context import CallContext
 from letta_code.agent.head import Toolset, encode_specs
 from letta_code.agent.history import History
 from letta_code.agent.loop import Done, Judged, not_run
 from letta_code.agent.printed import Printed
 from letta_code.core.display import DisplayBlock, TodoItem
 from letta_code.core.errors import LettaError, ToolError, WorkspaceError
-from letta_code.core.events import LiveEvent, TodoChanged, ToolOutput, ToolResult, ToolsLoaded, ToolStarted
+from letta_code.core.events import LiveEvent, TodoChanged, ToolResult, ToolsLoaded, ToolStarted
 from letta_code.core.ids import new_id
 from letta_code.core.messages import TextPart, ToolCall
 from letta_code.core.requests import (
     Answer,
     ApprovalRequest,
     Approve,
-    Choice,
     Deny,
-    QuestionRequest,
     Request,
     RuleOffer,
     Unanswered,
 )
-from letta_code.llm.model import ModelInfo, ToolSpec
-from letta_code.safety.containment import Grant
+from letta_code.llm.model import ModelInfo
 from letta_code.safety.coverage import hides_work
 from letta_code.safety.flowing import Flowing
 from letta_code.safety.operations import Decision, Operation
 from letta_code.safety.secrets import PLACEHOLDER
 from letta_code.safety.taint import MARK, NOT_TRUSTED, Taints, source_of
 from letta_code.safety.vault import Vault
-from letta_code.tools.base import Tool, Wanted
+from letta_code.tools.base import Tool
 from letta_code.tools.base import ToolResult as Result
-from letta_code.workspace.workspace import Handle, Workspace
+from letta_code.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from letta_code.memory.desk import Desk
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NOT_BEGUN = "Not run: the run was stopped before this call began."
-LIVE_OUTPUT_LIMIT = 200_000  # characters of a running call's output that a face is told of
 
 
 class Judge(Protocol):
@@ -69,74 +66,6 @@ class Judge(Protocol):
     def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
         """The mode that would not ask, "" where every mode does."""
         ...
-
-
-class _Seen:
-    def __init__(self, history: History) -> None:
-        self._seen = history.seen
-
-    def sha_of(self, path: str) -> str | None:
-        return self._seen.get(path)
-
-
-class CallContext:
-    """A `ToolContext`: what one running call is given."""
-
-    def __init__(self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted], *, approved: bool, grant: Grant) -> None:
-        self._calls = calls
-        self.call_id = call.id
-        self.seq = calls.history.answered_seq
-        self.approved = approved
-        self.confirmed = False
-        self.grant = grant
-        self.taints = calls.history.taints
-        self._name = call.name
-        self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}
-        self.seen = _Seen(calls.history)
-        self.vault = calls.vault
-        self._offset = 0
-
-    @property
-    def workspace(self) -> Workspace:
-        return self._calls.workspace
-
-    @property
-    def state(self) -> Mapping[str, str]:
-        return self._calls.history.tool_state.get(self._name, {})
-
-    @property
-    def model(self) -> ModelInfo:
-        return self._calls.info()
-
-    @property
-    def memory(self) -> Desk:
-        if self._calls.memory is None:
-            raise ToolError("There is no memory in this conversation.")
-        return self._calls.memory
-
-    @property
-    def context_from(self) -> int:
-        compaction = self._calls.history.compaction
-        return compaction.first_kept_seq if compaction else 0
-
-    @property
-    def deferred(self) -> Sequence[ToolSpec]:
-        return [tool.spec for tool in self._calls.toolset.deferred.values()]
-
-    def output(self, text: str) -> None:
-        text = self._calls.shown(self.call_id, text)
-        if text and self._offset < LIVE_OUTPUT_LIMIT:
-            self._calls.emit(ToolOutput(call_id=self.call_id, offset=self._offset, text=text))
-        if text:
-            self._calls.printed.add(self.call_id, text)
-        self._offset += len(text)
-
-    async def ask(self, question: str, choices: tuple[Choice, ...] = (), *, several: bool = False) -> Answer:
-        return await self._calls.ask(
-            QuestionRequest(
-                request_id=new_id("req"), call_id=self.call_id, question=question, choices=choices, several=several
-            )
-        )
 
 
 class _Ready:
