@@ -21,7 +21,6 @@ from letta_code.core.events import Notice
 from letta_code.core.requests import Approve
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.containment import Containment
-from letta_code.safety.hosts import host_verdict
 from letta_code.safety.operations import Operation
 from letta_code.safety.policy import Policy, mode_of
 from letta_code.safety.remembered import project_file, remember
@@ -67,7 +66,7 @@ class Place:
         self.permissions = Permissions(
             lambda: self.policy, self._use, paths, self._project_file, os.path.realpath(options.cwd)
         )
-        self._sandbox.admits = lambda host, _port: host_verdict(self.policy.rules, host) == "allow"
+        self._sandbox.rules = lambda: self.policy.rules
 
     @property
     def notices(self) -> tuple[Notice, ...]:

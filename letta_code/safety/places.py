@@ -96,6 +96,11 @@ def matches(pattern: str, path: str, *, root: str, home: str, fold: bool = False
     return _whole("" if anywhere else root, f"**/{below.removeprefix('./')}").match(place) is not None
 
 
+def name_pattern(glob: str) -> re.Pattern[str]:
+    """What one name of a pattern (no slash in it) means, to be matched with a name behind a slash."""
+    return _whole("", glob)
+
+
 def is_secret(path: str) -> bool:
     """Whether a file by this name usually holds keys or passwords (`.env.example` does not)."""
     parts = os.path.normpath(path).lower().split("/")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.safety import rules as safety
 from letta_code.safety.containment import Grant
 from letta_code.safety.sandboxes.choose import Territory
 from letta_code.safety.sandboxes.seatbelt import HOLDS, PROGRAM, Seatbelt
@@ -109,6 +110,17 @@ def test_secrets_and_memory_are_not_read(seatbelt: Seatbelt, tmp_path: Path) -> 
     assert rules.allow("file-read-data", f"{tmp_path}/home/.letta/skills/a/SKILL.md")
     for path in ("home/.ssh/id", "home/.letta/agents/b/memory", "home/.letta/credentials"):
         assert not rules.allow("file-read-data", str(tmp_path / path)), path
+
+
+def test_what_a_deny_rule_names_is_not_read(tmp_path: Path) -> None:
+    root = tmp_path.resolve() / "work"
+    root.mkdir()
+    (root / ".env").write_text("x")
+    territory = Territory(root=str(root), temp=str(tmp_path / "t"), home=str(tmp_path), letta_home=str(tmp_path / "l"))
+    given = safety.Rules.of(safety.parse_rules(["Read(.env)"], "deny"))
+    rules = Rules(Seatbelt(HOLDS, territory, rules=lambda: given).profile(Grant(), ""))
+    assert not rules.allow("file-read-data", f"{root}/.env")
+    assert rules.allow("file-read-data", f"{root}/.envrc")
 
 
 def test_the_network_by_grant(seatbelt: Seatbelt) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.places import is_within
+from letta_code.safety.rules import Rules
 from letta_code.safety.sandboxes import environment, hidden
+from letta_code.safety.sandboxes.denied import Denied
 from letta_code.safety.sandboxes.guards import Guards
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.mounts import Mounts
@@ -35,13 +37,22 @@ HOLDS = Containment(
 class Bubblewrap:
     """Satisfies `Sandbox` with the program `bwrap`, which must have been found to work."""
 
-    def __init__(self, program: str, territory: Territory, web: Web | None = None, limits: Limits = _LIMITS) -> None:
+    def __init__(
+        self,
+        program: str,
+        territory: Territory,
+        web: Web | None = None,
+        limits: Limits = _LIMITS,
+        rules: Callable[[], Rules] = Rules,
+    ) -> None:
         self.containment = held(HOLDS, territory)
         self._web = web or Web()
         self._program = program
         self._at = territory
         self._meter = Meter(limits, territory.root)
         self._own = OwnFolder(territory)
+        self._rules = rules
+        self._denied = Denied(territory.root, territory.home)
         self._guards = Guards(territory.root, territory.home, self._own.path)
 
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
@@ -55,6 +66,11 @@ class Bubblewrap:
             raised = self._guards.raise_for(grant, mounts, cwd)
             undo.callback(raised.lower)
             self._hide(mounts, grant, env)
+            told = self._cover(mounts)
+
+            def lower() -> Sequence[str]:
+                return (*told, *raised.lower())
+
             inner = [*argv]
             if door is not None:  # hidden from all other commands with letta-code's home
                 mounts.writable(door.path)
@@ -67,7 +83,7 @@ class Bubblewrap:
             argv=tuple(words),
             env=environment.confined(env, self._own, self._at.home, grant),
             private_pids=True,
-            close=closing(door, raised.lower) if door is not None else raised.lower,
+            close=closing(door, lower) if door is not None else lower,
             exceeded=self._meter.watch(),
             joins=self._meter.group.joins,
         )
@@ -121,3 +137,12 @@ class Bubblewrap:
         agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
         if agent and os.path.exists(agent):
             mounts.writable(os.path.realpath(agent))
+
+    def _cover(self, mounts: Mounts) -> tuple[str, ...]:
+        """What deny rules keep from being read, after everything else; what is to be told about it."""
+        paths, told = self._denied.found(self._rules())
+        needed = (self._own.path, self._own.temp)
+        for path in paths:
+            if not any(is_within(one, path) for one in needed):
+                mounts.covered(path, self._own.shut if os.path.isdir(path) else self._own.closed)
+        return told

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from letta_code.core.messages import Value
 from letta_code.safety.containment import Containment, Sandbox
+from letta_code.safety.rules import Rules
 from letta_code.safety.sandboxes.none import Unconfined
 
 if TYPE_CHECKING:
@@ -34,31 +36,31 @@ class Territory(Value):
     letta_home: str
 
 
-def choose(wish: Wish, territory: Territory, admits: Admits | None = None) -> Sandbox:
+def choose(wish: Wish, territory: Territory, rules: Callable[[], Rules] | None = None) -> Sandbox:
     """The sandbox for a wish: `auto` takes bubblewrap, else Landlock (Linux), Seatbelt (macOS), else none.
 
     A wished one that does not work is none, and says so: never another one silently.  One around a work tree that is
-    more than a project (a home folder, a folder of the system) does not claim that it `confines`.  `admits` says
-    which hosts a command that was given the web may reach (all).
+    more than a project (a home folder, a folder of the system) does not claim that it `confines`.  `rules`,
+    asked for each command and host, say which hosts may be reached with the web, and which files are not read.
     """
     if wish == "off":
         return Unconfined()
     if wish in ("auto", "seatbelt") and sys.platform == "darwin":
-        return _seatbelt(territory, admits)
+        return _seatbelt(territory, rules or Rules)
     if wish in ("auto", "bubblewrap", "landlock") and sys.platform == "linux":
-        return _of_linux(wish, territory, admits)
+        return _of_linux(wish, territory, rules or Rules)
     return Unconfined(Containment(says=f"The sandbox {wish!r} does not work on this system. {_ALL_RIGHTS}"))
 
 
-def _of_linux(wish: Wish, territory: Territory, admits: Admits | None) -> Sandbox:
-    from letta_code.safety.sandboxes.web import Web, every_host
+def _of_linux(wish: Wish, territory: Territory, rules: Callable[[], Rules]) -> Sandbox:
+    from letta_code.safety.sandboxes.web import Web
 
-    web = Web(admits or every_host)
+    web = Web(_admitted(rules))
     found = _probed(territory.root) if wish != "landlock" else None
     if found is not None and found.program:
         from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
 
-        return Bubblewrap(found.program, territory, web)
+        return Bubblewrap(found.program, territory, web, rules=rules)
     says, mend = (found.says, found.mend) if found is not None else ("", "")
     if wish == "bubblewrap":
         return Unconfined(Containment(says=f"{says} {_ALL_RIGHTS}", mend=mend))
@@ -70,14 +72,20 @@ def _of_linux(wish: Wish, territory: Territory, admits: Admits | None) -> Sandbo
     return Unconfined(Containment(says=" ".join(part for part in (says, why, _ALL_RIGHTS) if part), mend=mend))
 
 
-def _seatbelt(territory: Territory, admits: Admits | None) -> Sandbox:
+def _seatbelt(territory: Territory, rules: Callable[[], Rules]) -> Sandbox:
     from letta_code.safety.sandboxes.seatbelt import HOLDS, PROGRAM, Seatbelt
-    from letta_code.safety.sandboxes.web import Web, every_host
+    from letta_code.safety.sandboxes.web import Web
     from letta_code.safety.sandboxes.wide import held
 
-    sandbox = Seatbelt(held(HOLDS, territory), territory, Web(admits or every_host))
+    sandbox = Seatbelt(held(HOLDS, territory), territory, Web(_admitted(rules)), rules=rules)
     why = sandbox.tried() if os.access(PROGRAM, os.X_OK) else f"{PROGRAM} of macOS is not there."
     return Unconfined(Containment(says=f"{why} {_ALL_RIGHTS}")) if why else sandbox
+
+
+def _admitted(rules: Callable[[], Rules]) -> Admits:
+    from letta_code.safety.hosts import host_verdict
+
+    return lambda host, _port: host_verdict(rules(), host) == "allow"
 
 
 @cache

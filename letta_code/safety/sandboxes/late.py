@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from letta_code.safety.containment import NO_CONTAINMENT, Confined, Containment, Grant, Sandbox
 
 if TYPE_CHECKING:
-    from letta_code.host.proxy import Admits
+    from letta_code.safety.rules import Rules
     from letta_code.safety.sandboxes.choose import Wish
 
 
@@ -19,7 +19,7 @@ class LateSandbox:
 
     def __init__(self, wish: Wish, letta_home: str, root: str) -> None:
         self.temp = ""  # the session's folder for whole outputs
-        self.admits: Admits | None = None  # which hosts may be reached; None: all
+        self.rules: Callable[[], Rules] | None = None  # of now: hosts that may be reached, files not to be read
         self._wish: Wish = wish
         self._letta_home = letta_home
         self._root = root
@@ -63,5 +63,5 @@ class LateSandbox:
                 home=real(os.path.expanduser("~")),
                 letta_home=real(self._letta_home),
             )
-            self._chosen = choose(self._wish, territory, self.admits)
+            self._chosen = choose(self._wish, territory, self.rules)
         return self._chosen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from letta_code.safety.places import is_within
+
 
 class Mounts:
     """A list of mounts in which the deeper path wins, whatever order they were named in.
@@ -28,6 +30,17 @@ class Mounts:
     def hidden(self, folder: str) -> None:
         """An empty folder that nobody writes."""
         self._at[folder] = ("--tmpfs", folder)
+
+    def covered(self, path: str, cover: str) -> None:
+        """Show `cover` in place of what is at a path and all below it; nothing where that is not seen anyway."""
+        folder = path
+        while folder not in self._at and folder != os.sep:
+            folder = os.path.dirname(folder)
+        mount = self._at.get(folder, ())
+        if len(mount) < 3 or mount[1] != folder:  # hidden, of the kernel, or something else is shown there
+            return
+        self._at = {other: found for other, found in self._at.items() if not is_within(other, path)}
+        self.read_only(path, cover)
 
     def special(self, kind: str, folder: str) -> None:
         """`--proc` or `--dev`."""

@@ -17,7 +17,8 @@ class OwnFolder:
     """Paths of one work tree's folder, the same for all sessions there but for `temp`; `prepare` makes them.
 
     `caches` and `temp` may be written by commands.  `empty` is a file and `nothing` a folder to show in place of
-    others.
+    others.  `closed` is a file and `shut` a folder in which nobody can read anything: a command is told so, where an
+    empty one would look like what was there, and git would take the difference for a change to be committed.
     """
 
     def __init__(self, territory: Territory) -> None:
@@ -27,6 +28,8 @@ class OwnFolder:
         self.temp = f"{territory.temp or self.path}/tmp"
         self.empty = f"{self.path}/empty"
         self.nothing = f"{self.path}/nothing"
+        self.closed = f"{self.path}/closed"
+        self.shut = f"{self.path}/shut"
         self._prepared = False
 
     def prepare(self) -> None:
@@ -36,8 +39,11 @@ class OwnFolder:
         try:
             for folder in (self.path, self.caches, self.temp, self.nothing):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
+            for file, mode in ((self.empty, 0o400), (self.closed, 0)):
+                with suppress(FileExistsError):
+                    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
             with suppress(FileExistsError):
-                os.close(os.open(self.empty, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400))
+                os.mkdir(self.shut, 0o400)  # it can be listed, and so be removed by whoever clears this folder
         except OSError as error:
             raise WorkspaceError(
                 f"The sandbox needs a folder of its own and {error.filename} cannot be made: {error.strerror}. "

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections import deque
+from collections.abc import Iterable
 
 from letta_code.core.messages import Value
 from letta_code.safety.places import is_within
+from letta_code.safety.sandboxes.walk import Walk
 
 PROTECTED = (".letta", ".mcp.json", ".envrc")  # besides `.git`; AGENTS.md and the like stay writable
-LATER = {"node_modules", ".venv", "venv", ".tox", "target", "vendor", "site-packages", "__pycache__"}
-LIMIT = 20_000  # folders looked at in one round
 _BARE = "/HEAD"
-_FRESH = 50_000_000  # ns; a folder that changed just now may change again within the same tick of its clock
 _WORKTREE = re.compile(r"^\s*worktree\s*=\s*\"?([^\"\n]+?)\"?\s*$", re.MULTILINE)
 
 
@@ -28,87 +25,34 @@ class Found(Value):
 
 
 class Tree:
-    """Looks through a work tree again and again; a folder that has not changed costs one stat."""
+    """The repositories and protected names of a work tree, looked for again and again."""
 
     def __init__(self, root: str) -> None:
-        self._root = root
-        self._seen: dict[str, tuple[int, list[str], list[str]]] = {}  # folder: when it changed, folders in it, names
-        self._queue: deque[str] = deque()
-        self._looked = 0
-        self._names: dict[str, None] = {}
-        self._left_out = False  # in this round
-        self._complete = False
+        self._walk = Walk(root, _sifted)
 
     def look(self, seconds: float) -> Found:
         """What there is; a look that takes longer is gone on with at the next call, the upper folders come first."""
-        if not self._queue:
-            self._queue.append(self._root)
-            self._looked = 0
-            self._left_out = False
-        end = time.monotonic() + seconds
-        while self._queue and self._looked < LIMIT:
-            folder = self._queue.popleft()
-            self._looked += 1
-            for name in self._entries(folder):
-                path = f"{folder}/{name}"
-                (self._queue.append if name not in LATER else self._later)(path)
-            if not self._looked % 64 and time.monotonic() > end:
-                break
-        if self._looked >= LIMIT:
-            self._left_out = self._left_out or bool(self._queue)
-            self._queue.clear()
-        self._complete = self._complete or not (self._queue or self._left_out)
-        return self._found()
-
-    def _later(self, path: str) -> None:
-        if self._looked < LIMIT // 4:
-            self._queue.append(path)
-        else:
-            self._left_out = True
-
-    def _entries(self, folder: str) -> list[str]:
-        """Names of the folders in a folder; protected names are noted on the way."""
-        try:
-            changed = os.stat(folder, follow_symlinks=False).st_mtime_ns
-        except OSError:
-            self._seen.pop(folder, None)
-            return []
-        seen = self._seen.get(folder)
-        if seen is None or seen[0] != changed:
-            seen = (changed, *_list(folder))
-            if time.time_ns() - changed > _FRESH:
-                self._seen[folder] = seen
-        for name in seen[2]:
-            self._names[f"{folder}/{name}"] = None
-        return seen[1]
-
-    def _found(self) -> Found:
-        for path in [path for path in self._names if not os.path.lexists(path)]:
-            del self._names[path]
+        paths = self._walk.look(seconds)
         return Found(
-            gits=tuple(path for path in self._names if path.endswith("/.git")),
-            others=tuple(path for path in self._names if not path.endswith(("/.git", _BARE))),
-            bare=tuple(path.removesuffix(_BARE) for path in self._names if path.endswith(_BARE)),
-            complete=self._complete,
+            gits=tuple(path for path in paths if path.endswith("/.git")),
+            others=tuple(path for path in paths if not path.endswith(("/.git", _BARE))),
+            bare=tuple(path.removesuffix(_BARE) for path in paths if path.endswith(_BARE)),
+            complete=self._walk.complete,
         )
 
 
-def _list(folder: str) -> tuple[list[str], list[str]]:
+def _sifted(entries: Iterable[os.DirEntry[str]]) -> tuple[list[str], list[str]]:
     folders: list[str] = []
     names: list[str] = []
     head: list[str] = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name == ".git" or name in PROTECTED:
-                    names.append(name)
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(name)
-                elif name == "HEAD":
-                    head = [_BARE[1:]]
-    except OSError:
-        pass  # not ours to read, or gone: nothing in it can be protected
+    for entry in entries:
+        name = entry.name
+        if name == ".git" or name in PROTECTED:
+            names.append(name)
+        elif entry.is_dir(follow_symlinks=False):
+            folders.append(name)
+        elif name == "HEAD":
+            head = [_BARE[1:]]
     return folders, names + (head if {"objects", "refs"} <= set(folders) else [])
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from letta_code.host.probe import ask
 from letta_code.safety.containment import Confined, Containment, Grant
+from letta_code.safety.rules import Rules
 from letta_code.safety.sandboxes import environment, hidden
+from letta_code.safety.sandboxes.denied import Denied
 from letta_code.safety.sandboxes.own_folder import OwnFolder
 from letta_code.safety.sandboxes.repositories import PROTECTED, enclosing
 from letta_code.safety.sandboxes.web import Web, closing, through
@@ -46,11 +48,20 @@ _CLOSED = ("config", "config.worktree", "hooks", "info", "modules", "worktrees")
 class Seatbelt:
     """Satisfies `Sandbox` on macOS; `tried` must have found it to work."""
 
-    def __init__(self, containment: Containment, territory: Territory, web: Web | None = None) -> None:
+    def __init__(
+        self,
+        containment: Containment,
+        territory: Territory,
+        web: Web | None = None,
+        *,
+        rules: Callable[[], Rules] = Rules,
+    ) -> None:
         self.containment = containment
         self._web = web or Web()
         self._at = territory
         self._own = OwnFolder(territory)
+        self._rules = rules
+        self._denied = Denied(territory.root, territory.home)
 
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
         """The command behind `sandbox-exec`."""
@@ -118,6 +129,8 @@ class Seatbelt:
             yield f"(allow file-read* (subpath {_text(path)}))"
         for path in (self._own.caches, self._own.temp):
             yield f"(allow file-write* (subpath {_text(path)}))"
+        for path in self._denied.found(self._rules())[0]:
+            yield f"(deny file-read* file-write* (subpath {_text(path)}))"
 
 
 _BASE = (
