@@ -27,6 +27,7 @@ from _disk_verdict import WRONGS, Verdict, look  # noqa: E402
 from letta_code.agent import ledger  # noqa: E402
 
 NOTHING = "nothing (the pass made fewer writes)"
+SHARE = 16  # points between two looks at the clock
 _PLANTED: list[str] = []  # in this process
 
 
@@ -66,12 +67,13 @@ def judge(verdict: Verdict, scenario: Scenario, point: Point, *, git: bool) -> N
     shutil.rmtree(scenario.script.parent)
 
 
-def _share(points: Sequence[Point], scratch: Path, plant: str) -> Verdict:
+def _share(task: tuple[Sequence[Point], Path, str]) -> tuple[Verdict, int]:
+    points, scratch, plant = task
     _prepare(plant)
     verdict = Verdict()
     for number, point in enumerate(points):
         judge(verdict, one_pass(scratch, point), point, git=number % 5 == 0)
-    return verdict
+    return verdict, len(points)
 
 
 def _prepare(plant: str) -> None:
@@ -86,7 +88,11 @@ def _prepare(plant: str) -> None:
 
 
 def inject(scratch: Path, options: argparse.Namespace) -> tuple[Verdict, int, int]:
-    """Count the writes, then fail them; the verdict, how many writes there are and how many points were tried."""
+    """Count the writes, then fail them; the verdict, how many writes there are and how many points were tried.
+
+    Each share is spread over the whole scenario, so what is left out when the time is over is spread too.
+    """
+    end = time.monotonic() + options.seconds if options.seconds else float("inf")
     places = _in_process(_places, scratch, options.plant or "")
     count = len(places)
     kinds = [kind for kind in options.kinds.split(",") if kind] or KINDS
@@ -94,16 +100,19 @@ def inject(scratch: Path, options: argparse.Namespace) -> tuple[Verdict, int, in
     if options.points and options.points < len(points):
         step = len(points) / options.points
         points = [points[int(number * step)] for number in range(options.points)]
-    verdict = Verdict()
+    verdict, tried = Verdict(), 0
+    parts = max(options.processes * 4, len(points) // SHARE)
+    shares = [(points[n::parts], scratch, options.plant or "") for n in range(min(parts, len(points)))]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        shares = [
-            (points[n :: options.processes * 4], scratch, options.plant or "") for n in range(options.processes * 4)
-        ]
-        for number, part in enumerate(pool.starmap(_share, shares, chunksize=1), start=1):
+        for part, size in pool.imap_unordered(_share, shares):
             verdict.add(part)
+            tried += size
             if sys.stderr.isatty():
-                print(f"\r{number} of {len(shares)} shares", end="", file=sys.stderr)
-    return verdict, count, len(points)
+                print(f"\r{tried} of {len(points)} points", end="", file=sys.stderr)
+            if time.monotonic() > end:
+                print(f"The time was over after {tried} of {len(points)} points.")
+                break
+    return verdict, count, tried
 
 
 def _in_process(work: Callable[[Path, str], list[str]], scratch: Path, plant: str) -> list[str]:
@@ -135,6 +144,7 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=0, help="how many faults at most, evenly spread (0: all)")
     parser.add_argument("--kinds", default="", help="of " + ", ".join(KINDS) + " (all)")
     parser.add_argument("--where", default="", help="only writes whose path holds this")
+    parser.add_argument("--seconds", type=float, default=0, help="stop about then, and say how far it came (0: never)")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-real", action="store_true", help="leave the real small filesystem out")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break letta-code, to see that it is found")

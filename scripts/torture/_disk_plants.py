@@ -60,6 +60,13 @@ def _swallowed() -> None:
     StoredConversation.append = told
 
 
+def _forgets() -> None:
+    """A readable copy that misses the last event is neither completed nor told of."""
+    from letta_code.store.database import Store
+
+    Store.complete_copies = lambda _self: ()
+
+
 class Plant(NamedTuple):
     """A fault, and the writes whose failing shows it: those with `where` in their path, failing as `kind`."""
 
@@ -71,5 +78,6 @@ class Plant(NamedTuple):
 PLANTS = {
     "in-place": Plant(_in_place, "work/", "short"),
     "gives-up": Plant(_gives_up, "letta.db-wal", "full"),
+    "forgets": Plant(_forgets, "conversations/", "eio"),
     "swallowed": Plant(_swallowed, "letta.db-wal", "full"),
 }

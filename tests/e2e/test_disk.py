@@ -30,7 +30,8 @@ def test_a_failing_disk_leaves_nothing_half_written_and_the_run_goes_on() -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("plant", "wrong"), [("in-place", "half: "), ("gives-up", "crashed: "), ("swallowed", "lost: ")]
+    ("plant", "wrong"),
+    [("in-place", "half: "), ("gives-up", "crashed: "), ("swallowed", "lost: "), ("forgets", "silent: ")],
 )
 def test_planted_faults_are_found(plant: str, wrong: str) -> None:
     code, said = torture("--points", "8", "--no-real", "--plant", plant)
