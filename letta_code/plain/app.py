@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -19,26 +18,16 @@ from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.commands.base import Context, Outcome, load_commands
 from letta_code.config.paths import Paths
 from letta_code.core.errors import ConfigError, LettaError
-from letta_code.core.events import (
-    Durable,
-    Event,
-    LiveEvent,
-    MessageQueued,
-    Notice,
-    RequestAnswered,
-    RequestMade,
-    UserMessage,
-)
 from letta_code.core.ids import new_id
-from letta_code.core.live import Live
 from letta_code.core.messages import TextPart
-from letta_code.core.requests import Answer, ApprovalRequest, Deny, QuestionRequest, Request, Unanswered
-from letta_code.host.hangup import hung_up, let_go
+from letta_code.host.hangup import let_go
 from letta_code.plain import dialog
+from letta_code.plain.asking import FACE, Asking
 from letta_code.plain.reader import PipeReader, Reader, open_reader, read_text
-from letta_code.plain.render import Lines, block_lines
+from letta_code.plain.render import block_lines
 from letta_code.plain.say import say
 from letta_code.plain.shell import RunShell, TypedCommands
+from letta_code.plain.telling import Telling
 from letta_code.safety.containment import Containment
 from letta_code.safety.secrets import secret_warning
 from letta_code.safety.terminal import readable
@@ -46,12 +35,8 @@ from letta_code.safety.terminal import readable
 log = logging.getLogger(__name__)
 
 OpenSession = Callable[[SessionOptions], Awaitable[SessionPort]]
-_FOUND = 2  # the last events of a journal, where a start says what it found (a rewind that was cut off)
 # The model step of `letta-code configure`, with a reader and a sayer; gives the model's name, "" for none.
 Connect = Callable[[Reader, Callable[[str], None]], Awaitable[str]]
-
-_FACE = "plain"
-_CATCH_UP_SECONDS = 2.0
 
 
 def run(
@@ -117,12 +102,8 @@ class PlainFace:
         self._reader = reader
         self._connect = connect
         self._typed = typed
-        self._requests: asyncio.Queue[Request] = asyncio.Queue()
-        self._answered: dict[str, asyncio.Event] = {}
+        self._asking = Asking(reader, self._stays)
         self._ended = 0  # the signal that ends the program
-        self._seen = 0  # seq of the last event that was said
-        self._said: set[str] = set()  # client ids of what was typed here
-        self._moved = asyncio.Event()
         self._moving = False  # the run is on its way to the background
         self._told_of_sandbox = False
         self._left = False  # the person went away from what another process runs
@@ -165,15 +146,14 @@ class PlainFace:
         if conversation != self._options.conversation and conversation:
             options = msgspec.structs.replace(options, agent="")  # it has its agent; the start asked for the first's
         session = await self._open_session(options)
-        self._lines = Lines(say)
         status = session.status
-        self._seen = 0 if status.queued or status.running else max(status.last_seq - _FOUND, 0)
-        following = asyncio.create_task(self._follow(session, status.last_seq, status.queued))
+        self._telling = Telling(self._asking, status)
+        following = asyncio.create_task(self._telling.follow(session))
         try:
             held = await session.contained()
             self._greet(session, badge(held, status.mode), resumed=bool(conversation))
             self._tell_sandbox(held, status.mode)
-            await self._caught_up(status.last_seq)
+            await self._telling.caught_up(status.last_seq)
             if status.running:
                 await self._watch(session)
             return await self._talk(session) if not self._left else None
@@ -198,7 +178,7 @@ class PlainFace:
         """Wait until no run goes on and none is queued; a signal that ends the program still does."""
         log.warning("the terminal is gone; the run goes on in the background as process %d", os.getpid())
         self._ended = 0
-        await session.detach(_FACE)
+        await session.detach(FACE)
         await session.idle()
 
     def _greet(self, session: SessionPort, sandbox: str, *, resumed: bool) -> None:
@@ -219,47 +199,7 @@ class PlainFace:
         told = None if self._told_of_sandbox else notice(held, self._options.settings.sandbox, mode)
         if told is not None:
             self._told_of_sandbox = True
-            self._take(told)
-
-    async def _follow(self, session: SessionPort, old: int, queued: tuple[str, ...]) -> None:
-        """Say what happens; of what is `old` only the messages that wait since another face was left."""
-        async for event in session.events(self._seen):
-            if isinstance(event, Live) or not 0 < event.seq <= old:
-                self._take(event)
-                continue
-            found = isinstance(event, Notice) and event.code == "rewind" and event.seq > old - _FOUND
-            if found or isinstance(event, RequestMade | RequestAnswered):
-                self._take(event)
-            if isinstance(event, MessageQueued) and event.client_id in queued:
-                say("Said before, and sent along with your next message:")
-                self._lines.typed(event.content)
-            self._saw(event.seq)
-
-    def _saw(self, seq: int) -> None:
-        self._seen = max(self._seen, seq)  # 0 for a notice that is not stored
-        self._moved.set()
-
-    async def _caught_up(self, seq: int) -> None:
-        """Wait until the events that the run has left behind were said, so that the prompt comes after them."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CATCH_UP_SECONDS):
-                while self._seen < seq:
-                    self._moved.clear()
-                    await self._moved.wait()
-
-    def _take(self, event: Event | LiveEvent) -> None:
-        if isinstance(event, Durable):
-            self._saw(event.seq)
-        match event:
-            case RequestMade(request=request):
-                self._answered[request.request_id] = asyncio.Event()
-                self._requests.put_nowait(request)
-            case RequestAnswered(request_id=request_id):
-                self._answered.setdefault(request_id, asyncio.Event()).set()
-            case UserMessage(client_id=client_id, content=content) if client_id not in self._said:
-                self._lines.typed(content)  # it waited since before
-            case _:
-                self._lines.event(event)
+            self._telling.take(told)
 
     # ------------------------------------------------------------ what is typed
 
@@ -309,7 +249,7 @@ class PlainFace:
         attached = self._typed.taken()
         parts = (*(TextPart(text=part) for part in attached), TextPart(text=text))
         client_id = new_id("client")
-        self._said.add(client_id)
+        self._telling.typed.add(client_id)
         try:
             await session.send(parts if len(parts) > 1 else text, client_id=client_id)
         except ConfigError as error:
@@ -330,14 +270,14 @@ class PlainFace:
         idle = asyncio.create_task(session.idle())
         try:
             while not idle.done() and not self._left:
-                request = asyncio.create_task(self._requests.get())
+                request = asyncio.create_task(self._asking.next())
                 stopped = asyncio.create_task(interrupt.wait())
                 await asyncio.wait({idle, request, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
                     interrupt.clear()
                     await self._stop_or_leave(session)
-                if request.done() and not self._left and not self._answered[request.result().request_id].is_set():
-                    await self._ask(session, request.result())
+                if request.done() and not self._left:
+                    await self._asking.ask(session, request.result())
                 for task in (request, stopped):
                     task.cancel()
             if not self._left:
@@ -347,7 +287,7 @@ class PlainFace:
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             idle.cancel()
-        await self._caught_up(session.status.last_seq)
+        await self._telling.caught_up(session.status.last_seq)
 
     async def _stop_or_leave(self, session: SessionPort) -> None:
         """Ctrl-C: a run of our own is stopped, one of another process may go on without us."""
@@ -364,54 +304,6 @@ class PlainFace:
                 return
         say("(stopping)")
         await session.interrupt()
-
-    # ------------------------------------------------------------ requests
-
-    async def _ask(self, session: SessionPort, request: Request) -> None:
-        """Ask the person, unless another face answers first."""
-        asking = asyncio.create_task(self._answer_to(session, request))
-        answered = asyncio.create_task(self._answered[request.request_id].wait())
-        await asyncio.wait({asking, answered}, return_when=asyncio.FIRST_COMPLETED)
-        answered.cancel()
-        if not asking.done():
-            asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await asking
-            say("(It was answered elsewhere.)")
-            return
-        stands = await session.answer(request.request_id, asking.result(), _FACE)
-        if stands.by != _FACE:
-            say(f"(It was answered already, by {readable(stands.by)}.)")
-
-    async def _answer_to(self, session: SessionPort, request: Request) -> Answer:
-        try:
-            if isinstance(request, ApprovalRequest):
-                return await self._approval(request)
-            return await self._question(request)
-        except EOFError:
-            if self._stays(session) and hung_up(0):
-                await asyncio.Event().wait()  # nobody has said no: somebody may come back; SIGHUP ends this wait
-            return Unanswered(reason="The person's input has ended.")
-        except KeyboardInterrupt:
-            return Deny(stop=True)
-
-    async def _approval(self, request: ApprovalRequest) -> Answer:
-        options = dialog.approval_options(request)
-        for line in (*dialog.approval_lines(request), *dialog.option_lines(options)):
-            say(line)
-        while True:
-            text = await self._reader.line(f"Answer 1 to {len(options)}, or say what to do instead: ")
-            answer = dialog.approval_answer(text, options)
-            if answer is not None:
-                return answer
-
-    async def _question(self, request: QuestionRequest) -> Answer:
-        for line in dialog.question_lines(request):
-            say(line)
-        while True:
-            answer = dialog.question_answer(await self._reader.line("Answer: "), request)
-            if answer is not None:
-                return answer
 
     # ------------------------------------------------------------ commands
 
@@ -440,7 +332,7 @@ class PlainFace:
                 say(line)
         if outcome.prompt:
             say("Your message was, to be sent again or changed:")
-            self._lines.typed((TextPart(text=outcome.prompt),))
+            self._telling.lines.typed((TextPart(text=outcome.prompt),))
         if outcome.show == "connect":
             await self._choose_model(session)
         if session.status.running and not (outcome.quit or outcome.open):
@@ -469,7 +361,7 @@ class PlainFace:
             loop.remove_signal_handler(signal.SIGINT)
             running.cancel()  # where we are cancelled ourselves
         await asyncio.gather(*stopping)
-        await self._caught_up(session.status.last_seq)
+        await self._telling.caught_up(session.status.last_seq)
         return Outcome() if running.cancelled() else running.result()
 
     async def _choose_model(self, session: SessionPort) -> bool:
