@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from letta_code.host.process import which
 
@@ -24,6 +25,20 @@ def program_outside(name: str, path: str, root: str) -> str | None:
         if found is not None and (top == os.sep or not _within(os.path.realpath(found), top)):
             return found
     return None
+
+
+def installed_in(root: str) -> tuple[str, ...]:
+    """The Python environment that letta-code itself runs from, where that lies in the folder `root`; else nothing.
+
+    Who may write there decides what runs with all rights, outside a sandbox, when the next part of it is loaded.
+    """
+    top = os.path.realpath(root)
+    found = [os.path.join(os.path.realpath(os.path.dirname(one)), os.path.basename(one)) for one in _environments()]
+    return tuple(dict.fromkeys(one for one in found if one.startswith(f"{top}/")))
+
+
+def _environments() -> tuple[str, str]:
+    return sys.prefix, sys.base_prefix
 
 
 def project_top(folder: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
+from letta_code.host.programs import installed_in
 from letta_code.safety import places
 from letta_code.safety.destruction import is_destructive, stashes
 from letta_code.safety.git_commands import from_subcommand, git_effect
@@ -106,8 +107,11 @@ def _path_covered(rule: Rule, path: str, ground: Ground) -> bool:
 
 
 def is_special(path: str, ground: Ground) -> bool:
-    """Whether a path is a secret or a protected one of the work tree."""
-    return places.is_secret(path) or (places.is_within(path, ground.root) and places.is_protected(path, ground.root))
+    """Whether a path is a secret or a protected one of the work tree, as letta-code's own environment is there."""
+    if places.is_secret(path) or not places.is_within(path, ground.root):
+        return places.is_secret(path)
+    own = any(places.is_within(path, folder) for folder in installed_in(ground.root))
+    return own or places.is_protected(path, ground.root)
 
 
 def _command_allowed(rule: Rule, operation: ExecOperation | GitOperation, reading: Reading, ground: Ground) -> bool:

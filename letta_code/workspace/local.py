@@ -60,8 +60,8 @@ class LocalWorkspace:
         self._environment = dict(os.environ if environment is None else environment)
         self._keep = keep_processes
         self._sandbox: Sandbox = sandbox or Unconfined()
-        path = outside(self._environment.get("PATH") or os.defpath, self._root)
-        self._ripgrep = ripgrep.program(path) if use_ripgrep else None
+        path = self._environment.get("PATH") or os.defpath
+        self._ripgrep = ripgrep.program(path, self._root) if use_ripgrep else None
         self._commands_made: Commands | None = None
         self._capabilities: Capabilities | None = None
         self.stopped: tuple[str, ...] = ()  # background commands that `close` had to stop, for the person to be told

@@ -6,14 +6,17 @@ import os
 import sys
 from collections.abc import Callable
 
-from letta_code.host.process import which
+from letta_code.host.programs import program_outside
 from letta_code.workspace.workspace import SearchQuery
 
 
-def program(path: str) -> str | None:
-    """The `rg` program: the one that came with our environment, else one on PATH."""
-    beside = os.path.join(os.path.dirname(sys.executable), "rg")
-    return beside if os.access(beside, os.X_OK) else which("rg", path)
+def program(path: str, root: str) -> str | None:
+    """The `rg` program: the one that came with our environment, else one on PATH; none of the work tree `root`.
+
+    It runs outside the sandbox, and a command may write what lies in the work tree.
+    """
+    beside = os.path.dirname(sys.executable)
+    return program_outside("rg", os.pathsep.join([beside, path]), root)
 
 
 def listing(rg: str, *, ignored: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -366,3 +367,14 @@ def test_a_line_of_several_commands_that_leaves_the_sandbox_says_that_all_of_it_
     assert decision.destructive  # so that the card says Careful, and No is chosen
     alone = policy("ask").decide("Bash", ExecOperation(command="git config user.nick e", cwd=ROOT))
     assert alone.grant.outside and "Everything in this line" not in alone.reason
+
+
+def test_a_file_of_the_environment_that_letta_code_runs_from_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file tools write outside the sandbox, which keeps commands from it."""
+    site = "/w/app/.venv/lib/python3.11/site-packages/letta_code/agent/loop.py"
+    write = WriteOperation(path=site, inside=True)
+    assert policy("auto").decide("Edit", write).verdict == "allow", "another environment is the project's"
+    monkeypatch.setattr(sys, "prefix", "/w/app/.venv")
+    open_rule = Rules.of(parse_rules(["Edit(**)"], "allow"))
+    for mode in ("ask", "auto"):
+        assert policy(mode, rules=open_rule).decide("Edit", write).verdict == "ask"

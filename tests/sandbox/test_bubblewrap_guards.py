@@ -309,3 +309,19 @@ async def test_the_hardened_git_of_the_git_tool_works_inside(ground: Ground) -> 
         assert done.exit_code == 0, done.head
         said.append(done.head)
     assert said == [b"?? new\n", b"", b"", b"", b"second\nfirst\n"]
+
+
+async def test_the_environment_that_letta_code_runs_from_is_not_written_where_it_is_in_the_work_tree(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its modules are loaded when they are needed, and its Python starts processes, all outside the sandbox."""
+    for name in (".venv", "other"):
+        (ground.root / name / "bin").mkdir(parents=True)
+        (ground.root / name / "bin/python").write_text("old")
+    monkeypatch.setattr(sys, "prefix", str(ground.root / ".venv"))
+    result = await ground.sh(
+        "for e in .venv other; do echo x > $e/bin/python; echo x > $e/bin/rg; done; mv .venv .v2; rm -rf .venv"
+    )
+    assert (ground.root / ".venv/bin/python").read_text() == "old", result.head
+    assert not (ground.root / ".venv/bin/rg").exists()
+    assert (ground.root / "other/bin/python").read_text() == "x\n", "another environment is the project's"

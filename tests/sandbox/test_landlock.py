@@ -107,6 +107,18 @@ def test_what_is_in_the_tree_is_written_made_and_removed(site: Site) -> None:
 
 
 @here
+def test_the_environment_that_letta_code_runs_from_is_not_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (".venv", "other"):
+        (site.root / name).mkdir()
+        (site.root / name / "python").write_text("old")
+    monkeypatch.setattr(sys, "prefix", str(site.root / ".venv"))
+    done = site.sh("for e in .venv other; do echo x > $e/python; echo x > $e/new; done; mv .venv .v2")
+    assert (site.root / ".venv/python").read_text() == "old", done.err
+    assert not (site.root / ".venv/new").exists()
+    assert (site.root / "other/python").read_text() == (site.root / "other/new").read_text() == "x\n"
+
+
+@here
 def test_the_temp_folder_of_a_command_is_its_own_and_writable(site: Site) -> None:
     done = site.sh(
         'f=$(mktemp) && echo "$f" && echo x > /dev/null && : > /dev/shm/letta-test-$$ && rm /dev/shm/letta-test-$$'

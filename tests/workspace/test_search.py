@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -320,3 +321,21 @@ async def test_what_became_a_link_since_it_was_judged_is_not_searched(
             await workspace.search(folder, SearchQuery(pattern="needle"))
         with pytest.raises(WorkspaceError, match=r"link|replaced"):
             await workspace.walk(folder)
+
+
+async def test_a_ripgrep_of_the_work_tree_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would run outside the sandbox, and a command may have put it there: beside our Python, or on PATH."""
+    tree, bin_, elsewhere = tmp_path / "tree", tmp_path / "tree/.venv/bin", tmp_path / "elsewhere"
+    bin_.mkdir(parents=True)
+    elsewhere.mkdir()
+    (bin_ / "rg").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (bin_ / "rg").chmod(0o755)
+    (elsewhere / "rg").symlink_to(bin_ / "rg")
+    (tree / "a.txt").write_text("needle\n")
+    monkeypatch.setattr(sys, "executable", str(bin_ / "python"))
+    workspace = LocalWorkspace(str(tree), environment={"PATH": f"{bin_}:{elsewhere}"})
+    handle = await workspace.resolve("a.txt", "read")
+    found = await workspace.search(handle, SearchQuery(pattern="needle"))
+    await workspace.close()
+    assert len(found.lines) == 1
+    assert not (tmp_path / "ran").exists()

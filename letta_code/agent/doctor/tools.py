@@ -25,7 +25,7 @@ def tools(look: Look) -> Iterator[Finding]:
     )  # a folder that is looked at starts nothing here
     yield _said("python", "ok", f"Python {platform.python_version()} ({sys.executable}).")
     yield from _git(path)
-    yield from _ripgrep(path)
+    yield from _ripgrep(path, project_top(look.cwd))
     bash = shutil.which("bash", path=path)
     if bash:
         yield _said("bash", "ok", f"bash is {bash}.")
@@ -53,10 +53,10 @@ def _git(path: str) -> Iterator[Finding]:
         yield _said("git", "ok", f"git {found[0]} ({program}).")
 
 
-def _ripgrep(path: str) -> Iterator[Finding]:
+def _ripgrep(path: str, root: str) -> Iterator[Finding]:
     from letta_code.workspace.ripgrep import program as ripgrep
 
-    program = ripgrep(path)
+    program = ripgrep(path, root)
     said = ask([program, "--version"]) if program else None
     if said is None or said.code != 0:
         means = "Searching goes on in Python: some ten times slower."

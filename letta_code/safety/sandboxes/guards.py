@@ -9,6 +9,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple, TypeAlias
 
+from letta_code.host.programs import installed_in
 from letta_code.safety.containment import Grant
 from letta_code.safety.places import is_within
 from letta_code.safety.sandboxes.mounts import Mounts
@@ -68,7 +69,7 @@ class Guards:
     def _raised(self, grant: Grant, mounts: Mounts, cwd: str) -> Raised:
         found, told = self._looked(grant)
         here = nearest(cwd, self._root) if grant.git else ""
-        own = [f"{self._root}/{name}" for name in (".git", *PROTECTED)]
+        own = [*(f"{self._root}/{name}" for name in (".git", *PROTECTED)), *installed_in(self._root)]
         every = [*own, *(path for path in (*found.gits, *found.others) if path not in own)]
         entries = list(dict.fromkeys(path for path in (*self._gits(found), here) if path))
         repositories = [known for known in map(repository, entries) if known is not None and self._beside(known)]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from letta_code.host import landlock as script
+from letta_code.host.programs import installed_in
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.limits import Limits, Meter
@@ -107,6 +108,6 @@ class Landlock:
 
     def _protected(self) -> Iterator[str]:
         root = self._at.root
-        own = [f"{root}/{name}" for name in (".git", *PROTECTED)]
+        own = [*(f"{root}/{name}" for name in (".git", *PROTECTED)), *installed_in(root)]
         found = self._tree.look(LOOK)
         yield from dict.fromkeys([*own, *found.gits, *found.others])

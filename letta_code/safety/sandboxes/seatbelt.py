@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from letta_code.host.probe import ask
+from letta_code.host.programs import installed_in
 from letta_code.safety.containment import Confined, Containment, Grant
 from letta_code.safety.rules import Rules
 from letta_code.safety.sandboxes import environment, hidden
@@ -115,8 +116,8 @@ class Seatbelt:
             yield f"(allow file-write* {_anywhere(root, git, '/.*')})"
             closed = "|".join(map(_any_case, _CLOSED))
             yield f"(deny file-write* {_anywhere(root, git, f'/({closed})(/.*)?')})"
-        if around:
-            yield f"(deny file-write* (subpath {_text(around)}))"
+        for path in (*([around] if around else []), *installed_in(root)):
+            yield f"(deny file-write* (subpath {_text(path)}))"
         # A folder above a repository must not be renamed, or another could take its place.
         yield f"(deny file-write-unlink (literal {_text(root)}))"
 
