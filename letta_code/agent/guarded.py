@@ -13,12 +13,10 @@ from letta_code.safety.vault import Vault, redacted
 
 _BATCH = 64  # messages that are looked through at once: in a long conversation one by one takes twice as long
 # What is read in another way beside other texts, as it stands in JSON: a private key of which a part is elsewhere, a
-# terminal sequence that another text ends, the one letter whose lower case is longer.
-_NOT_BESIDE_OTHERS = (
-    b"PRIVATE KEY",
-    rb"\u001b",
-    *(chr(sign).encode() for sign in (0x90, 0x98, 0x9D, 0x9E, 0x9F, 0x130)),
-)
+# terminal sequence that another text ends (the second line: begun by a single sign), the one letter whose lower case is
+# longer.
+_NOT_BESIDE_OTHERS = (b"PRIVATE KEY", rb"\u001b")
+_NOR_THESE = tuple(chr(sign).encode() for sign in (0x90, 0x98, 0x9D, 0x9E, 0x9F, 0x130))
 
 
 class Guarded:
@@ -71,4 +69,5 @@ def _must_be_alone(messages: Sequence[Message]) -> bool:
         data = msgspec.json.encode(messages)
     except UnicodeEncodeError:  # half a character, of a file's name
         return True
-    return any(sign in data for sign in _NOT_BESIDE_OTHERS)
+    signs = _NOT_BESIDE_OTHERS if data.isascii() else (*_NOT_BESIDE_OTHERS, *_NOR_THESE)
+    return any(sign in data for sign in signs)

@@ -66,10 +66,11 @@ KEY = "aB3dE5gH7jK9mN1pQ3sT"
         [*(one.line for one in CANARIES), "half a character: \udce9"],
         [rf'{{"part": "-----BEGIN PRIVATE KEY-----\n{HALF}', "-----END PRIVATE KEY-----"],
         ["\x1b]0;a title that never ends", f"it is {TOKEN}", "\x07"],
+        ["\x9d0;a title that never ends", f"it is {TOKEN}", "\x9c"],
         ["\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", f'api_\N{KELVIN SIGN}ey = "{KEY}"'],
         ["half a character: \udce9", f"it is {TOKEN}"],
     ],
-    ids=["formats", "cut key", "terminal sequence", "longer letter", "half a character"],
+    ids=["formats", "cut key", "terminal sequence", "short terminal sequence", "longer letter", "half a character"],
 )
 def test_a_long_conversation_loses_what_each_message_alone_would(texts: list[str]) -> None:
     """Many messages are looked at together; what stands beside a text must not hide what is in it."""
