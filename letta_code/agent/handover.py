@@ -76,8 +76,8 @@ class Handover:
             await self._session.commit(RunDetached(run_id=run.run_id, background=self.faceless, by=by))
 
     def job(self) -> Job:
-        """What a process without a face is told that goes on with the conversation."""
+        """What a process without a face is told that goes on with the conversation; also once that is closed."""
         from letta_code.agent.job import job_of
 
-        status = self._session.status
-        return job_of(self._session.options, status.conversation_id, mode=status.mode, model=status.model)
+        session = self._session
+        return job_of(session.options, session.conversation_id, mode=session.mode, model=session.model_name)

@@ -172,6 +172,11 @@ class Session:
         return self._model.info if self._model else None
 
     @property
+    def model_name(self) -> str:
+        """The model that is used from the next run on, "" where none is configured."""
+        return self._model_name
+
+    @property
     def mode(self) -> str:
         """plan, ask, auto or full."""
         return self._mode
