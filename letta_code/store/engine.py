@@ -46,6 +46,7 @@ class Engine:
         self._writer = Writer(database, self._after_commit)
         self._local = threading.local()
         self._readers: weakref.WeakSet[Database] = weakref.WeakSet()
+        self._guard = threading.Lock()  # around `closed` and `_readers`
 
     def reader(self) -> Database:
         """The calling thread's connection for reading; raises `StoreError` once the store is closed."""
@@ -54,8 +55,13 @@ class Engine:
             raise StoreError("The store is closed")
         if database is None:
             database = connect(self.path, read_only=True)
-            self._local.database = database
-            self._readers.add(database)
+            with self._guard:
+                if not self.closed:
+                    self._local.database = database
+                    self._readers.add(database)
+                    return database
+            database.close()  # the store was closed by another thread, which could not know of this one
+            raise StoreError("The store is closed")
         return database
 
     async def write(self, work: Callable[[Database], T]) -> T:
@@ -87,8 +93,10 @@ class Engine:
 
     def close(self) -> None:
         """Finish what was given to the writer and close every connection; harmless when done twice."""
-        self.closed = True
-        for database in list(self._readers):
+        with self._guard:
+            self.closed = True
+            readers = list(self._readers)
+        for database in readers:
             database.close()
         self._writer.close()  # last: the connection that may write moves the log into the file
 

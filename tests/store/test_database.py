@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import apsw
 import pytest
 
 from letta_code.core.errors import StoreDamaged, StoreError, StoreReadOnly
+from letta_code.store import engine as engines
 from letta_code.store.database import Store
+from letta_code.store.dialect import Database
 from letta_code.store.engine import open_engine
 from letta_code.store.marker import MARKER
 from letta_code.store.migrations import FIRST, MIGRATIONS, Migration, newest
@@ -61,6 +65,27 @@ async def test_closing_moves_the_log_into_the_file(store: Store, conversation: s
     store.read(conversation)
     store.close()
     assert sorted(path.name for path in home.glob("letta.db*")) == ["letta.db"]
+
+
+async def test_a_reader_that_comes_while_the_store_is_closed_is_closed_too(
+    store: Store, conversation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is collected later would find itself the last, and cannot empty the log."""
+    opened: list[Database] = []
+    really = engines.connect
+
+    def connect(path: Path, *, read_only: bool) -> Database:
+        opened.append(really(path, read_only=read_only))
+        thread = threading.Thread(target=store.close)  # by another thread, just then
+        thread.start()
+        thread.join()
+        return opened[0]
+
+    monkeypatch.setattr(engines, "connect", connect)
+    with pytest.raises(StoreError, match="closed"):
+        await asyncio.to_thread(store.read, conversation)
+    with pytest.raises(StoreError, match="closed"):
+        opened[0].query("SELECT 1")
 
 
 async def test_a_store_of_a_newer_version_is_read_but_not_written(store: Store, conversation: str, home: Path) -> None:
