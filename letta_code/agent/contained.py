@@ -20,6 +20,18 @@ def notice(held: Containment, wish: str, mode: str) -> Notice | None:
     return Notice(level="warning", code="sandbox", text=held.says, hint=mend(held))
 
 
+def bare(wish: str, mode: str) -> Notice | None:
+    """What is said where no badge is seen and commands have no sandbox because that was asked for; None otherwise."""
+    if mode == "full":
+        words, way = "Mode full: nothing is asked, and commands run without a sandbox.", "--mode ask or auto has one."
+    elif wish == "off":
+        words = "There is no sandbox, as LETTA_SANDBOX or the setting `sandbox` says: what runs has all of your rights."
+        way = "LETTA_SANDBOX=auto letta-code … has one."
+    else:
+        return None
+    return Notice(level="warning", code="sandbox", text=words, hint=way)
+
+
 def mend(held: Containment) -> str:
     """What to do about it, "" where nothing helps."""
     return f"The full sandbox: {held.mend}" if held.mend else ""

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from letta_code.core.requests import ApprovalRequest, Request
 
+_LAST = "(--mode full allows it: it asks nothing and has no sandbox, so only in a container that you can throw away.)"
+
 
 def flag_for(request: ApprovalRequest) -> str:
-    """The flag of the command line that would have allowed a call, "" where none would."""
+    """The flag of the command line that would have allowed a call, "" where none would but `--mode full`.
+
+    That one allows everything else as well: it is no advice for a single call, and the model never names it.
+    """
     if request.allowed_in == "auto" and not request.destructive:
         return "--mode auto"
     if request.offers:
         pattern = request.offers[0].pattern.replace("'", "'\\''")
         return f"--allow '{pattern}'"
-    return f"--mode {request.allowed_in}" if request.allowed_in else ""
+    return "--mode auto" if request.allowed_in == "auto" else ""
+
+
+def advice_for(request: ApprovalRequest, conversation_id: str) -> str:
+    """What a person can do so that a call is made: a rule or a milder mode, else to be asked; `full` comes last."""
+    if flag := flag_for(request):
+        return f"{flag} would allow it"
+    again = f"letta-code --resume {conversation_id}" if conversation_id else "letta-code --continue"
+    asked = f"No rule is offered for it; {again} goes on where you can be asked."
+    return f"{asked} {_LAST}" if request.allowed_in == "full" else asked
 
 
 def reason_for(request: Request) -> str:

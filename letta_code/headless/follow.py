@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
 from letta_code.agent.port import Status
-from letta_code.agent.unanswered import flag_for, reason_for
+from letta_code.agent.unanswered import advice_for, flag_for, reason_for
 from letta_code.core.errors import UsageError
 from letta_code.core.events import (
     AssistantMessage,
@@ -213,7 +213,13 @@ class Follower:
         self._refused.add(request.call_id)
         if event.by in _ENDED_BY:
             return None
-        return Denial(tool=request.tool, title=request.title, reason=request.reason, allow=flag_for(request))
+        return Denial(
+            tool=request.tool,
+            title=request.title,
+            reason=request.reason,
+            allow=flag_for(request),
+            advice=advice_for(request, self._session.status.conversation_id),
+        )
 
     def conclude(self, event: RunFinished) -> None:
         """Print the result of a run that ended so, and take its exit code."""

@@ -21,7 +21,7 @@ class Output:
         self._form = form
         self._out = out
         self._json = msgspec.json.Encoder()
-        self._owed = True  # a result of the run that is under way, or of the first
+        self.owes_result = True  # of the run that is under way, or of the first
         self.progress = progress
         self.only_progress = False  # the result was the last line: what still comes goes to stderr
 
@@ -34,14 +34,14 @@ class Output:
         """One event, as it happens; waits while the reader is far behind."""
         self.progress.event(event)
         if isinstance(event, RunStarted):
-            self._owed = True
+            self.owes_result = True
         if self._form == "stream-json" and not self.only_progress:
             self._out.write(encode(event) + b"\n")
             await self._out.room()
 
     def result(self, result: Result) -> None:
         """How it ended.  As text only an answer goes to stdout; what went wrong goes to stderr in every form."""
-        self._owed = False
+        self.owes_result = False
         if self._form != "text":
             self._out.write(self._json.encode(result) + b"\n")
         elif result.exit_code == EXIT_DONE or result.stop_reason in ("length", "refusal"):
@@ -51,7 +51,7 @@ class Output:
 
     def last_words(self, result: Result, seconds: float) -> None:
         """The result of a run that is ended in the middle, unless it has one; waits at most so long for stdout."""
-        if self._owed and self._form != "text":
+        if self.owes_result and self._form != "text":
             self.result(result)
         self._out.flush(seconds)
 

@@ -110,14 +110,14 @@ class Progress:
             self._say(f"  {one_line(notice.hint)}")
 
     def denied(self, denial: Denial) -> None:
-        """Say that a call was not made, and what would allow it."""
+        """Say that a call was not made, why, and what would allow it."""
         if self._quiet:
             return
         self._say(f"! not allowed: {one_line(denial.title)}")
-        if not denial.allow and denial.reason:
+        if denial.reason:
             self._say(f"  {one_line(denial.reason)}")
-        if denial.allow:
-            self._say(f"  {denial.allow} would allow it")
+        if denial.advice:
+            self._say(f"  {one_line(denial.advice, 400)}")
 
     def asks(self, request: Request, run_id: str) -> None:
         """Say that a run waits for an answer, and how it is given from another terminal."""

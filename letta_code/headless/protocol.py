@@ -67,7 +67,12 @@ Input: TypeAlias = SayInput | AnswerInput | InterruptInput | ModeInput | ModelIn
 
 
 class InitLine(Value, tag_field="type", tag="init", omit_defaults=False):
-    """The first line of stream-json."""
+    """The first line of stream-json.
+
+    `sandbox` is what is to hold commands: auto, bubblewrap, landlock, seatbelt, off (in mode full too), or "" where
+    another process runs them.  Where less than all is held a `notice` of code sandbox says so as soon as
+    that is known, on stderr alone where the run was quicker.
+    """
 
     conversation_id: str
     agent_id: str
@@ -77,6 +82,7 @@ class InitLine(Value, tag_field="type", tag="init", omit_defaults=False):
     version: str
     resumed: bool = False
     last_seq: int = 0  # events up to here happened before and are not repeated
+    sandbox: str = ""
     protocol: int = PROTOCOL
 
 

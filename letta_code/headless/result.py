@@ -33,7 +33,10 @@ _SUBTYPES = {
 }
 _WORDS = {
     StopReason.INTERRUPTED: ("The run was interrupted.", "Go on with: {again}"),
-    StopReason.DENIED: ("The run was stopped: what it needs was not allowed.", "Allow it with --allow RULE or --mode."),
+    StopReason.DENIED: (
+        "The run was stopped: what it needs was not allowed.",
+        "Allow it with --allow RULE, or: {again}",
+    ),
     StopReason.MAX_TURNS: ("The limit of model calls was reached.", "Raise --max-turns, and go on with: {again}"),
     StopReason.TIME_LIMIT: ("The time limit was reached.", "Raise --time-limit, and go on with: {again}"),
     StopReason.REPEATED_CALL: ("The model made the same call again and again.", "Say more in the prompt."),
@@ -53,12 +56,17 @@ class Failure(Value):
 
 
 class Denial(Value):
-    """A call that was not made; `allow` names the flag that would allow it, "" where a rule or the mode forbids it."""
+    """A call that was not made.
+
+    `allow` is the flag that would allow it, "" where a rule or the mode forbids it or only a person's yes is offered;
+    `advice` is what to do in words, "" where nothing allows it.
+    """
 
     tool: str
     title: str
     reason: str = ""
     allow: str = ""
+    advice: str = ""
 
 
 class Result(Value, tag_field="type", tag="result", omit_defaults=False):

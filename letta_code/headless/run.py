@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from letta_code import __version__
-from letta_code.agent.contained import notice as sandbox_notice
+from letta_code.agent.contained import bare, notice
 from letta_code.agent.port import SessionOptions, SessionPort
 from letta_code.core.errors import LettaError
 from letta_code.core.events import Notice, StopReason
@@ -65,8 +65,8 @@ async def _main(options: SessionOptions, printing: Printing, open_session: OpenS
     err = Writer(2)
     progress = Progress(lambda line: err.write(line.encode("utf-8", "replace") + b"\n"), quiet=printing.quiet)
     output = Output(printing.form, out, progress)
-    for notice in printing.notices:
-        progress.notice(notice)
+    for told in printing.notices:
+        progress.notice(told)
     print_run = _PrintRun(options, printing, output, stop, lambda: signals.exit_code)
     code = await print_run.run(open_session)
     patience = 0.5 if stop.is_set() else _FLUSH_SECONDS
@@ -153,6 +153,7 @@ class _PrintRun:
                 version=__version__,
                 resumed=resumed,
                 last_seq=after,
+                sandbox="off" if status.mode == "full" else self._options.settings.sandbox,
             )
         )
         follower = Follower(session, self._output, answering=self._printing.two_way, stop_code=self._stop_code)
@@ -185,11 +186,17 @@ class _PrintRun:
 
     async def _tell_sandbox(self, session: SessionPort) -> None:
         """Say once where commands are not held; it is found out beside the run, so that the start does not wait."""
-        await asyncio.sleep(_SANDBOX_SECONDS)
-        held = await session.contained()
-        told = sandbox_notice(held, self._options.settings.sandbox, session.status.mode)
-        if told is not None:
-            self._output.progress.notice(told)
+        told = bare(self._options.settings.sandbox, session.status.mode)
+        if told is None:
+            await asyncio.sleep(_SANDBOX_SECONDS)
+            # There is no badge here: less than all is told also where just that was wished.
+            told = notice(await session.contained(), "auto", session.status.mode)
+        if told is None:
+            return
+        if self._printing.two_way or self._output.owes_result:
+            await self._output.event(told)
+        else:  # the result is the last line
+            self._output.progress.event(told)
 
     async def _close(self, session: SessionPort, following: asyncio.Task[None]) -> None:
         """Close the session, and say what comes of that (a reflection that was waited for, say) on stderr."""

@@ -137,6 +137,7 @@ def test_an_approval_that_nobody_can_answer_is_denied_naming_the_flag() -> None:
             "title": "Bash npm test",
             "reason": "commands are asked for",
             "allow": "--allow 'Bash(npm test)'",
+            "advice": "--allow 'Bash(npm test)' would allow it",
         }
     ]
     assert b"--allow 'Bash(npm test)' would allow it" in done.stderr
