@@ -49,7 +49,6 @@ class Following:
         history: History,
         state: Status,
         counter: Counter,
-        face: str,
         desk: Desk | None = None,
         notices: Sequence[ev.Notice] = (),
         workers: Workers | None = None,
@@ -66,7 +65,7 @@ class Following:
         self._counter = counter
         self._state = state
         self._model: ModelInfo | None = None
-        self._link = Link(path, owner, face)
+        self._link = Link(path, owner)
         self._partial = Partial()
         self._mark = history.last_seq  # everything up to here was announced by the owner
         self._ahead: set[str] = set()  # messages and calls that ended beyond it
@@ -112,7 +111,7 @@ class Following:
 
     async def _dial(self) -> wire.Welcome | None:
         """The owner's welcome, None when there is none; what is stored meanwhile is told."""
-        dialling = asyncio.create_task(self._link.connect(self.history.last_seq))
+        dialling = asyncio.create_task(self._link.connect())
         try:
             while not dialling.done():
                 await asyncio.wait([dialling], timeout=POLL_SECONDS)

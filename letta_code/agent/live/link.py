@@ -40,17 +40,16 @@ class _Asked:
 class Link:
     """Speaks with the owner.  `lines` is the connection of now, None while there is none."""
 
-    def __init__(self, path: Path, owner: Owner, face: str) -> None:
+    def __init__(self, path: Path, owner: Owner) -> None:
         self._path = path
         self._owner = owner
-        self._face = face
         self._asked: dict[int, _Asked] = {}
         self._number = 0
         self._heard_at = 0.0
         self.lines: Lines | None = None
         self.foreign = ""  # why the two do not understand each other
 
-    async def connect(self, after: int) -> wire.Welcome | None:
+    async def connect(self) -> wire.Welcome | None:
         """Connect; None when nobody listens, or who listens does not answer in time."""
         try:
             lines = await connect(self._path)
@@ -58,7 +57,7 @@ class Link:
             return None
         try:
             async with asyncio.timeout(SILENT_SECONDS):
-                lines.write(wire.encode(wire.Hello(face=self._face, after=after)))
+                lines.write(wire.encode(wire.Hello()))
                 line = await lines.read()
             first = wire.from_owner(line) if line is not None else None
             if isinstance(first, wire.Bye) and first.reason == "protocol":

@@ -100,7 +100,6 @@ def _attached(
         history=history,
         state=state,
         counter=TokenCounter(),
-        face=options.face,
         desk=desk,
         notices=[ev.Notice(level="warning", text=text, code="store") for text in store.notices],
         workers=Workers(paths),

@@ -95,11 +95,9 @@ Act: TypeAlias = (
 
 
 class Hello(Value, tag_field="say", tag="hello"):
-    """The first line of a follower; `after` is the last stored event that it has."""
+    """The first line of a follower."""
 
     protocol: int = PROTOCOL
-    face: str = ""
-    after: int = 0
 
 
 class Ask(Value, tag_field="say", tag="ask"):

@@ -15,7 +15,7 @@ from letta_code.core.requests import Deny
 @pytest.mark.parametrize(
     "said",
     [
-        wire.Hello(face="tui", after=7),
+        wire.Hello(protocol=7),
         wire.Ask(id=3, act=wire.Send(content=(TextPart(text="a\nb"),), client_id="c")),
         wire.Ask(id=4, act=wire.GiveAnswer(request_id="r", answer=Deny(message="no"), by="plain")),
         wire.Ping(),
