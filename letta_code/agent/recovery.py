@@ -211,3 +211,26 @@ def _seconds(at: str) -> float:
         return datetime.fromisoformat(at).timestamp()
     except ValueError:
         return 0.0
+
+
+def taken_up(resumed: ev.RunResumed, mode: str) -> tuple[ev.Notice, ...]:
+    """What a person is told of a run that goes on here; `mode` is the one that it was in."""
+    return (*_found_dead(resumed), *_other_mode(mode, resumed.mode))
+
+
+def _found_dead(resumed: ev.RunResumed) -> tuple[ev.Notice, ...]:
+    """What a person is told who opens a conversation, perhaps to say something else, and finds a run to go on with."""
+    if resumed.reason != "died" or resumed.background:
+        return ()
+    text = "A run in the background had lost its process here: it goes on in this one; what you say is delivered to it."
+    hint = f"To end it and begin anew instead: letta-code runs stop {resumed.run_id}, then say it again."
+    return (ev.Notice(level="warning", text=text, hint=hint, code="resumed"),)
+
+
+def _other_mode(before: str, now: str) -> tuple[ev.Notice, ...]:
+    """What the person is told of a run that goes on in another mode than it was in."""
+    if not before or before == now:
+        return ()
+    why = "mode full holds for one start only" if before == "full" else f"it was in mode {before}"
+    hint = "/mode full allows everything again, until letta-code ends." if before == "full" else ""
+    return (ev.Notice(level="warning", text=f"The run goes on in mode {now}: {why}.", hint=hint, code="mode"),)

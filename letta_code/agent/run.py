@@ -167,7 +167,9 @@ class Run:
 
     async def _open(self) -> None:
         if self._resumed is not None:  # first of all: an owner that dies while it opens the model counts as well
-            told = (*_found_dead(self._resumed), *_other_mode(self.session.history.run_mode, self._resumed.mode))
+            from letta_code.agent.recovery import taken_up
+
+            told = taken_up(self._resumed, self.session.history.run_mode)
             await self.session.commit(*told, self._resumed)
         if self._model is None:
             self._model = await self.session.model()
@@ -401,21 +403,3 @@ class Run:
         if self._calls is None:
             raise ConfigError("No model is open.")
         return self._calls
-
-
-def _found_dead(resumed: ev.RunResumed) -> tuple[ev.Notice, ...]:
-    """What a person is told who opens a conversation, perhaps to say something else, and finds a run to go on with."""
-    if resumed.reason != "died" or resumed.background:
-        return ()
-    text = "A run in the background had lost its process here: it goes on in this one; what you say is delivered to it."
-    hint = f"To end it and begin anew instead: letta-code runs stop {resumed.run_id}, then say it again."
-    return (ev.Notice(level="warning", text=text, hint=hint, code="resumed"),)
-
-
-def _other_mode(before: str, now: str) -> tuple[ev.Notice, ...]:
-    """What the person is told of a run that goes on in another mode than it was in."""
-    if not before or before == now:
-        return ()
-    why = "mode full holds for one start only" if before == "full" else f"it was in mode {before}"
-    hint = "/mode full allows everything again, until letta-code ends." if before == "full" else ""
-    return (ev.Notice(level="warning", text=f"The run goes on in mode {now}: {why}.", hint=hint, code="mode"),)
