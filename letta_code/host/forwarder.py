@@ -1,6 +1,7 @@
 """Forwarder: a small script that starts a command with a proxy at 127.0.0.1, and carries that to a unix socket.
 
-It is run as a script inside the sandbox (`python -I -S forwarder.py SOCKET -- PROGRAM ARGUMENT…`) and imports nothing
+It is run as a script inside the sandbox (`python -I -S forwarder.py SOCKET HOST… -- PROGRAM ARGUMENT…`, hosts
+that are not asked for through the proxy) and imports nothing
 of ours: programs know proxies by TCP only, and a sandbox without a network has nothing but its own loopback.  It ends
 as the command ends: with its exit code, or killed by its signal.  Exit code 125 and a line on stderr: not started.
 """
@@ -17,7 +18,7 @@ NOT_STARTED = 125
 BLOCK = 64 * 1024
 MOST = 256 * 1024  # bytes that wait for one side before the other is not read any more
 CONNECTIONS = 200
-HERE = "localhost,127.0.0.1,::1"
+HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class Side:
@@ -102,12 +103,12 @@ class Forwarder:
                 one.link.close()
 
 
-def announce(port: int) -> None:
-    """Tell programs of the proxy, in all the ways they look for it."""
+def announce(port: int, own: list[str]) -> None:
+    """Tell programs of the proxy, in all the ways they look for it; `own` hosts are asked without it."""
     address = f"http://127.0.0.1:{port}"
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY"):
         os.environ[name] = os.environ[name.lower()] = address
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = HERE
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(own)
     os.environ["NODE_USE_ENV_PROXY"] = "1"
 
 
@@ -133,7 +134,8 @@ def end_as(status: int) -> None:
 
 def main() -> None:
     """Start the command, forward until it ends, end as it did."""
-    path, argv = sys.argv[1], sys.argv[sys.argv.index("--") + 1 :]
+    end = sys.argv.index("--")
+    path, own, argv = sys.argv[1], sys.argv[2:end], sys.argv[end + 1 :]
     try:
         listening = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS)
     except OSError as error:
@@ -141,7 +143,7 @@ def main() -> None:
         sys.exit(NOT_STARTED)
     read, write = os.pipe()
     os.set_blocking(write, False)
-    announce(listening.getsockname()[1])
+    announce(listening.getsockname()[1], own)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     child = os.fork()

@@ -1,5 +1,7 @@
 """Proxy: the one way out of a sandbox without a network; hosts are judged, resolved once, and must be out in the world.
 
+A host that a person's own rule names exactly may also be one of a private network.
+
 It runs in a thread with a loop of its own, so it never holds up the agent.  A `Door` is a unix socket for one command:
 who asks through it is known, and so is what was asked for.
 """
@@ -15,12 +17,12 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from letta_code.host.files import PRIVATE_FILE
 from letta_code.host.proxy_requests import LONGEST_HEAD, BadRequest, ProxyRequest, read_head
 from letta_code.host.sockets import LONGEST_PATH, is_own
-from letta_code.host.web_addresses import public
+from letta_code.host.web_addresses import private, public
 
 HEAD_SECONDS = 20.0  # for a request to come in
 CONNECT_SECONDS = 30.0  # for the name and the connection
@@ -32,7 +34,9 @@ _CONTACTS = 1000  # remembered of one command
 
 log = logging.getLogger(__name__)
 
-Admits: TypeAlias = Callable[[str, int], bool]  # host and port: whether a command may reach them
+# world: at addresses out in the world; named: at those of private networks too, since a person named this very host.
+Reach: TypeAlias = Literal["nowhere", "world", "named"]
+Admits: TypeAlias = Callable[[str, int], Reach]  # of a host and a port
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -63,17 +67,20 @@ class Internet:
 
 
 class Contact(NamedTuple):
-    """A host that a command asked for, and whether it was let through."""
+    """A host that a command asked for, and why it did not get there, "" where it did."""
 
     host: str
     port: int
-    allowed: bool
+    refused: str = ""
 
 
 class _Refused(Exception):
-    def __init__(self, code: int, text: str) -> None:
+    """An answer to the client, and `why` in the words of a `Contact`."""
+
+    def __init__(self, code: int, text: str, why: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.why = why
 
 
 class Door:
@@ -217,28 +224,46 @@ class Proxy:
 
     async def _let_out(self, door: Door, request: ProxyRequest) -> Streams:
         host, port = request.host, request.port
-        allowed = self._admits(host, port)
-        if len(door.contacts) < _CONTACTS:
-            door.contacts.append(Contact(host, port, allowed))
-        if not allowed:
-            raise _Refused(403, f"{host} is not allowed")
         try:
+            reach = self._admits(host, port)
+            if reach == "nowhere":
+                raise _Refused(403, f"{host} is not allowed", "the rules do not allow it")
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await self._connected(host, port)
+                found = await self._connected(host, port, named=reach == "named")
         except TimeoutError:
-            raise _Refused(504, f"{host} did not answer within {CONNECT_SECONDS:.0f} s") from None
+            refused = _Refused(504, f"{host} did not answer within {CONNECT_SECONDS:.0f} s", "it did not answer")
         except OSError as error:
-            raise _Refused(502, f"{host} cannot be reached: {error.strerror or error}") from None
+            why = error.strerror or str(error)
+            refused = _Refused(502, f"{host} cannot be reached: {why}", f"it cannot be reached ({why})")
+        except _Refused as error:
+            refused = error
+        else:
+            _note(door, Contact(host, port))
+            return found
+        _note(door, Contact(host, port, refused.why))
+        raise refused
 
-    async def _connected(self, host: str, port: int) -> Streams:
-        """The addresses are looked up once, all must be public, and one of exactly these is used."""
+    async def _connected(self, host: str, port: int, *, named: bool) -> Streams:
+        """The addresses are looked up once, all must be ones that are let through, and one of exactly these is used."""
         addresses = await self._outside.resolve(host, port)
-        if not addresses or not all(public(one) for one in addresses):
-            raise _Refused(403, f"{host} leads to this machine or its network, not out into the world")
+        wrong = [one for one in addresses if not (public(one) or (named and private(one, host)))]
+        if wrong or not addresses:
+            mend = (
+                f"; a rule of yours that names it lets it through: allow Net({host})"
+                if wrong and private(wrong[0], host)
+                else ""
+            )
+            where = "leads to this machine or its network, not out into the world"
+            raise _Refused(403, f"{host} {where}{mend}", f"it {where}")
         for address in addresses[:-1]:
             with contextlib.suppress(OSError):
                 return await self._outside.connect(address, port)
         return await self._outside.connect(addresses[-1], port)
+
+
+def _note(door: Door, contact: Contact) -> None:
+    if len(door.contacts) < _CONTACTS:
+        door.contacts.append(contact)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

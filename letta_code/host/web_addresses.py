@@ -12,6 +12,10 @@ LONGEST = 253
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)  # in the last place, programs read the whole name as a number
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_PRIVATE = [
+    *map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")),
+    ipaddress.IPv6Network("fc00::/7"),
+]
 # Addresses of one network written as another's; what they lead to depends on routers that nobody here knows.
 _TUNNELS = [ipaddress.IPv6Network(one) for one in ("2002::/16", "2001::/32", "64:ff9b:1::/48", "::/96")]
 
@@ -72,6 +76,21 @@ def authority_of(text: str, usual: int | None) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535):
         raise NotAHost("its port is none")
     return host_of(host), int(port)
+
+
+def private(address: str, host: str) -> bool:
+    """Whether an IP address of a private network may be meant by a host that a person named exactly.
+
+    This machine itself, and what is only reached from it (a cloud's metadata), must be named as such: by the address or
+    `localhost`.  Another name is somebody else's, who can let it lead there at any time.
+    """
+    try:
+        found: Address = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if address == host or (host == "localhost" and found.is_loopback):
+        return True
+    return any(found in one for one in _PRIVATE)
 
 
 def public(address: str) -> bool:

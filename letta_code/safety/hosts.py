@@ -29,6 +29,15 @@ def host_verdict(rules: Rules, host: str) -> Verdict:
     return "allow" if not allowed or any(_is_meant(rule, name) for rule in allowed) else "ask"
 
 
+def is_named(rules: Rules, host: str) -> bool:
+    """Whether an allow rule names exactly this host; never one of a project's file, whose allow rules do not count."""
+    try:
+        name = host_of(host)
+    except NotAHost:
+        return False
+    return any(rule.tool == "Net" and rule.words == (name,) for rule in rules.allow)
+
+
 def checked_host(text: str, pattern: str) -> str:
     """A host pattern of the rule `text` in the form that is compared; raises `ConfigError` that says what is wrong."""
     below = pattern.startswith("*.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from letta_code.core.errors import ConfigError
-from letta_code.safety.hosts import host_verdict
-from letta_code.safety.rules import Rules, parse_rule, parse_rules
+from letta_code.safety.hosts import host_verdict, is_named
+from letta_code.safety.rules import Rules, Source, parse_rule, parse_rules
 
 LISTED = Rules.of(parse_rules(["Net(docs.python.org)", "Net(*.pypi.org)"], "allow"))
 
@@ -58,3 +58,19 @@ def test_a_name_with_other_letters_is_compared_in_its_ascii_form() -> None:
 def test_what_is_no_host_is_no_rule(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_rule(text, "allow")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "source", "named"),
+    [
+        ("Net(mirror.internal)", "user", True),
+        ("Net(mirror.internal)", "project", True),
+        ("Net(mirror.internal)", "project_file", False),
+        ("Net(*.internal)", "user", False),
+        ("Net", "user", False),
+    ],
+)
+def test_a_host_is_named_by_a_rule_of_the_person_for_exactly_it(pattern: str, source: Source, named: bool) -> None:
+    rules = Rules.of([parse_rule(pattern, "allow", source), parse_rule("Net(*.mirror.internal)", "allow")])
+    assert is_named(rules, "Mirror.Internal") is named
+    assert not is_named(rules, "a.mirror.internal")

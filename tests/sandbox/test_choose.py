@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from letta_code.host.probe import landlock_version
+from letta_code.safety.rules import Rules, parse_rule, parse_rules
 from letta_code.safety.sandboxes import choose as chosen
 from letta_code.safety.sandboxes.bubblewrap_probe import Probe
 from letta_code.safety.sandboxes.choose import Territory, Wish, choose
@@ -169,3 +170,12 @@ def test_nothing_is_looked_for_where_it_is_off(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(chosen, "_probed", lambda root: pytest.fail("it was looked for"))
     held = LateSandbox("off", str(tmp_path), str(tmp_path)).containment
     assert (held.kind, held.confines) == ("none", False)
+
+
+def test_the_rules_say_how_far_the_web_reaches() -> None:
+    rules = Rules.of(
+        [*parse_rules(["Net(mirror.internal)", "Net(*.example)"], "allow"), parse_rule("Net(a.example)", "deny")]
+    )
+    reach = chosen._admitted(lambda: rules)
+    hosts = ("mirror.internal", "b.example", "a.example", "other.test")
+    assert [reach(host, 443) for host in hosts] == ["named", "world", "nowhere", "nowhere"]

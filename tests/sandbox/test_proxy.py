@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from letta_code.host import proxy as proxy_module
-from letta_code.host.proxy import Contact, Door, Proxy
+from letta_code.host.proxy import Contact, Door, Proxy, Reach
 from tests.sandbox.world import BODY, PUBLIC, Server, World
 
 
-def verdict(host: str, port: int) -> bool:
-    return host in ("docs.example", "other.example", "rebound.example", "[::]", PUBLIC) or host.endswith(
-        ".docs.example"
-    )
+def admits(host: str, port: int) -> Reach:
+    if host in ("mirror.internal", "10.0.0.7"):
+        return "named"
+    known = ("docs.example", "other.example", "rebound.example", "[::]", PUBLIC)
+    return "world" if host in known or host.endswith(".docs.example") else "nowhere"
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def world(server: Server) -> World:
 
 @pytest.fixture
 def proxy(world: World) -> Iterator[Proxy]:
-    proxy = Proxy(verdict, outside=world)
+    proxy = Proxy(admits, outside=world)
     yield proxy
     proxy.close()
 
@@ -71,7 +72,7 @@ def test_a_plain_request_reaches_the_host_that_was_judged(door: Door, server: Se
     assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"hello from the world")
     assert server.asked == [("GET", "docs.example", "/page")]  # not the Host header that the client sent
     assert world.dialled == [(PUBLIC, 80)]
-    assert door.contacts == [Contact("docs.example", 80, True)]
+    assert door.contacts == [Contact("docs.example", 80)]
 
 
 def test_a_tunnel_carries_bytes_both_ways(door: Door, server: Server) -> None:
@@ -174,13 +175,48 @@ def test_where_an_answer_leads_is_judged_again(door: Door, world: World, server:
 
 
 def test_addresses_of_this_machine_are_refused_even_where_rules_allow_all(world: World, tmp_path: Path) -> None:
-    proxy = Proxy(lambda host, port: True, outside=world)
+    proxy = Proxy(lambda host, port: "world", outside=world)
     try:
         door = proxy.door(str(tmp_path))
         for host in ("169.254.169.254", "127.0.0.1", "10.1.1.1", "[::1]", "[fd00::1]"):
             world.names[host.strip("[]")] = lambda host=host: [host.strip("[]")]
             assert b" 403 " in get(door, f"http://{host}/").splitlines()[0]
         assert world.dialled == []
+    finally:
+        proxy.close()
+
+
+def test_a_host_that_a_person_named_may_be_in_a_private_network(door: Door, world: World, server: Server) -> None:
+    world.add("mirror.internal", server.server_port, "10.0.0.7", "fd00::7")
+    world.servers["10.0.0.7"] = server.server_port
+    for host in ("mirror.internal", "10.0.0.7"):
+        assert b" 200 " in get(door, f"http://{host}/simple/").splitlines()[0]
+    world.add("docs.example", server.server_port, "10.0.0.7")
+    refusal = get(door, "http://docs.example/").splitlines()[0]
+    assert b" 403 " in refusal and refusal.endswith(
+        b"a rule of yours that names it lets it through: allow Net(docs.example)"
+    )
+    assert [(one.host, one.refused) for one in door.contacts] == [
+        ("mirror.internal", ""),
+        ("10.0.0.7", ""),
+        ("docs.example", "it leads to this machine or its network, not out into the world"),
+    ]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:10.0.0.7", "0.0.0.0"])
+def test_a_name_that_a_person_named_does_not_lead_to_this_machine(door: Door, world: World, address: str) -> None:
+    world.names["mirror.internal"] = lambda: ["10.0.0.7", address]
+    assert b" 403 " in get(door, "http://mirror.internal/").splitlines()[0]
+    assert world.dialled == []
+
+
+def test_this_machine_is_reached_where_a_person_named_it(world: World, server: Server, tmp_path: Path) -> None:
+    world.add("localhost", server.server_port, "127.0.0.1")
+    proxy = Proxy(lambda host, port: "named", outside=world)
+    try:
+        door = proxy.door(str(tmp_path))
+        for host in ("localhost", "127.0.0.1"):
+            assert b" 200 " in get(door, f"http://{host}/").splitlines()[0]
     finally:
         proxy.close()
 
@@ -267,7 +303,7 @@ def test_who_says_nothing_for_long_is_cut(door: Door, monkeypatch: pytest.Monkey
 
 
 def test_a_verdict_that_fails_lets_nothing_through(world: World, tmp_path: Path) -> None:
-    def broken(host: str, port: int) -> bool:
+    def broken(host: str, port: int) -> Reach:
         raise RuntimeError("a bug in the rules")
 
     proxy = Proxy(broken, outside=world)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from letta_code.host.process import which
+from letta_code.host.proxy import Door
 from letta_code.safety.containment import Confined, Grant, Sandbox
 from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
 from letta_code.safety.sandboxes.choose import Territory, choose
@@ -74,7 +75,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         root=str(tmp_path / "work"), temp=str(tmp_path / "temp"), home=home, letta_home=f"{home}/.letta"
     )
     world = World()
-    web = Web(lambda host, port: host != "evil.example", world)
+    web = Web(lambda host, port: "nowhere" if host == "evil.example" else "world", world)
     chosen = choose(request.param, territory)
     if chosen.containment.kind != request.param:
         pytest.skip(chosen.containment.says)
@@ -97,8 +98,25 @@ def test_a_program_reaches_what_is_allowed_and_it_is_told(place: Place) -> None:
     assert place.notes == ("It reached: docs.example.",)
     done = place.py(FETCH.format(url="http://evil.example/"))
     assert "403" in done.stderr and "evil.example is not allowed" in done.stderr
-    assert place.notes == ("Refused to it: evil.example.",)
+    assert place.notes == ("It tried to reach evil.example: refused, because the rules do not allow it.",)
     assert [host for _, host, _ in place.server.asked] == ["docs.example"]
+
+
+def test_this_machine_is_asked_through_the_proxy_only_where_it_was_named() -> None:
+    door = Door("/door", lambda: None)
+    for named, own in (("", ["localhost", "127.0.0.1", "::1"]), ("localhost", ["127.0.0.1", "::1"])):
+        web = Web(lambda host, _port, named=named: "named" if host == named else "world")
+        words = web.through(door, ["/bin/true"])
+        assert words[words.index("/door") + 1 :] == [*own, "--", "/bin/true"]
+
+
+def test_what_was_refused_for_its_address_was_not_reached(place: Place) -> None:
+    place.world.names["docs.example"] = lambda: ["192.168.0.9"]
+    assert place.py(FETCH.format(url="http://docs.example/")).returncode == 1
+    assert place.notes == (
+        "It tried to reach docs.example: refused, because it leads to this machine or its network, not out into the "
+        "world.",
+    )
 
 
 def test_a_redirect_is_followed_only_where_it_may(place: Place) -> None:

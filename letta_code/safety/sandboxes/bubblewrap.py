@@ -16,7 +16,7 @@ from letta_code.safety.sandboxes.guards import Guards
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.mounts import Mounts
 from letta_code.safety.sandboxes.own_folder import OwnFolder
-from letta_code.safety.sandboxes.web import Web, carriers, closing, through
+from letta_code.safety.sandboxes.web import Web, carriers, closing
 from letta_code.safety.sandboxes.wide import held
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Bubblewrap:
             inner = [*argv]
             if door is not None:  # hidden from all other commands with letta-code's home
                 mounts.writable(door.path)
-                inner = through(door, argv)
+                inner = self._web.through(door, argv)
             undo.pop_all()
         words = [self._program, *_APART, *([] if grant.network == "open" else ["--unshare-net"])]
         words += [*mounts.argv(), "--chdir", cwd, "--", *self._meter.inside(inner)]

@@ -14,7 +14,7 @@ from letta_code.safety.rules import Rules
 from letta_code.safety.sandboxes.none import Unconfined
 
 if TYPE_CHECKING:
-    from letta_code.host.proxy import Admits
+    from letta_code.host.proxy import Admits, Reach
     from letta_code.safety.sandboxes.bubblewrap_probe import Probe
 
 Wish: TypeAlias = Literal["auto", "bubblewrap", "landlock", "seatbelt", "off"]
@@ -83,9 +83,15 @@ def _seatbelt(territory: Territory, rules: Callable[[], Rules]) -> Sandbox:
 
 
 def _admitted(rules: Callable[[], Rules]) -> Admits:
-    from letta_code.safety.hosts import host_verdict
+    from letta_code.safety.hosts import host_verdict, is_named
 
-    return lambda host, _port: host_verdict(rules(), host) == "allow"
+    def reach(host: str, _port: int) -> Reach:
+        known = rules()
+        if host_verdict(known, host) != "allow":
+            return "nowhere"
+        return "named" if is_named(known, host) else "world"
+
+    return reach
 
 
 @cache

@@ -20,7 +20,7 @@ from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.own_folder import OwnFolder
 from letta_code.safety.sandboxes.repositories import PROTECTED, Tree
-from letta_code.safety.sandboxes.web import Web, closing, through
+from letta_code.safety.sandboxes.web import Web, closing
 
 if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
@@ -81,7 +81,7 @@ class Landlock:
         inner = [*_PYTHON, *words, "--", *argv]
         door = self._web.door(self._own.path) if grant.network == "proxy" else None
         return Confined(
-            argv=tuple(through(door, inner) if door else inner),
+            argv=tuple(self._web.through(door, inner) if door else inner),
             env=environment.confined(env, self._own, self._at.home, grant),
             close=closing(door) if door else None,
             exceeded=self._meter.watch(),

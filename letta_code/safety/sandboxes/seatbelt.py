@@ -20,7 +20,7 @@ from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.denied import Denied
 from letta_code.safety.sandboxes.own_folder import OwnFolder
 from letta_code.safety.sandboxes.repositories import PROTECTED, enclosing
-from letta_code.safety.sandboxes.web import Web, closing, through
+from letta_code.safety.sandboxes.web import Web, closing
 
 if TYPE_CHECKING:
     from letta_code.safety.sandboxes.choose import Territory
@@ -69,7 +69,7 @@ class Seatbelt:
         self._own.prepare()
         door = self._web.door(self._own.path) if grant.network == "proxy" else None
         text = self.profile(grant, door.path if door else "")
-        inner = through(door, argv) if door else argv
+        inner = self._web.through(door, argv) if door else argv
         return Confined(
             argv=(PROGRAM, "-p", text, "--", *inner),
             env=environment.confined(env, self._own, self._at.home, grant),

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.host import forwarder
-from letta_code.host.proxy import Admits, Door, Outside, Proxy
+from letta_code.host.proxy import Admits, Door, Outside, Proxy, Reach
 from letta_code.safety.terminal import visible
 
 _NAMED = 8  # hosts in one note
 
 
-def every_host(host: str, port: int) -> bool:
+def every_host(host: str, port: int) -> Reach:
     """What is admitted without rules: a person said yes to the web for this command."""
-    return True
+    return "world"
 
 
 class Web:
@@ -38,6 +38,14 @@ class Web:
                 f"The proxy that commands reach the web through could not be started: {error}. The command was not run."
             ) from error
 
+    def through(self, door: Door, argv: Sequence[str]) -> list[str]:
+        """The command with a proxy on its own loopback that leads to the door.
+
+        Programs look for this machine's names on that loopback, but for those that a person named as hosts.
+        """
+        own = [name for name in forwarder.HERE if self._admits(name, 0) != "named"]
+        return [sys.executable, "-I", "-S", forwarder.__file__, door.path, *own, "--", *argv]
+
     def close(self) -> None:
         """End the proxy."""
         if self._proxy is not None:
@@ -46,13 +54,8 @@ class Web:
 
 
 def carriers() -> tuple[str, ...]:
-    """The folders that `through` needs to see: the interpreter, its library, and the script."""
+    """The folders that `Web.through` needs to see: the interpreter, its library, and the script."""
     return sys.prefix, sys.base_prefix, os.path.dirname(forwarder.__file__)
-
-
-def through(door: Door, argv: Sequence[str]) -> list[str]:
-    """The command with a proxy on its own loopback that leads to the door."""
-    return [sys.executable, "-I", "-S", forwarder.__file__, door.path, "--", *argv]
 
 
 def closing(door: Door, then: Callable[[], Sequence[str]] | None = None) -> Callable[[], Sequence[str]]:
@@ -66,11 +69,14 @@ def closing(door: Door, then: Callable[[], Sequence[str]] | None = None) -> Call
 
 
 def contacted(door: Door) -> tuple[str, ...]:
-    """Which hosts a command reached and which were refused, as sentences; none where it asked for none."""
+    """Which hosts a command reached and which it did not, and why, as sentences; none where it asked for none."""
+    by_why: dict[str, dict[str, None]] = {"": {}}
+    for one in door.contacts:
+        by_why.setdefault(visible(one.refused), {})[visible(one.host)] = None
     told: list[str] = []
-    for allowed, words in ((True, "It reached"), (False, "Refused to it")):
-        hosts = [*dict.fromkeys(visible(one.host) for one in door.contacts if one.allowed is allowed)]
+    for why, hosts in by_why.items():
         if hosts:
             more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
-            told.append(f"{words}: {', '.join(hosts[:_NAMED])}{more}.")
+            names = ", ".join([*hosts][:_NAMED]) + more
+            told.append(f"It tried to reach {names}: refused, because {why}." if why else f"It reached: {names}.")
     return tuple(told)
