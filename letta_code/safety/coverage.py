@@ -121,6 +121,8 @@ def _command_allowed(rule: Rule, operation: ExecOperation | GitOperation, readin
         return True
     if not reading.certain or (isinstance(operation, ExecOperation) and operation.keep):
         return False
+    if not all(one.harmless for one in reading.assignments):
+        return False
     command = reading.commands[0]
     if isinstance(operation, GitOperation):
         words = command.words[1:]
@@ -165,9 +167,9 @@ def allowed_by_parts(
 
     What only shows something needs no rule where a sandbox confines (`npm ci | tail -3`); everything else does, since
     it would get the network too that the rule gives.  A text that writes files by redirection, reads one so that is not
-    of the work tree, sets what decides, or has code in it that cannot be read is not allowed so.
+    of the work tree, sets what may lead a program elsewhere, or has code in it that cannot be read is not allowed so.
     """
-    if not reading.whole or operation.keep or any(one.decides for one in reading.assignments):
+    if not reading.whole or operation.keep or not all(one.harmless for one in reading.assignments):
         return ""
     if not all(_harmless_redirect(one, ground) for one in reading.redirects):
         return ""
@@ -311,7 +313,8 @@ def _mentions_path(rule: Rule, reading: Reading, cwd: str, ground: Ground) -> bo
 def _reads_below(rule: Rule, reading: Reading, ground: Ground) -> bool:
     """Whether a command reads whole folders one of which holds a file that the rule denies, or may hold one."""
     for command in reading.commands:
-        how = reads_folders(command.name, command.words[1:])
+        git_grep = command.name == "git" and from_subcommand(command.words)[1:2] == ("grep",)
+        how = "all" if git_grep else reads_folders(command.name, command.words[1:])
         if how:
             cwd = command.cwd or ground.root
             named = [places.real(os.path.join(cwd, w)) for w in command.words[1:] if not w.startswith("-")]

@@ -81,7 +81,8 @@ def private_outside(reading: Reading, where: Where) -> Iterator[tuple[int, str]]
 def secrets_inside(reading: Reading, where: Where) -> Iterator[tuple[int, str]]:
     """Files with keys in the work tree that a text names and that are there."""
     for at, command in enumerate(reading.commands):
-        if command.name in _SHOW_NO_CONTENT or not command.cwd_known:
+        beside_git = command.name == "git" and any(word in {"--no-index", "--untracked"} for word in command.words)
+        if (command.name in _SHOW_NO_CONTENT and not beside_git) or not command.cwd_known:
             continue
         for word in _words(command):
             yield from ((at, path) for path in _secrets(word, command.cwd or where.root, where))

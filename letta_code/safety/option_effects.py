@@ -209,4 +209,14 @@ _BEYOND: Mapping[str, _Judge] = {
     "eslint": _exact("--rulesdir", "--plugin", "--resolve-plugins-relative-to", "-c", "--config", "-f", "--format",
                      "--parser"),
     "prettier": _exact("--plugin", "--config"),
+    # Another server, other credentials, or a file that names programs.
+    **dict.fromkeys(
+        ("kubectl", "oc", "helm"),
+        _exact("--kubeconfig", "--server", "--context", "--kube-context", "--kube-apiserver", "--cluster", "--user",
+               "--token", "--as", "-s"),
+    ),
+    **dict.fromkeys(("docker", "podman"), _with(r"--(?:host|context|config|url|connection)(?:=.*)?|-[Hc].*")),
+    "gh": _exact("--hostname"),
+    "aws": _exact("--profile", "--endpoint-url", "--ca-bundle"),
+    "gcloud": _exact("--configuration", "--account", "--flags-file"),
 }  # fmt: skip

@@ -146,7 +146,7 @@ RUNNING_OPTIONS: Mapping[str, re.Pattern[str]] = {
     "psql": _option(r".*\\.*|.*\bPROGRAM\b.*|-f.*|--file.*", re.IGNORECASE),
     "mysql": _option(r".*\\!.*|.*\b(system|source|pager)\b.*", re.IGNORECASE),
     "tcpdump": _option(r"-[A-Za-z]*z.*"), "nmap": _option(r"--script.*"),
-    "wget": _option(r"--use-askpass.*|-e.*|--execute.*|--config.*"), "curl": _option(r"-[A-Za-z]*K.*|--config.*"),
+    "wget": _option(r"--use-askpass.*|-e.*|--execute.*|--config.*"), "curl": _option(r"-[A-Za-z]*K.*|--conf.*"),
     "install": _option(r"--strip-program.*"), "apt": _option(r"-o.*|-c.*"), "apt-get": _option(r"-o.*|-c.*"),
     "journalctl": _option(r"--pager.*"), "file": _option(r"-[A-Za-z]*[mC].*|--magic.*|--compile"),
     "ld": _option(r"-plugin.*|--plugin.*"), "bat": _option(r"--pager.*|--diff-.*"),

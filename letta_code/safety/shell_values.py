@@ -71,6 +71,19 @@ class Assignment(Value):
             return False
         return name in _DECIDING or name.startswith(_DECIDING_STARTS) or name.endswith(_DECIDING_ENDS)
 
+    @property
+    def harmless(self) -> bool:
+        """Whether it cannot lead a program elsewhere than its arguments say (`KUBECONFIG`, `DOCKER_HOST` can).
+
+        A name in small letters that is not set for one command is taken for a variable of the text itself.
+        """
+        name = self.name
+        if name.startswith(_TOLD_TO_GIT) or _HARMLESS.fullmatch(name):
+            return True
+        if self.literal and _USUAL.fullmatch(f"{name}={self.value}"):
+            return True
+        return name.islower() and not self.for_command and not self.decides
+
 
 class Opaque(Value):
     """A command whose effect cannot be read, and why.
@@ -118,6 +131,10 @@ _DECIDING_STARTS = ("LD_", "DYLD_", "GIT_", "BASH_FUNC_", "PYTHONPATH", "PYTHONS
                     "NPM_CONFIG_", "PIP_", "UV_INDEX", "CARGO_", "MALLOC_", "GLIBC_")  # fmt: skip
 _DECIDING_ENDS = ("_PROXY", "_proxy", "_EDITOR", "_PAGER", "_WRAPPER", "_PRELOAD")
 _TOLD_TO_GIT = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_TERMINAL_PROMPT", "GIT_OPTIONAL_LOCKS", "GIT_MERGE_AUTOEDIT")
+_HARMLESS = re.compile(
+    r"NO_COLOR|FORCE_COLOR|CLICOLOR(?:_FORCE)?|CI|LANG|LANGUAGE|LC_\w+|TZ|TERM|COLUMNS|LINES|NODE_ENV|VERBOSE|RUST_BACKTRACE"
+    r"|PYTHON(?:UNBUFFERED|DONTWRITEBYTECODE|HASHSEED|WARNINGS)|SOURCE_DATE_EPOCH"
+)
 # Values that name nothing which could do harm.
 _USUAL = re.compile(
     r"\w*PAGER=(?:cat|less|more)?|\w*(?:EDITOR|VISUAL)=(?:true|:|cat)?|NODE_OPTIONS=--max-old-space-size=\d+"

@@ -88,6 +88,8 @@ def why_ask(operation: Operation, grant: Grant, taints: Taints) -> str:
     match operation:
         case ExecOperation() if grant.network != "off" or grant.outside or operation.needs:
             what = "It could carry something out"
+        case ExecOperation() if grant.writes:
+            what = "It writes outside the work tree"
         case WriteOperation(inside=False):
             what = "It writes outside the work tree"
         case _:

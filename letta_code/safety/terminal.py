@@ -19,13 +19,13 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 # alone after a pictograph, where they belong to ordinary emoji.
 _PICTOGRAPH = "©®\u203c-\u3299\U0001f000-\U0001faff\ufe0f"
 _HIDDEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u2000-\u200c\u200e\u200f"
+    r"[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180e\u2000-\u200c\u200e\u200f"
     r"\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff"
-    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    r"\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
     f"|(?<![{_PICTOGRAPH}])[\u200d\ufe0f]"
 )
 _MISLEADING = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
-_PADDING = re.compile(r"[ \t]{40,}|\n{12,}")
+_PADDING = re.compile(r"[ \t\u2800\u3000]{40,}|\n{12,}")
 
 
 def strip_controls(text: str) -> str:

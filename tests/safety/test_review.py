@@ -14,6 +14,7 @@ from letta_code.safety.operations import Decision, ExecOperation
 from letta_code.safety.option_effects import option_effect
 from letta_code.safety.policy import Policy
 from letta_code.safety.rules import Rules, parse_rules
+from letta_code.safety.taint import Taints, why_ask
 
 CONFINED = Containment(kind="bubblewrap", confines=True)
 
@@ -160,3 +161,45 @@ def test_a_denied_file_is_seen_in_a_folder_that_is_read_whole(tmp_path: Path) ->
     }.items():  # fmt: skip
         assert decide(text, str(tmp_path), deny=("Read(.env)",)).verdict == verdict, text
         assert decide(text, str(tmp_path)).verdict == "allow", text
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [("curl -s http://docs.example/", "CURL_HOME=. curl -s http://docs.example/"),
+     ("curl -s http://docs.example/", "export CURL_HOME=.; curl -s http://docs.example/"),
+     ("curl -s http://docs.example/", "env CURL_HOME=. curl -s http://docs.example/"),
+     ("docker ps *", "DOCKER_HOST=tcp://x.org docker ps"), ("kubectl get *", "KUBECONFIG=./k kubectl get pods"),
+     ("gh api user", "GH_HOST=x.org gh api user"), ("kubectl get *", "kubectl get pods --kubeconfig=k"),
+     ("kubectl get *", "kubectl get pods -s x.org"), ("aws s3 ls *", "aws s3 ls --profile other"),
+     ("docker ps *", "docker ps -H tcp://x.org")],
+)  # fmt: skip
+def test_a_rule_covers_no_settings_that_lead_its_program_elsewhere(rule: str, text: str) -> None:
+    assert decide(text, allow=(f"Bash({rule})",)).verdict == "ask"
+    plain = rule.replace(" *", " -A") if rule.endswith("*") else rule
+    assert decide(plain, allow=(f"Bash({rule})",)).verdict == "allow"
+    assert decide(f"NO_COLOR=1 {plain}", allow=(f"Bash({rule})",)).verdict == "allow"
+
+
+@pytest.mark.parametrize("text", ["git grep KEY", "git grep --untracked KEY", "git -C . grep --no-index KEY"])
+def test_git_grep_reads_all_files_that_a_rule_denies(text: str, tmp_path: Path) -> None:
+    assert decide(text, str(tmp_path), deny=("Read(.env)",)).verdict == "allow"
+    (tmp_path / ".env").write_text("KEY=1")
+    assert decide(text, str(tmp_path), deny=("Read(.env)",)).verdict == "ask"
+
+
+def test_git_shows_a_file_with_keys_outside_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KEY=1")
+    assert decide("git diff --no-index /dev/null .env", str(tmp_path)).verdict == "ask"
+    assert decide("git diff .env", str(tmp_path)).verdict == "allow"
+
+
+@pytest.mark.parametrize("blank", ["\u3000", "\u2800", "\t"])
+def test_blanks_that_push_a_command_out_of_sight_are_asked_about(blank: str) -> None:
+    assert decide(f'echo "ls{blank * 300}" && make').verdict == "ask"
+    assert decide(f'echo "ls{blank}" && make').verdict == "allow"
+
+
+def test_what_a_rule_lets_write_outside_is_asked_about_while_text_from_outside_is_there() -> None:
+    operation, grant = ExecOperation(command="cp f ~/site/x", cwd="/w/app"), Grant(writes=("/home/me/site",))
+    assert "writes outside the work tree" in why_ask(operation, grant, Taints(sources=("page",)))
+    assert why_ask(operation, grant, Taints()) == why_ask(operation, Grant(), Taints(sources=("page",))) == ""
