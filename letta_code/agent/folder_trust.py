@@ -137,10 +137,42 @@ def power_of(path: str, root: str, kind: str, room: list[int]) -> Power:
     except (OSError, ValueError):
         return Power(path=name, kind=kind)
     room[0] -= len(data)
-    lines = data[: _HEAD_LINES * _HEAD_WIDTH].decode("utf-8", "replace").splitlines()[:_HEAD_LINES]
-    head = tuple(line[:_HEAD_WIDTH] for line in lines)
+    lines = data.decode("utf-8", "replace").splitlines()
+    ignored: tuple[str, ...] = ()
+    if kind == "settings":
+        ignored, lines = _usable(lines)
+    head = tuple(line[:_HEAD_WIDTH] for line in lines[:_HEAD_LINES])
     digests = tuple(sha256(line.encode("utf-8", "replace")).hexdigest()[:8] for line in head)
-    return Power(path=name, kind=kind, sha256=sha256(data).hexdigest(), head=head, lines=digests)
+    whole = sha256(data).hexdigest()
+    rest = max(len(lines) - _HEAD_LINES, 0)
+    return Power(path=name, kind=kind, sha256=whole, head=head, lines=digests, rest=rest, ignored=ignored)
+
+
+def _usable(lines: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Names of settings that no project's file may set, or that there are not; and the lines without theirs.
+
+    Only lines that are theirs for certain are left out: one that begins with the name, and what is indented below.
+    """
+    from letta_code.config.layers import field_kinds
+    from letta_code.config.settings import Settings, field_rule
+    from letta_code.config.yamlfile import BadFile, parse_document
+
+    try:
+        keys = list(parse_document("\n".join(lines).removeprefix("\ufeff")).data)
+    except BadFile:  # nothing of it is used, and that is told by whoever reads it
+        return (), lines
+    known = field_kinds(Settings)
+    ignored = tuple(key for key in keys if key not in known or field_rule(key) == "never")
+    starts = tuple(f"{key}:" for key in ignored)
+    kept: list[str] = []
+    below = False
+    for line in lines:
+        below = line.startswith(starts) or (below and (not line.strip() or line[0] in " \t-]}"))
+        if not below:
+            kept.append(line)
+        elif "&" in line:  # an anchor: another setting may take its value from here
+            return ignored, lines
+    return ignored, kept
 
 
 def _there(folders: Sequence[str], wanted: Sequence[str], root: str) -> Iterator[str]:

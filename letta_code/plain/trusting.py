@@ -12,8 +12,9 @@ from letta_code.plain.say import say
 from letta_code.safety.terminal import visible
 from letta_code.safety.trust import shown
 
+_SCREEN = 15  # lines
 _CHOICES = (
-    "1. Trust it: all of this is used, and asked about again when it changes.",
+    "1. Trust it: this is used, and asked about again when it changes.",
     "2. Work without it: nothing of it is used; remembered until it changes.",
     "3. Leave.",
 )
@@ -23,14 +24,18 @@ async def ask(reader: Reader, question: TrustQuestion) -> SessionOptions | None:
     """The options after the person's answer; None when they leave, or their input has ended."""
     standing = await asyncio.to_thread(question.standing)
     place = visible(standing.root)
-    say(f"What decides how I work in {place} has changed." if standing.news else f"Do you trust {place}?")
+    question_line = f"What decides how I work in {place} has changed." if standing.news else f"Do you trust {place}?"
+    say(question_line)
     say("These files of the folder decide what I do. Trust them if you know who wrote them.")
-    for thing in shown(standing):
+    there = shown(standing)
+    for thing in there:
         say(f"- {thing.title}")
         for line in thing.lines:
             say(f"    {line}")
         if thing.more:
             say(f"    … {many(thing.more, 'line')} more")
+    if sum(len(thing.lines) + 1 for thing in there) > _SCREEN:  # the question has gone out of sight
+        say(f"{question_line} ({there[0].title})")
     for line in _CHOICES:
         say(line)
     while True:

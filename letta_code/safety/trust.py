@@ -46,6 +46,8 @@ class Power(Value):
     `path` is relative to the project's top, `kind` what it is (`settings`, `MCP servers` …), `sha256` of its bytes, ""
     where it cannot be read or is a link to a folder: nothing pins that, so it is never used.  `head` are its first
     lines, for the person; `lines` short digests of them, so that a change can be shown without keeping the text.
+    `rest` counts the lines behind them; `ignored` are names of settings that are not used whatever is answered: their
+    lines are not in `head`.
     """
 
     path: str
@@ -53,6 +55,8 @@ class Power(Value):
     sha256: str = ""
     head: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    rest: int = 0
+    ignored: tuple[str, ...] = ()
 
 
 class Seen(Value):
@@ -170,7 +174,10 @@ def shown(standing: Standing) -> list[Shown]:
     known = [power for power in standing.pinned if standing.news and power.path not in standing.news]
     news = [power for power in standing.pinned if power not in known]
     found = [Shown(title=_counted((*news, *standing.hooks)))]
-    found += [_shown(power, standing) for power in (*news, *standing.hooks)]
+    for power in (*news, *standing.hooks):
+        found.append(_shown(power, standing))
+        if power.ignored:
+            found.append(Shown(title=f"{visible(power.path)}: {_unused(power.ignored)}"))
     if known:
         found.append(Shown(title=f"{names(known)}: as you know {'it' if len(known) == 1 else 'them'}"))
     if unpinned := [power for power in standing.powers if not power.sha256]:
@@ -197,7 +204,13 @@ def _shown(power: Power, standing: Standing) -> Shown:
         return Shown(title=f"{title}; lines that were not there before:", lines=tuple(visible(line) for line in added))
     lines = [visible(line) for line in power.head]
     most = _MANY if power.kind in FILES.values() else _FEW
-    return Shown(title=title, lines=tuple(lines[:most]), more=max(len(lines) - most, 0))
+    return Shown(title=title, lines=tuple(lines[:most]), more=max(len(lines) - most, 0) + power.rest)
+
+
+def _unused(keys: Sequence[str], most: int = 12) -> str:
+    named = [visible(key[:40]) for key in keys[:most]]
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return f"{', '.join(named)}{more} {'is' if len(keys) == 1 else 'are'} ignored, whatever you answer"
 
 
 def not_used(standing: Standing) -> str:

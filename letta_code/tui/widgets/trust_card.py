@@ -19,7 +19,7 @@ from letta_code.tui.widgets.choices import Choices, Option
 from letta_code.tui.wording import folder_text
 
 _OPTIONS = (
-    Option("trust", "Trust it", "use all of this; asked again when it changes"),
+    Option("trust", "Trust it", "use this; asked again when it changes"),
     Option("without", "Work without it", "nothing of it is used; remembered until it changes"),
     Option("leave", "Leave"),
 )
