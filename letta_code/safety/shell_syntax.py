@@ -100,8 +100,9 @@ def read_shell(text: str, cwd: str) -> Reading:
 
 def _unfolded(text: str, cwd: str) -> tuple[Unfolding, str]:
     """Everything that was found, and why that may not be all, "" when it is."""
+    from letta_code.safety.shell_findings import Around
     from letta_code.safety.shell_grammar import Script
-    from letta_code.safety.shell_unfold import Around, Unfolding
+    from letta_code.safety.shell_unfold import Unfolding
     from letta_code.safety.shell_words import Unread
 
     found, script = Unfolding(), Script(text, cwd)
