@@ -26,6 +26,21 @@ class Containment(Value):
     mend: str = ""
 
 
+def touches(held: Containment) -> str:
+    """What a command may touch where less than all is held, for the question whether it may run."""
+    if held.kind == "none":
+        return "It runs a command without a sandbox: it can read, change and send all that you can."
+    if held.kind == "landlock":
+        return (
+            "It runs a command in a weak sandbox (Landlock): it can read all but known secrets, write all over the "
+            "work tree, and change modes and times of your files elsewhere."
+        )
+    return (
+        "It runs a command in a work tree that is more than a project: what it writes there may run later with all of "
+        "your rights."
+    )
+
+
 NO_CONTAINMENT = Containment(says="Commands run with all of your rights: there is no sandbox.")
 
 

@@ -15,7 +15,7 @@ from letta_code.core.errors import UsageError
 from letta_code.core.messages import Value
 from letta_code.core.requests import RuleOffer
 from letta_code.safety import places
-from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant
+from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant, touches
 from letta_code.safety.coverage import allowed_by_parts, covers, git_words, is_special, reading_of
 from letta_code.safety.destruction import catastrophe, is_destructive, mentions_catastrophe
 from letta_code.safety.named_paths import Where
@@ -366,7 +366,7 @@ class Policy:
         """Inside a sandbox only what is more than it gives, and in mode ask what destroys or cannot be read."""
         needs = case.needs
         if not self.containment.confines:
-            yield from (need.why for need in needs) if needs else ("It runs a command.",)
+            yield from (need.why for need in needs) if needs else (touches(self.containment),)
             return
         yield from (need.why for need in needs if need.leaves or self.mode != "auto")
 

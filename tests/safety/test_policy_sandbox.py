@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from letta_code.safety.containment import Containment, Grant
+from letta_code.safety.containment import Containment, Grant, Kind
 from letta_code.safety.needs import Hooks
 from letta_code.safety.operations import (
     Decision,
@@ -348,6 +348,19 @@ def test_without_confinement_every_command_asks_and_the_grant_is_known_all_the_s
     for text, grant in {"make": Grant(), "git commit -m x": Grant(git=True), "npm ci": Grant(network="proxy")}.items():
         decision = weak.decide("Bash", ExecOperation(command=text, cwd=ROOT))
         assert (decision.verdict, decision.grant) == ("ask", grant)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("none", "without a sandbox: it can read, change and send all that you can."),
+        ("landlock", "in a weak sandbox (Landlock): it can read all but known secrets, write all over the work tree"),
+        ("bubblewrap", "in a work tree that is more than a project: what it writes there may run later"),
+    ],
+)
+def test_a_question_says_what_a_command_may_touch_where_less_than_all_is_held(kind: Kind, said: str) -> None:
+    here = Policy("ask", Rules(), root=ROOT, home=HOME, containment=lambda: Containment(kind=kind))
+    assert here.decide("Bash", ExecOperation(command="make", cwd=ROOT)).reason.startswith(f"It runs a command {said}")
 
 
 def test_explain_says_what_was_read_what_it_needs_and_what_the_sandbox_gives() -> None:
