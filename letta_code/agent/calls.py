@@ -30,7 +30,6 @@ from letta_code.core.requests import (
     Unanswered,
 )
 from letta_code.llm.model import ModelInfo
-from letta_code.safety.coverage import hides_work
 from letta_code.safety.flowing import Flowing
 from letta_code.safety.operations import Decision, Operation
 from letta_code.safety.secrets import PLACEHOLDER
@@ -165,6 +164,8 @@ class Calls:
             return Judged(call=call, reads_only=reads, refusal=not_run(call, words, status="error"))
 
     async def _decide(self, call: ToolCall, tool: Tool[Any], args: Any) -> Judged:
+        from letta_code.safety.coverage import hides_work  # loaded with the policy, after the first request
+
         state = self.history.tool_state.get(call.name, {})
         wanted = await tool.operations(args, self.workspace, state)
         operations = [w.operation for w in wanted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from letta_code.agent.given_rules import as_saved, no_tool, remembered_in, tool_meant
 from letta_code.config.paths import Paths
@@ -13,9 +14,11 @@ from letta_code.core.errors import ConfigError, UsageError
 from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
-from letta_code.safety.policy import MODE_TEXT, Policy
 from letta_code.safety.remembered import Scope
 from letta_code.safety.rules import PATH_TOOLS, Rule, Source, Verdict, parse_rule
+
+if TYPE_CHECKING:
+    from letta_code.safety.policy import Policy
 
 VERDICTS: tuple[Verdict, ...] = ("allow", "ask", "deny")
 SCOPES: tuple[Scope, ...] = ("conversation", "project", "always")
@@ -50,6 +53,8 @@ class Permissions:
 
     def listing(self) -> Listing:
         """What holds now.  Blocks for some ms the first time, since the sandbox is tried out."""
+        from letta_code.safety.policy import MODE_TEXT
+
         policy = self._policy()
         held = policy.containment
         sandbox = f"{held.kind}: {held.says}" if held.kind != "none" else held.says

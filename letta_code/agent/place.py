@@ -15,14 +15,13 @@ from letta_code.agent.permissions import Permissions
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.repository_hooks import RepositoryHooks, run_by
 from letta_code.config.paths import Paths
-from letta_code.config.settings import person_settings
+from letta_code.config.settings import MODES, person_settings
 from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
 from letta_code.core.requests import Approve
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.containment import Containment
 from letta_code.safety.operations import Operation
-from letta_code.safety.policy import Policy, mode_of
 from letta_code.safety.remembered import project_file, remember
 from letta_code.safety.sandboxes.late import LateSandbox
 from letta_code.tools.base import Situation, Tool, load_tools
@@ -30,6 +29,8 @@ from letta_code.workspace.local import LocalWorkspace
 
 if TYPE_CHECKING:
     from letta_code.memory.desk import Desk
+    from letta_code.safety.policy import Policy
+    from letta_code.safety.rules import Rules
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +54,34 @@ class Place:
         self._hooks = RepositoryHooks(self._root, paths)
         restricted = options.settings.deny or options.settings.ask
         self._given = GivenRules(options, self._project_file, person_settings(paths) if restricted else None)
-        self.policy = Policy(
-            mode_of(options.mode or options.settings.mode),
-            self._given.rules,
-            root=options.cwd,
-            letta_home=str(paths.home),
-            containment=lambda: self.containment,
-            hooks=self._hooks.now,
-            temps=(self.workspace.temp,),
-            memory=(str(desk.blocks.root), str(paths.shared)) if desk is not None else (),
-        )
+        self._policy: Policy | None = None
+        self.set_mode(options.mode or options.settings.mode)
         self.permissions = Permissions(
             lambda: self.policy, self._use, paths, self._project_file, os.path.realpath(options.cwd)
         )
-        self._sandbox.rules = lambda: self.policy.rules
+        self._sandbox.rules = lambda: self._rules
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as it is now; loaded when it is first asked for, which is after the first request."""
+        if self._policy is None:
+            from letta_code.safety.policy import Policy, mode_of
+
+            self._policy = Policy(
+                mode_of(self._mode),
+                self._given.rules,
+                root=self._options.cwd,
+                letta_home=str(self._paths.home),
+                containment=lambda: self.containment,
+                hooks=self._hooks.now,
+                temps=(self.workspace.temp,),
+                memory=(str(self.desk.blocks.root), str(self._paths.shared)) if self.desk is not None else (),
+            )
+        return self._policy
+
+    @property
+    def _rules(self) -> Rules:
+        return self._policy.rules if self._policy is not None else self._given.rules
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -96,14 +111,19 @@ class Place:
 
     def facts(self) -> Sequence[Fact]:
         """The facts of now."""
-        rules = tuple(rule.text for rule in self.policy.rules if rule.verdict == "allow")
+        rules = tuple(rule.text for rule in self._rules if rule.verdict == "allow")
         options = self._options
-        terms = Terms(mode=self.policy.mode, interactive=options.interactive, allow=rules, trusted=options.trusted)
+        terms = Terms(mode=self._mode, interactive=options.interactive, allow=rules, trusted=options.trusted)
         return gather(self._cwd, self._root, str(self._paths.home), terms)
 
     def set_mode(self, mode: str) -> None:
         """Judge by another mode from now on; raises `UsageError` that lists the modes."""
-        self.policy = self.policy.with_mode(mode_of(mode))
+        if self._policy is not None or mode not in MODES:
+            from letta_code.safety.policy import mode_of
+
+            wanted = mode_of(mode)
+            self._policy = self.policy.with_mode(wanted)
+        self._mode = mode
 
     def remember(self, answer: Approve) -> None:
         """Keep the rule that a yes came with: in the policy at once, and where its scope says."""
@@ -113,7 +133,7 @@ class Place:
         self.permissions.keep(kept.rule, kept.scope)
 
     def _use(self, policy: Policy) -> None:
-        self.policy = policy
+        self._policy = policy
 
     def agreed(self, operations: Sequence[Operation]) -> None:
         """The hooks that these commands run are known from now on, as they are."""
@@ -123,9 +143,10 @@ class Place:
             log.warning("%s %s", error, error.hint)
 
     def warm(self) -> None:
-        """Start the launcher of commands and look for the sandbox while the model thinks."""
+        """Start the launcher of commands, load the policy and look for the sandbox while the model thinks."""
         self.workspace.warm()
         self._sandbox.warm()
+        _ = self.policy
 
     def answer_begins(self) -> None:
         """Write the names of all loaded modules where LETTA_DEBUG_MODULES says (a test of the start path)."""

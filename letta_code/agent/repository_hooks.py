@@ -7,16 +7,17 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from letta_code.agent import folder_trust
 from letta_code.config.paths import Paths
-from letta_code.safety.coverage import reading_of
-from letta_code.safety.git_commands import git_effect, hooks_run_by
-from letta_code.safety.needs import Hooks
 from letta_code.safety.operations import ExecOperation, Operation
 from letta_code.safety.trust import GIT_HOOK, Consent, Power, unconsented
+
+if TYPE_CHECKING:  # loaded with the policy, after the first request
+    from letta_code.safety.needs import Hooks
 
 _NAMES = frozenset([
     "applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg",
@@ -62,6 +63,8 @@ class RepositoryHooks:
 
     def now(self) -> Hooks:
         """The same for the policy: the names of those that wait, and whether there are others."""
+        from letta_code.safety.needs import Hooks
+
         waiting = self.waiting()
         return Hooks(waiting=tuple(map(os.path.basename, waiting)), agreed=len(waiting) < len(self._found))
 
@@ -86,6 +89,9 @@ def _stamp(path: str) -> tuple[int, ...]:
 
 def run_by(operations: Sequence[Operation]) -> frozenset[str]:
     """The names of the hooks that git would run for the commands of a call."""
+    from letta_code.safety.coverage import reading_of
+    from letta_code.safety.git_commands import git_effect, hooks_run_by
+
     readings = [reading_of(one) for one in operations if isinstance(one, ExecOperation)]
     commands = [command for reading in readings if reading is not None for command in reading.commands]
     effects = [git_effect(command.words) for command in commands if command.name == "git"]
