@@ -41,7 +41,7 @@ class Leaving:
     @property
     def asks(self) -> bool:
         """Whether the card stands there."""
-        return self._card is not None and self._chat.card is self._card
+        return self._card is not None and self._chat.place.card is self._card
 
     @property
     def moves(self) -> bool:
@@ -102,7 +102,7 @@ class Leaving:
         if self.asks:
             return
         self._card = card = ExitCard(await self._run_id(), self._chosen)
-        await self._chat.put_card(card)
+        await self._chat.place.put(card)
         self.look()
 
     def look(self) -> None:
@@ -112,7 +112,7 @@ class Leaving:
 
     def _chosen(self, what: str) -> None:
         self._card = None
-        self._chat.remove_card()
+        self._chat.place.clear()
         if what == "background":
             self.background()
         elif what == "stop":

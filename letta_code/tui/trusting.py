@@ -27,11 +27,11 @@ async def ask(
         chat.redraw()
 
     def chosen(what: str) -> None:
-        chat.remove_card()
+        chat.place.clear()
         if what == "leave":
             leave()
         else:
             chat.run_worker(go_on(trusted=what == "trust"), group="trust")
 
     standing = await asyncio.to_thread(question.standing)
-    await chat.put_card(TrustCard(standing, chosen))
+    await chat.place.put(TrustCard(standing, chosen))

@@ -82,7 +82,7 @@ async def test_controls_in_cards_and_approvals_never_reach_the_screen() -> None:
     stage = Stage(FakeSession(script))
     async with stage.app.run_test(size=(120, 40)) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         for _ in range(2):
             await until(pilot, lambda: stage.chat.state.requests and stage.chat.query(".ask"))
@@ -163,7 +163,7 @@ async def test_an_approval_shows_its_end_and_counts_what_pads_it() -> None:
     stage = Stage(FakeSession(script))
     async with stage.app.run_test(size=(80, 24)) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         await until(pilot, lambda: stage.chat.query(".ask"))
         await pilot.pause(0.1)

@@ -361,7 +361,7 @@ async def test_an_approval_waits_for_a_typing_pause_and_keeps_the_draft() -> Non
     stage = Stage(FakeSession(asking(answers=answers)))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.6
+        stage.chat.place.typing_pause = 0.6
         await pilot.press(*"go", "enter")
         await pilot.press(*"and then")
         await until(pilot, lambda: stage.chat.state.requests)
@@ -388,7 +388,7 @@ async def test_a_click_that_comes_too_early_is_ignored() -> None:
     stage = Stage(FakeSession(asking(answers=answers)))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         await until(pilot, lambda: card(stage) is not None)
         await pilot.click(".ask .choices", offset=(4, 0))
@@ -420,7 +420,7 @@ async def test_answers_to_an_approval(keys: tuple[str, ...], answer: object) -> 
     stage = Stage(FakeSession(asking(answers=answers, offers=offers)))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         await until(pilot, lambda: card(stage) is not None)
         shown = card(stage)
@@ -435,7 +435,7 @@ async def test_no_is_highlighted_for_what_destroys() -> None:
     stage = Stage(FakeSession(asking(answers=answers, destructive=True)))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         await until(pilot, lambda: card(stage) is not None)
         shown = card(stage)
@@ -450,7 +450,7 @@ async def test_esc_at_an_approval_stops_the_run() -> None:
     stage = Stage(FakeSession(asking(answers=answers)))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         await until(pilot, lambda: card(stage) is not None)
         await pilot.press("escape")
@@ -465,7 +465,7 @@ async def test_an_answer_given_elsewhere_takes_the_card_away() -> None:
     stage = Stage(FakeSession(asking(answers=answers)))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         await until(pilot, lambda: card(stage) is not None)
         [request] = stage.chat.state.requests.values()
@@ -497,7 +497,7 @@ async def test_answers_to_a_question(several: bool, keys: tuple[str, ...], reply
     stage = Stage(FakeSession(script))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await pilot.press(*"go", "enter")
         await until(pilot, lambda: card(stage) is not None)
         shown = card(stage)
@@ -599,14 +599,14 @@ async def test_a_request_that_came_while_a_picker_was_open_is_shown_after_it() -
     stage = Stage(FakeSession(asks))
     async with stage.app.run_test(size=SIZE) as pilot:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0
+        stage.chat.place.typing_pause = 0
         await pilot.press(*"go", "enter", "ctrl+r")
-        await until(pilot, lambda: stage.chat._card is not None)
+        await until(pilot, lambda: stage.chat.place.card is not None)
         gate.set()
         await until(pilot, lambda: stage.chat.state.requests)
-        assert not isinstance(stage.chat._card, Ask)
+        assert not isinstance(stage.chat.place.card, Ask)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(stage.chat._card, Ask), "the request was never shown", seconds=3)
+        await until(pilot, lambda: isinstance(stage.chat.place.card, Ask), "the request was never shown", seconds=3)
 
 
 async def test_files_made_after_the_first_at_sign_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:

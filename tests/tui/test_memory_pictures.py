@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def picture(snap: Snap, stage: Stage, size: tuple[int, int], act: Act) -> None:
     async def before(pilot: Pilot[int]) -> None:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         await act(pilot, stage)
         await still(pilot, stage)
 

@@ -62,7 +62,7 @@ def test_the_way_out(snap_compare: Snap, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[int], stage: Stage) -> None:
         await said()(pilot, stage)
         await pilot.press("ctrl+d")
-        await until(pilot, lambda: stage.chat.card)
+        await until(pilot, lambda: stage.chat.place.card)
 
     picture(snap_compare, stage, size, act)
 
@@ -104,7 +104,7 @@ def test_runs(snap_compare: Snap, size: tuple[int, int]) -> None:
 
     async def act(pilot: Pilot[int], stage: Stage) -> None:
         await pilot.press(*"/runs", "enter")
-        await until(pilot, lambda: stage.chat.card)
+        await until(pilot, lambda: stage.chat.place.card)
         await still(pilot, stage)
 
     picture(snap_compare, stage, size, act)

@@ -138,10 +138,10 @@ async def test_leaving_a_run_asks_first_and_can_be_left_alone(keys: list[str]) -
     async with stage.app.run_test(size=SIZE) as pilot:
         await running(pilot, stage)
         await pilot.press(*keys)
-        await until(pilot, lambda: isinstance(stage.chat.card, ExitCard))
+        await until(pilot, lambda: isinstance(stage.chat.place.card, ExitCard))
         await pilot.pause()
         await pilot.press("escape")
-        await until(pilot, lambda: stage.chat.card is None)
+        await until(pilot, lambda: stage.chat.place.card is None)
         assert stage.chat.state.running
         assert stage.app.is_running
         assert stage.session.interrupts == 0
@@ -152,7 +152,7 @@ async def test_the_background_ends_the_program_and_says_how_to_come_back() -> No
     async with stage.app.run_test(size=SIZE) as pilot:
         await running(pilot, stage)
         await pilot.press("ctrl+d")
-        await until(pilot, lambda: isinstance(stage.chat.card, ExitCard))
+        await until(pilot, lambda: isinstance(stage.chat.place.card, ExitCard))
         await pilot.pause()
         await pilot.press("1")
         await until(pilot, lambda: not stage.app.is_running)

@@ -35,7 +35,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
 def picture(snap: Snap, stage: Stage, size: tuple[int, int], act: Act | None = None) -> None:
     async def before(pilot: Pilot[int]) -> None:
         await ready(pilot, stage)
-        stage.chat.typing_pause = 0.0
+        stage.chat.place.typing_pause = 0.0
         if act is not None:
             await act(pilot, stage)
         await stage.app.workers.wait_for_complete()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,8 +13,6 @@ from textual.containers import Horizontal, Vertical
 from textual.events import Key, TextSelected
 from textual.message import Message
 from textual.screen import Screen
-from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import TextArea
 
 from letta_code.agent.contained import notice
@@ -32,6 +29,7 @@ from letta_code.tui.leaving import Leaving
 from letta_code.tui.panes.beside import Beside
 from letta_code.tui.panes.transcript import Foldable, Transcript
 from letta_code.tui.ports import Ports
+from letta_code.tui.prompt_place import PromptPlace
 from letta_code.tui.view_state import ViewState
 from letta_code.tui.widgets.completer import Completer
 from letta_code.tui.widgets.prompt import Prompt, PromptArea
@@ -43,7 +41,6 @@ from letta_code.tui.wording import folder_text
 if TYPE_CHECKING:
     from letta_code.tui.widgets.memory_editor import Draft
 
-TYPING_PAUSE = 1.0  # seconds without a key before a card takes the prompt's place
 Clock: TypeAlias = Callable[[], float]
 STOPPING = "Stopping…"
 SLICE = 1500  # events taken at a time, so that a long conversation never freezes the keys
@@ -65,9 +62,9 @@ class ChatScreen(Screen[None]):
         self.core = core
         self.options = options
         self.ports = ports
-        self.typing_pause = TYPING_PAUSE
         self.prompt = Prompt(history)
         self.dispatch = Dispatch(core, self, options.settings, ports)
+        self.place = PromptPlace(self)
         self.leaving = Leaving(self)
         self._history = history
         self._state = ViewState(clock)
@@ -81,8 +78,6 @@ class ChatScreen(Screen[None]):
         self._welcome = Welcome()
         self._items: list[CoreItem] = []
         self._replay_until = 0
-        self._card: Widget | None = None
-        self._card_timer: Timer | None = None
         self._branch_for = ""
         self.mouse = options.settings.face.mouse
         self.memory_drafts: dict[str, Draft] = {}  # texts of blocks that were not saved
@@ -132,9 +127,9 @@ class ChatScreen(Screen[None]):
         """The state changed by something else than an event."""
         self.call_later(self._draw)
 
-    def flash(self, text: str) -> None:
+    def flash(self, text: str, seconds: float = 3.0) -> None:
         """Say something short, for a moment."""
-        self._working.flash(text)
+        self._working.flash(text, seconds)
 
     def restore(self, text: str) -> None:
         """Give words back to the prompt."""
@@ -153,11 +148,6 @@ class ChatScreen(Screen[None]):
     def leave(self) -> None:
         """End the program, or ask first what becomes of the run."""
         self.leaving.leave()
-
-    @property
-    def card(self) -> Widget | None:
-        """What stands in the prompt's place."""
-        return self._card
 
     # ------------------------------------------------------------ events of the core
 
@@ -237,7 +227,7 @@ class ChatScreen(Screen[None]):
             self._working.unflash(STOPPING)
         self._refresh_lines()
         await self._beside.show(state)
-        await self._place_card()
+        await self.place.look()
         self.leaving.look()
 
     async def _read_containment(self) -> None:
@@ -353,8 +343,8 @@ class ChatScreen(Screen[None]):
         """Scroll by a page; in the card that asks, if there is one."""
         from letta_code.tui.widgets.ask import Ask  # only when a key asks for it: not needed for the first frame
 
-        if isinstance(self._card, Ask):
-            self._card.scroll_body(direction)
+        if isinstance(self.place.card, Ask):
+            self.place.card.scroll_body(direction)
         else:
             await self._transcript.page(direction)
 
@@ -368,7 +358,7 @@ class ChatScreen(Screen[None]):
 
     def on_key(self, event: Key) -> None:
         """Typing while a card has the focus goes to the prompt."""
-        if event.is_printable and event.character and isinstance(self.focused, Foldable) and self._card is None:
+        if event.is_printable and event.character and isinstance(self.focused, Foldable) and self.place.card is None:
             event.stop()
             self.prompt.area.focus()
             self.prompt.area.insert(event.character)
@@ -379,57 +369,14 @@ class ChatScreen(Screen[None]):
         if text and text.strip():
             self.app.copy_to_clipboard(text)
 
-    # ------------------------------------------------------------ cards in the prompt's place
-
-    async def _place_card(self) -> None:
-        from_state = next(iter(self._state.requests.values()), None)
-        shown = getattr(self._card, "request_id", "")
-        if self._card is not None and shown and (from_state is None or shown != from_state.request_id):
-            self.remove_card()
-        if from_state is None or self._card is not None:
-            return
-        wait = self.typing_pause - (time.monotonic() - self.prompt.area.last_key_at)
-        if wait > 0:
-            self._working.flash("Something is asked of you: it is shown when you pause typing.", wait + 0.2)
-            if self._card_timer is None:
-                self._card_timer = self.set_timer(wait, self._card_due)
-            return
-        self._working.flash("")
-        from letta_code.tui.screens.shown import card_for
-
-        await self.put_card(card_for(from_state))
-        self.app.bell_when_away()  # type: ignore[attr-defined]  # LettaApp's
-
-    async def _card_due(self) -> None:
-        self._card_timer = None
-        await self._place_card()
-
-    async def put_card(self, card: Widget) -> None:
-        """Show a card in the prompt's place; the draft stays in the prompt."""
-        self.remove_card(focus=False)
-        self._card = card
-        self.prompt.display = False
-        await self.query_one("#dock").mount(card)
-
-    def remove_card(self, *, focus: bool = True) -> None:
-        """Give the place back to the prompt."""
-        card, self._card = self._card, None
-        if card is not None:
-            card.display = False
-            card.remove()  # not awaited: the card itself may be the one who asks for it
-            self.redraw()  # something else may have waited for the place
-        self.prompt.display = True
-        if focus:
-            self.prompt.area.focus()
-
     async def on_ask_answered(self, event: Message) -> None:
         """An answer was given; the card goes at once, the core hears of it."""
         event.stop()
         request_id, answer = event.request_id, event.answer  # type: ignore[attr-defined]  # Ask.Answered, imported late
         self._state.requests.pop(request_id, None)
-        self.remove_card()
+        self.place.clear()
         self.run_worker(self.dispatch.answer(request_id, answer), group="answer")
-        await self._place_card()
+        await self.place.look()
 
     # ------------------------------------------------------------ the pane beside
 

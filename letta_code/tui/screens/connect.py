@@ -168,7 +168,7 @@ class ConnectCard(Vertical):
         # the screen's work from here on, since this card goes and its workers with it
         self._chat.run_worker(self._chat.dispatch.set_model(name), group="model")
         self._chat.flash(f"{clean_line(name)} answers, and is saved.")
-        self._chat.remove_card()
+        self._chat.place.clear()
 
     # ------------------------------------------------------------ what is shown
 
@@ -223,4 +223,4 @@ class ConnectCard(Vertical):
         elif self._line.display or self._naming:
             self._start()
         else:
-            self._chat.remove_card()
+            self._chat.place.clear()

@@ -80,4 +80,4 @@ async def pick_run(chat: ChatScreen) -> None:
     from letta_code.tui.widgets.picker import Picker
 
     options = run_options(rows, chat.state.cwd, chat.size.width)
-    await chat.put_card(Picker(chat, "Follow which run?", options, go, hint="type to search titles, folders, states"))
+    await chat.place.put(Picker(chat, "Follow which run?", options, go, hint="type to search titles, folders, states"))

@@ -103,7 +103,7 @@ async def _connect(chat: ChatScreen, *, servers: bool = True) -> None:
         return
     from letta_code.tui.screens.connect import ConnectCard
 
-    await chat.put_card(ConnectCard(chat, port(), servers=servers))
+    await chat.place.put(ConnectCard(chat, port(), servers=servers))
 
 
 async def _models(chat: ChatScreen) -> None:
@@ -122,7 +122,7 @@ async def _models(chat: ChatScreen) -> None:
 
     now = f"  Now: {chat.state.model}" if chat.state.model else ""
     hint = "type to narrow, or another name such as provider/model"
-    await chat.put_card(Picker(chat, f"Use which model?{now}", options, use, free=True, hint=hint))
+    await chat.place.put(Picker(chat, f"Use which model?{now}", options, use, free=True, hint=hint))
 
 
 def conversation_options(rows: Sequence[ConversationRow], cwd: str, width: int) -> list[Option]:
@@ -162,7 +162,7 @@ async def _resume(chat: ChatScreen) -> None:
     from letta_code.tui.widgets.picker import Picker
 
     hint = "type to search titles, first words, folders, agents"
-    await chat.put_card(Picker(chat, "Go on with which conversation?", options, go, hint=hint))
+    await chat.place.put(Picker(chat, "Go on with which conversation?", options, go, hint=hint))
 
 
 async def _history(chat: ChatScreen) -> None:
@@ -177,7 +177,7 @@ async def _history(chat: ChatScreen) -> None:
         chat.restore(text)
 
     options = [Option(text, text) for text in prompts]
-    await chat.put_card(Picker(chat, "Which prompt?", options, put))
+    await chat.place.put(Picker(chat, "Which prompt?", options, put))
 
 
 async def _ask(chat: ChatScreen, work: Coroutine[Any, Any, Sequence[T]]) -> Sequence[T]:

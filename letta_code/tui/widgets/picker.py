@@ -87,7 +87,7 @@ class Picker(Vertical):
             self._choices.move(-1 if event.key == "up" else 1)
         elif event.key == "escape":
             event.stop()
-            self._chat.remove_card()
+            self._chat.place.clear()
 
     def on_choices_picked(self, event: Choices.Picked) -> None:
         """Done."""
@@ -100,7 +100,7 @@ class Picker(Vertical):
 
     def _done(self, picked: str) -> None:
         # what follows is the screen's work, since this card goes and its workers with it
-        self._chat.remove_card()
+        self._chat.place.clear()
         self._chat.run_worker(self._chosen(picked), group="picked")
 
 
