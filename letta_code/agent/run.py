@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WARM_SECONDS = 0.03  # after the first request: the bytes are out, the model thinks
+WARM_SECONDS = 0.05  # after the first request: the bytes are out, the model thinks
 
 _INTERRUPTED = "Interrupted while this call ran; its effect may be partial. Look before you repeat it."
 _OUT_OF_TIME = "Stopped: the run's time limit was reached while this call ran."
@@ -62,7 +62,7 @@ class Run:
         self.begun = asyncio.Event()
         self._answered = False
         self._told_mode = session.mode
-        self._warming: asyncio.TimerHandle | None = None
+        self._warming: asyncio.Handle | None = None
         self._messages = tuple(messages)
         self._model = model
         self._resumed = resumed
@@ -353,6 +353,9 @@ class Run:
         finally:
             self._unanswered = None
 
+    def _warm_soon(self) -> None:
+        self._warming = asyncio.get_running_loop().call_later(WARM_SECONDS, self._warm)
+
     def _warm(self) -> None:
         collect_as_usual()  # the way to the first request is behind us
         self.session.surroundings.warm()
@@ -363,7 +366,8 @@ class Run:
 
     def _tell_wait(self, phase: str, seconds: float, attempt: int = 1, reason: str = "") -> None:
         if phase == "sent" and not self._answered:
-            self._warming = asyncio.get_running_loop().call_later(WARM_SECONDS, self._warm)
+            # The client is loaded now, which holds the loop: the time counts from its end.
+            self._warming = asyncio.get_running_loop().call_soon(self._warm_soon)
         self.session.publish(
             ev.Waiting(
                 after_seq=self.session.history.last_seq, phase=phase, seconds=seconds, attempt=attempt, reason=reason
