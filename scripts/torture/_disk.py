@@ -32,10 +32,11 @@ _PLANTED: list[str] = []  # in this process
 
 
 class Point(NamedTuple):
-    """One injected fault: its kind and the number of the write that it meets."""
+    """One injected fault: its kind and the number of the write that it meets, of those with `where` in their path."""
 
     kind: str
     at: int
+    where: str
 
 
 def one_pass(scratch: Path, point: Point | None) -> Scenario:
@@ -46,7 +47,7 @@ def one_pass(scratch: Path, point: Point | None) -> Scenario:
     scenario.script.write_text(script())
     DISK.watch(str(root) + "/")
     if point:
-        DISK.arm(point.kind, point.at)
+        DISK.arm(point.kind, point.at, point.where)
     asyncio.run(scenario.play())
     DISK.make_room()
     return scenario
@@ -96,7 +97,8 @@ def inject(scratch: Path, options: argparse.Namespace) -> tuple[Verdict, int, in
     places = _in_process(_places, scratch, options.plant or "")
     count = len(places)
     kinds = [kind for kind in options.kinds.split(",") if kind] or KINDS
-    points = [Point(kind, at) for at, place in enumerate(places, start=1) if options.where in place for kind in kinds]
+    aimed = sum(options.where in place for place in places)
+    points = [Point(kind, at, options.where) for at in range(1, aimed + 1) for kind in kinds]
     if options.points and options.points < len(points):
         step = len(points) / options.points
         points = [points[int(number * step)] for number in range(options.points)]

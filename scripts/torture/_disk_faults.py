@@ -27,7 +27,8 @@ class Disk:
         self._root = ""
         self._kind = ""
         self._at = 0
-        self.count = 0
+        self._where = ""
+        self.count = 0  # of the writes to where the fault is to be
         self.full = False  # whether there is no room just now
         self.struck: list[str] = []  # what failed: the operation and the path
         self.places: list[str] = []  # where each write went
@@ -35,14 +36,14 @@ class Disk:
     def watch(self, root: str) -> None:
         """Begin anew with another folder, without a fault."""
         with self._guard:
-            self._root, self._kind, self._at = root, "", 0
+            self._root, self._kind, self._at, self._where = root, "", 0, ""
             self.count, self.full, self.struck = 0, False, []
             self.places = []
 
-    def arm(self, kind: str, at: int) -> None:
-        """Let the write of that number, counted from 1, fail."""
+    def arm(self, kind: str, at: int, where: str) -> None:
+        """Let the write of that number fail, counted from 1 among those whose path holds `where`."""
         with self._guard:
-            self._kind, self._at = kind, at
+            self._kind, self._at, self._where = kind, at, where
 
     def make_room(self) -> None:
         """There is room again, and the disk is well."""
@@ -54,7 +55,7 @@ class Disk:
         if not self._root or not path.startswith(self._root):
             return 0
         with self._guard:
-            self.count += 1
+            self.count += self._where in path[len(self._root) :]
             self.places.append(path[len(self._root) :])
             struck = self._struck(operation, takes_room)
             if struck:

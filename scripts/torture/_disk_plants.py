@@ -61,10 +61,26 @@ def _swallowed() -> None:
 
 
 def _forgets() -> None:
-    """A readable copy that misses the last event is neither completed nor told of."""
-    from letta_code.store.database import Store
+    """A readable copy never gets what could not be written to it at once."""
+    from letta_code.store.mirror import Mirror
 
-    Store.complete_copies = lambda _self: ()
+    record = Mirror.record
+
+    class Only:
+        def __init__(self, rows):
+            self.rows = rows
+
+        def last_seq(self):
+            return self.rows[-1].seq
+
+        def rows_after(self, seq):
+            return self.rows
+
+    def once(self, conversation_id, rows, source):
+        record(self, conversation_id, rows, Only(rows))
+        self.behind.discard(conversation_id)
+
+    Mirror.record = once
 
 
 class Plant(NamedTuple):
