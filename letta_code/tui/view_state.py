@@ -17,17 +17,16 @@ from letta_code.tui.cards import (
     AssistantCard,
     Card,
     FileChange,
-    Growing,
     NoticeCard,
     Queued,
     ReasoningCard,
     SayCard,
-    Tail,
     ToolCard,
     UserCard,
 )
 from letta_code.tui.memory_events import note, note_wait
 from letta_code.tui.ownership import Ownership, note_end, note_owner
+from letta_code.tui.unfinished import Unfinished, thought_of
 from letta_code.tui.wording import age, said, title_of
 
 
@@ -63,9 +62,7 @@ class ViewState:
         self.opened_at = 0  # the settings of events up to here are history: a flag of this start may differ
         self.ownership = Ownership()
         self.last_run = "open"  # changes when a run ended: what files and git say may have changed with it
-        self._growing: dict[str, Growing] = {}
-        self._tails: dict[str, Tail] = {}
-        self._drafts: dict[str, list[str]] = {}
+        self._unfinished = Unfinished(self)
         self._of_run: list[str] = []  # keys of the cards that the run at hand made: only they can be open
         self._prompts: list[str] = []  # what was said since the model last did something
         self._returned = ""
@@ -84,9 +81,7 @@ class ViewState:
 
     def handed(self, status: Status) -> None:
         """The conversation has another owner: what was being written is told again, or was never finished."""
-        for message_id in [*self._drafts]:
-            self._drop(message_id)
-        self._tails.clear()
+        self._unfinished.drop_all()
         self.waiting = None
         self.model, self.mode = status.model or self.model, status.mode
         self.window, self.limit = status.window or self.window, status.compact_at or self.limit
@@ -114,6 +109,11 @@ class ViewState:
         """Put a card at the end, or in its place when its key is known."""
         self.cards[card.key] = card
         self._changes[card.key] = None
+
+    def add_to_run(self, card: Card) -> None:
+        """Put a card of the run at hand at the end; it is drawn once it has something to show."""
+        self.cards[card.key] = card
+        self._of_run.append(card.key)
 
     def add_before(self, other: str, card: Card) -> None:
         """Put a card before another one, which is near the end."""
@@ -197,21 +197,18 @@ class ViewState:
 
     def _live(self, event: ev.LiveEvent) -> None:
         match event:
-            case ev.TextDelta():
-                self._grow(event.message_id, event, AssistantCard)
-            case ev.ReasoningDelta():
-                self._grow(f"thought-{event.message_id}", event, ReasoningCard)
-            case ev.CallDelta():
-                self._call_delta(event)
+            case ev.TextDelta() | ev.ReasoningDelta() | ev.CallDelta():
+                if self._unfinished.grow(event):
+                    self._came()
             case ev.DraftDropped(message_id=message_id):
-                self._drop(message_id)
+                self._unfinished.drop(message_id)
             case ev.ToolStarted(call_id=call_id, name=name, title=title):
-                card = self._tool(call_id, name)
+                card = self.tool(call_id, name)
                 if card.open:
                     card.status, card.since, card.title = "running", self.clock(), title or card.title
                 self.waiting = None
             case ev.ToolOutput(call_id=call_id, offset=offset, text=text):
-                self._output(call_id, offset, text)
+                self._unfinished.output(call_id, offset, text)
             case ev.Waiting(phase="moving" | "stays" | "silent" | "answers"):
                 self.ownership.waits(event, self.clock())
             case ev.Waiting(phase="done"):  # a compaction beside a run: it has no other end
@@ -240,45 +237,9 @@ class ViewState:
     def _leave_queue(self, client_id: str) -> None:
         self.queue = [waiting for waiting in self.queue if waiting.client_id != client_id]
 
-    def _grow(
-        self, key: str, event: ev.TextDelta | ev.ReasoningDelta, kind: type[AssistantCard] | type[ReasoningCard]
-    ) -> None:
-        card = self.cards.get(key)
-        if card is None:
-            card = kind(key=key)
-            self._drafts.setdefault(event.message_id, []).append(key)
-            self.cards[key] = card
-            self._of_run.append(key)
-        if not isinstance(card, AssistantCard | ReasoningCard) or card.done:
-            return
-        if kind is AssistantCard:
-            self._end_thought(event.message_id)
-        growing = self._growing.setdefault(key, Growing())
-        if growing.add(event.offset, event.text):
-            card.text = growing.text
-            self.touch(key)
-        self.waiting = None
-        self._prompts.clear()
-
-    def _end_thought(self, message_id: str) -> None:
-        thought = self.cards.get(f"thought-{message_id}")
-        if isinstance(thought, ReasoningCard) and not thought.done:
-            thought.done = True
-            self.touch(thought.key)
-
-    def _drop(self, message_id: str) -> None:
-        for key in self._drafts.pop(message_id, ()):
-            self._growing.pop(key, None)
-            card = self.cards.get(key)
-            if isinstance(card, ToolCard) and card.status != "writing":
-                continue
-            self.remove(key)
-
     def _assistant(self, event: ev.AssistantMessage) -> None:
-        self._drafts.pop(event.message_id, None)
-        thought_key = f"thought-{event.message_id}"
-        self._growing.pop(event.message_id, None)
-        self._growing.pop(thought_key, None)
+        self._unfinished.written(event.message_id)
+        thought_key = thought_of(event.message_id)
         thought = "\n\n".join(part.text for part in event.reasoning if part.text)
         if thought or thought_key in self.cards:
             known = self.cards.get(thought_key)
@@ -289,15 +250,19 @@ class ViewState:
         else:
             self.remove(event.message_id)
         for call in event.tool_calls:
-            card = self._tool(call.id, call.name)
+            card = self.tool(call.id, call.name)
             card.title = card.title if card.title not in ("", card.name) else title_of(call)
             if card.status == "writing":
                 card.status = "waiting"
-        self.waiting = None
-        self._prompts.clear()
+        self._came()
         if event.cost is not None:
             self._spent = (self._spent or 0.0) + event.cost
             self._costs(self._spent)
+
+    def _came(self) -> None:
+        """Something came of what was said."""
+        self.waiting = None
+        self._prompts.clear()
 
     def _costs(self, cost: float | None) -> None:
         # The meter and the sum of the messages say the same money, one a little before the other: it never goes down.
@@ -306,43 +271,23 @@ class ViewState:
 
     # ------------------------------------------------------------ tools
 
-    def _tool(self, call_id: str, name: str) -> ToolCard:
+    def tool(self, call_id: str, name: str) -> ToolCard:
+        """The card of a call, made where there is none yet."""
         card = self.cards.get(call_id)
         if not isinstance(card, ToolCard):
             card = ToolCard(key=call_id, name=name, title=name)
-            self.cards[call_id] = card
-            self._of_run.append(call_id)
+            self.add_to_run(card)
         self.touch(call_id)
         return card
 
-    def _call_delta(self, event: ev.CallDelta) -> None:
-        if event.call_id not in self.cards:
-            self._drafts.setdefault(event.message_id, []).append(event.call_id)
-            self._tool(event.call_id, event.name).status = "writing"
-        card = self._tool(event.call_id, event.name)
-        if card.status == "writing":
-            card.typed = max(card.typed, event.characters)
-        self._end_thought(event.message_id)
-        self.waiting = None
-        self._prompts.clear()
-
-    def _output(self, call_id: str, offset: int, text: str) -> None:
-        card = self.cards.get(call_id)
-        if not isinstance(card, ToolCard) or not card.open:
-            return
-        tail = self._tails.setdefault(call_id, Tail())
-        if tail.add(offset, text):
-            card.output = tail.text
-            self.touch(call_id)
-
     def _result(self, event: ev.ToolResult) -> None:
-        card = self._tool(event.call_id, event.name)
+        card = self.tool(event.call_id, event.name)
         card.status, card.seconds, card.blocks = event.status, event.seconds, event.blocks
         card.title = event.title or card.title
         # What blocks show is not kept twice; what went wrong may need the words as well.
         card.text = "" if event.blocks and event.status == "ok" else text_of(event.content)
         card.output = "" if event.blocks else card.output
-        self._tails.pop(event.call_id, None)
+        self._unfinished.printed(event.call_id)
         for request_id in [i for i, request in self.requests.items() if request.call_id == event.call_id]:
             del self.requests[request_id]
         if event.status == "ok":
@@ -408,9 +353,7 @@ class ViewState:
                 card.done = True
                 self.touch(card.key)
         self._of_run.clear()
-        self._drafts.clear()
-        self._growing.clear()
-        self._tails.clear()
+        self._unfinished.forget()
         note_end(self, event)
         self._prompts.clear()
 
