@@ -56,7 +56,9 @@ def _field(current: Any, kind: Any, value: Any, path: str, lax: bool) -> tuple[A
     try:
         taken = msgspec.convert(value, kind, strict=not lax)
     except msgspec.ValidationError as error:
-        return None, (Problem(key=path, text=_plain_words(str(error))),)
+        words = _choice(kind)
+        text = f"is none of {', '.join(words)}" if words else _plain_words(str(error))
+        return None, (Problem(key=path, text=text),)
     except RecursionError:
         return None, (Problem(key=path, text="is nested too deep"),)
     if isinstance(taken, float) and not math.isfinite(taken):
@@ -100,6 +102,13 @@ def _struct_of_mapping(kind: Any) -> type[Value] | None:
     if typing.get_origin(kind) is dict and isinstance(arguments[1], type) and issubclass(arguments[1], Value):
         return arguments[1]
     return None
+
+
+def _choice(kind: Any) -> tuple[str, ...]:
+    """The words that a field may be, () where it is not one of a few words."""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    return typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
 
 
 def _shape(value: object) -> str:

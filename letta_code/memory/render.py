@@ -19,7 +19,8 @@ _WHOLE = 1_200  # characters up to which a changed value is told whole rather th
 # Tags that mean something in a prompt: text of a block can neither close its own nor open one of these. Everything else
 # stays as it is, so that what the model copies into an edit is what stands in the block.
 _TAGS = re.compile(
-    r"<(?=\s*/?\s*(?:memory|memory_files|block|system|system-reminder|user|human|assistant|tool|tool_result|function|"
+    r"<(?=\s*/?\s*(?:memory|memory_files|block|system|system[-_]reminder|user|human|assistant|tool\w*|function\w*|"
+    r"invoke|parameter|antml|think|thinking|transcript|conversation_summary|earlier_summary|"
     r"instructions|skills?|available_skills|project_instructions)\b)|<(?=\|)",
     re.IGNORECASE,
 )

@@ -56,6 +56,11 @@ def test_rules_of_the_command_line_are_added(paths: Paths) -> None:
         ("model: x\nmax_turns:\n", 2, "max_turns has no value"),
         ("model: x\nmoddel: y\n", 2, "did you mean `model`?"),
         ("model: x\nmode: wild\n", 2, "mode is none of plan, ask, auto, full"),
+        (
+            "model: x\nsandbox: bogus\n",
+            2,
+            "sandbox is none of auto, bubblewrap, landlock, seatbelt, off; it is not used",
+        ),
         ("model: x\nmode: full\n", 2, "`full` holds for one start only"),
         ("model: x\ntime_limit: .inf\n", 2, "finite"),
         ("model: x\ntime_limit: .nan\n", 2, "time_limit"),
