@@ -107,18 +107,22 @@ class Commands:
     def _environment(self, spec: ExecSpec) -> dict[str, str]:
         """Only what is needed, where a sandbox holds; the person's own where the command was let out of it.
 
-        In that one folders of PATH that confined commands may write come last: they cannot put a `git` of their own
-        before the system's.  So what only a tree's environment has (`pytest`) is found there; its `python` is not, it
-        has to be named (`.venv/bin/python`).
+        Where a command gets what the name of its program was granted (the repository, the open network, a folder
+        outside, all of the machine), folders of PATH that confined commands may write come last: they cannot put a
+        `git` of their own before the system's.  So what only a tree's environment has (`pytest`) is found there; its
+        `python` is not, it has to be named (`.venv/bin/python`).
         """
-        if spec.grant.outside or self._sandbox.containment.kind == "none":
+        grant, kind = spec.grant, self._sandbox.containment.kind
+        if grant.outside or kind == "none":
             env = environment(self._inherited, spec.env)
+        else:
+            env = environment(allowed(self._inherited, network_open=grant.network == "open"), spec.env)
+        if kind != "none" and (grant.outside or grant.git or grant.network == "open" or grant.writes):
             path = env.get("PATH", "")
             last = written_last(path, self.root, self.temp)
-            if last != path and self._sandbox.containment.kind != "none":
+            if last != path:
                 env["PATH"] = last
-            return env
-        return environment(allowed(self._inherited, network_open=spec.grant.network == "open"), spec.env)
+        return env
 
     def _cwd(self, spec: ExecSpec) -> str:
         return os.path.join(self.root, spec.cwd) if spec.cwd else self.root

@@ -16,7 +16,7 @@ from letta_code.safety.containment import Grant
 from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
 from letta_code.safety.sandboxes.choose import Territory
 from letta_code.workspace.workspace import ExecSpec
-from tests.sandbox.ground import NOTHING, PROBE, Ground, works
+from tests.sandbox.ground import GIT, NOTHING, PROBE, Ground, works
 
 OUTSIDE = Grant(outside=True)
 pytestmark = works
@@ -216,7 +216,9 @@ async def test_programs_of_the_tree_on_the_search_path_can_be_written(tmp_path: 
     await ground.workspace.close()
 
 
-async def test_what_a_confined_command_plants_on_the_search_path_does_not_run_outside(tmp_path: Path) -> None:
+async def test_what_a_confined_command_plants_on_the_search_path_does_not_get_what_its_name_is_granted(
+    tmp_path: Path,
+) -> None:
     """`git` of an activated environment is the system's where a yes let it out; what only lies there is found."""
     folder = tmp_path.resolve()
     planted = [f"{folder}/work/.venv/bin", f"{folder}/temp/tmp/bin", "bin", ""]
@@ -227,8 +229,10 @@ async def test_what_a_confined_command_plants_on_the_search_path_does_not_run_ou
         f"{fake} > $at/$name; chmod +x $at/$name; done; done"
     )
     assert await ground.said("git --version; only") == "planted\nplanted\n"
-    said = await ground.said("git --version; only", OUTSIDE)
-    assert said.startswith("git version ") and said.endswith("planted\n")
+    # Nor does it get what the name was granted: the repository, the open network, a folder outside.
+    for grant in (OUTSIDE, GIT, Grant(network="open"), Grant(writes=(str(ground.outside),))):
+        said = await ground.said("git --version; only", grant)
+        assert said.startswith("git version ") and said.endswith("planted\n"), grant
     process = await ground.workspace.spawn(ExecSpec(shell="git --version; sleep 0.01", grant=OUTSIDE))
     for _ in range(1000):
         if not (await ground.workspace.poll(process.id)).running:
