@@ -17,7 +17,7 @@ from letta_code.core.requests import RuleOffer
 from letta_code.safety import places
 from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant, touches
 from letta_code.safety.coverage import allowed_by_parts, covers, git_words, is_special, reading_of
-from letta_code.safety.destruction import catastrophe, is_destructive, mentions_catastrophe
+from letta_code.safety.destruction import is_destructive, mentions_catastrophe
 from letta_code.safety.named_paths import Where
 from letta_code.safety.needs import NO_HOOKS, Hooks, Need, free_grant, git_loses, merged, needs_of
 from letta_code.safety.offers import offers_for
@@ -31,8 +31,9 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
+from letta_code.safety.refusals import OwnHome, refusal
 from letta_code.safety.rules import Ground, Rule, Rules
-from letta_code.safety.shell_syntax import REFUSED_LENGTH, Reading
+from letta_code.safety.shell_syntax import Reading
 from letta_code.safety.taint import NO_TAINTS, Taints, why_ask
 from letta_code.safety.terminal import has_hidden
 
@@ -50,9 +51,6 @@ _PLAN = (
     "The mode is plan: commands and edits do not run. Look with Read, Grep, List and Git, finish the plan and tell the "
     "person; they change the mode."
 )
-# What letta-code itself keeps in its home: changed by its own commands only.
-_OWN_FILES = ("letta.db", "config.yaml", "credentials.yaml")
-_OWN_FOLDERS = ("conversations", "run", "projects", "checkpoints", "index", "agents", "shared")
 _TEMPS = ("/tmp", "/var/tmp")
 _MOST_REASONS = 3
 
@@ -118,11 +116,13 @@ class Policy:
         self.rules = rules
         home = os.path.realpath(home or os.path.expanduser("~"))
         self.ground = Ground(root=os.path.realpath(root), home=home)
-        self._own = os.path.realpath(letta_home or os.path.join(home, ".letta"))
+        self._own = OwnHome(
+            folder=os.path.realpath(letta_home or os.path.join(home, ".letta")),
+            memory=tuple(os.path.realpath(folder) for folder in memory),
+        )
         self._containment = containment
         self._taints = taints
         self._hooks = hooks
-        self._memory = tuple(os.path.realpath(folder) for folder in memory)
         # A work tree among temporary files is not free to use what lies beside it.
         common = [folder for folder in _TEMPS if not places.is_within(self.ground.root, os.path.realpath(folder))]
         self._where = Where(
@@ -161,9 +161,9 @@ class Policy:
         """The verdict on one operation of a tool, and what a command gets by it (or by a yes to it)."""
         case = self._case(tool, operation)
         destructive = _destroys(operation, case.reading)
-        refusal = self._hard_deny(operation, case.reading)
-        if refusal:
-            return Decision(verdict="deny", reason=refusal, rule="hard deny", destructive=True)
+        refused = refusal(operation, case.reading, self.ground, self._own, self._variables)
+        if refused:
+            return Decision(verdict="deny", reason=refused, rule="hard deny", destructive=True)
         step = self._by_rules(case)
         verdict, reason, rule = step or self._by_mode(case)
         if verdict == "ask":  # whatever asks, the person is told who may have wished for it
@@ -290,39 +290,6 @@ class Policy:
         cwd = operation.cwd or self.ground.root
         return mentions_catastrophe(operation.command, reading, cwd, self.ground.home, self._variables)
 
-    def _hard_deny(self, operation: Operation, reading: Reading | None) -> str:
-        match operation:
-            case ExecOperation(command=text) if reading is not None and not operation.stop:
-                if len(text) > REFUSED_LENGTH:
-                    return "The command is too long to be judged. Write it to a script file and run that."
-                cwd = operation.cwd or self.ground.root
-                why = catastrophe(text, reading, cwd, self.ground.home, self._variables)
-                return f"Refused in every mode: {why}." if why else ""
-            case WriteOperation(path=path):
-                return self._never_written(path)
-            case ReadOperation(path=path) if places.is_within(path, "/proc") or path.startswith("/dev/"):
-                return "Devices and /proc are not read as files. A command such as `ps` or `df` shows what you need."
-            case ReadOperation(path=path) if self._is_anothers(path):
-                return "What other agents keep is theirs: it is not read by this one."
-            case _:
-                return ""
-
-    def _is_anothers(self, path: str) -> bool:
-        """Whether memory of other agents is there, or below."""
-        agents = f"{self._own}/agents"
-        within = path == self._own or places.is_within(path, agents)
-        return within and not any(places.is_within(path, folder) for folder in self._memory)
-
-    def _never_written(self, path: str) -> str:
-        if ".git" in path.lower().split("/"):
-            return "Files inside .git are not changed by file tools. Use the Git tool."
-        if any(places.is_within(path, folder) for folder in ("/proc", "/sys", "/dev")):
-            return f"{path} is not a regular file."
-        own = os.path.relpath(path, self._own)
-        if own.startswith(_OWN_FILES) or own.split("/")[0] in _OWN_FOLDERS:
-            return "letta-code's own settings, keys and conversations are changed by the person, not by the agent."
-        return ""
-
     def _by_mode(self, case: _Case) -> tuple[str, str, str]:
         name = f"mode {self.mode}"
         reasons = [] if self.mode == "full" else list(self._why_ask(case))
@@ -359,8 +326,7 @@ class Policy:
         return found.pop() if len(found) == 1 and self.containment.confines else -1
 
     def _is_public(self, path: str) -> bool:
-        own = (*self._memory, f"{self._own}/skills")
-        return places.is_public(path, self.ground.home) or any(places.is_within(path, folder) for folder in own)
+        return places.is_public(path, self.ground.home) or self._own.is_shown(path)
 
     def _why_ask_command(self, case: _Case) -> Iterable[str]:
         """Inside a sandbox only what is more than it gives, and in mode ask what destroys or cannot be read."""
