@@ -16,16 +16,18 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from letta_code.host.files import PRIVATE_FILE
 from letta_code.host.proxy_requests import LONGEST_HEAD, BadRequest, ProxyRequest, read_head
+from letta_code.host.proxy_upstream import Upstream, may_be_inside, passed, upstream_of
 from letta_code.host.sockets import LONGEST_PATH, is_own
 from letta_code.host.web_addresses import private, public
 
 HEAD_SECONDS = 20.0  # for a request to come in
 CONNECT_SECONDS = 30.0  # for the name and the connection
+LOOKUP_SECONDS = 5.0  # for the name, where a person's own proxy may know it
 LAST_SECONDS = 2.0  # for taking what a refused client still sends
 IDLE_SECONDS = 300.0  # without a byte in either direction
 CONNECTIONS = 64  # at a time, of one door
@@ -74,6 +76,14 @@ class Contact(NamedTuple):
     refused: str = ""
 
 
+class _Way(NamedTuple):
+    """A connection that leads to a host; a request that is no tunnel begins with `head` there."""
+
+    there: asyncio.StreamReader
+    away: asyncio.StreamWriter
+    head: bytes
+
+
 class _Refused(Exception):
     """An answer to the client, and `why` in the words of a `Contact`."""
 
@@ -98,11 +108,17 @@ class Door:
 
 
 class Proxy:
-    """Judges with `admits(host, port)`, which is called in the proxy's thread and must not block."""
+    """Judges with `admits(host, port)`, which is called in the proxy's thread and must not block.
 
-    def __init__(self, admits: Admits, *, outside: Outside | None = None) -> None:
+    `environ` may name the person's own proxy, which it then goes through.
+    """
+
+    def __init__(
+        self, admits: Admits, *, outside: Outside | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._admits = admits
         self._outside: Outside = outside or Internet()
+        self._environ = environ or {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._folder = ""
@@ -208,7 +224,7 @@ class Proxy:
             request = await _head(reader)
             if door.open > CONNECTIONS:
                 raise _Refused(503, "too many connections at a time")
-            there, away = await self._let_out(door, request)
+            there, away, head = await self._let_out(door, request)
         except _Refused as refused:
             await _refuse(reader, writer, refused)
             return
@@ -217,19 +233,19 @@ class Proxy:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await _join(reader, writer, there, away)
             else:
-                away.write(request.head)
+                away.write(head)
                 await _join(reader, writer, there, away, request.length)
         finally:
             away.transport.abort()
 
-    async def _let_out(self, door: Door, request: ProxyRequest) -> Streams:
+    async def _let_out(self, door: Door, request: ProxyRequest) -> _Way:
         host, port = request.host, request.port
         try:
             reach = self._admits(host, port)
             if reach == "nowhere":
                 raise _Refused(403, f"{host} is not allowed", "the rules do not allow it")
             async with asyncio.timeout(CONNECT_SECONDS):
-                found = await self._connected(host, port, named=reach == "named")
+                found = await self._way(request, named=reach == "named")
         except TimeoutError:
             refused = _Refused(504, f"{host} did not answer within {CONNECT_SECONDS:.0f} s", "it did not answer")
         except OSError as error:
@@ -243,18 +259,50 @@ class Proxy:
         _note(door, Contact(host, port, refused.why))
         raise refused
 
-    async def _connected(self, host: str, port: int, *, named: bool) -> Streams:
-        """The addresses are looked up once, all must be ones that are let through, and one of exactly these is used."""
-        addresses = await self._outside.resolve(host, port)
-        wrong = [one for one in addresses if not (public(one) or (named and private(one, host)))]
-        if wrong or not addresses:
-            mend = (
-                f"; a rule of yours that names it lets it through: allow Net({host})"
-                if wrong and private(wrong[0], host)
-                else ""
-            )
+    async def _way(self, request: ProxyRequest, *, named: bool) -> _Way:
+        """The addresses are looked up once, all must be ones that are let through, and one of exactly these is used.
+
+        A person's own proxy is given the name instead; a private address that was named is reached without it.
+        """
+        host = request.host
+        upstream = upstream_of(self._environ, request)
+        addresses = await self._known(host, request.port, named=named, upstream=upstream)
+        wrong = [one for one in addresses if not public(one)]
+        refused = [one for one in wrong if not (named and private(one, host))]
+        if refused or not (addresses or upstream):
+            mend = f"; a rule of yours that names it lets it through: allow Net({host})"
             where = "leads to this machine or its network, not out into the world"
-            raise _Refused(403, f"{host} {where}{mend}", f"it {where}")
+            said = f"{host} {where}{mend if refused and private(refused[0], host) else ''}"
+            raise _Refused(403, said, f"it {where}")
+        if upstream is None or wrong:
+            return _Way(*await self._connected(addresses, request.port), request.head)
+        there, away = await self._connected(await self._outside.resolve(upstream.host, upstream.port), upstream.port)
+        try:
+            why = await passed(upstream, there, away, request)
+        except BaseException:
+            away.transport.abort()
+            raise
+        if why:
+            away.transport.abort()
+            raise _Refused(
+                502, f"{host} is not reached through your own proxy: {why}", f"your own proxy refused: {why}"
+            )
+        return _Way(there, away, upstream.head(request))
+
+    async def _known(self, host: str, port: int, *, named: bool, upstream: Upstream | None) -> Sequence[str]:
+        """The addresses of a host; none where it is for a person's own proxy to know them."""
+        if upstream is None:
+            return await self._outside.resolve(host, port)
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._outside.resolve(host, port)
+        except (OSError, TimeoutError):
+            if may_be_inside(host) and not named:
+                where = "may lead into your network: its name is not known here"
+                raise _Refused(403, f"{host} {where}", f"it {where}") from None
+            return ()
+
+    async def _connected(self, addresses: Sequence[str], port: int) -> Streams:
         for address in addresses[:-1]:
             with contextlib.suppress(OSError):
                 return await self._outside.connect(address, port)

@@ -31,6 +31,11 @@ class ProxyRequest(NamedTuple):
     head: bytes = b""
     length: int = 0
 
+    def authority(self, usual: int | None) -> str:
+        """Host and port as they are written; the port is left out where it is the usual one."""
+        named = f"[{self.host}]" if ":" in self.host else self.host
+        return named if self.port == usual else f"{named}:{self.port}"
+
 
 def read_head(head: bytes) -> ProxyRequest:
     """A head up to and with its empty line; raises `BadRequest`."""

@@ -55,7 +55,7 @@ def choose(wish: Wish, territory: Territory, rules: Callable[[], Rules] | None =
 def _of_linux(wish: Wish, territory: Territory, rules: Callable[[], Rules]) -> Sandbox:
     from letta_code.safety.sandboxes.web import Web
 
-    web = Web(_admitted(rules))
+    web = Web(_admitted(rules), environ=os.environ)
     found = _probed(territory.root) if wish != "landlock" else None
     if found is not None and found.program:
         from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
@@ -77,7 +77,7 @@ def _seatbelt(territory: Territory, rules: Callable[[], Rules]) -> Sandbox:
     from letta_code.safety.sandboxes.web import Web
     from letta_code.safety.sandboxes.wide import held
 
-    sandbox = Seatbelt(held(HOLDS, territory), territory, Web(_admitted(rules)), rules=rules)
+    sandbox = Seatbelt(held(HOLDS, territory), territory, Web(_admitted(rules), environ=os.environ), rules=rules)
     why = sandbox.tried() if os.access(PROGRAM, os.X_OK) else f"{PROGRAM} of macOS is not there."
     return Unconfined(Containment(says=f"{why} {_ALL_RIGHTS}")) if why else sandbox
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from letta_code.core.errors import WorkspaceError
 from letta_code.host import forwarder
@@ -20,18 +20,24 @@ def every_host(host: str, port: int) -> Reach:
 
 
 class Web:
-    """The proxy of a session, started with the first command that needs it; `outside` is for tests."""
+    """The proxy of a session, started with the first command that needs it; `outside` is for tests.
 
-    def __init__(self, admits: Admits = every_host, outside: Outside | None = None) -> None:
+    `environ` may name the person's own proxy.
+    """
+
+    def __init__(
+        self, admits: Admits = every_host, outside: Outside | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._admits = admits
         self._outside = outside
+        self._environ = environ
         self._proxy: Proxy | None = None
 
     def door(self, folder: str) -> Door:
         """A way to the proxy for one command, its socket in `folder`, which other commands must not see."""
         try:
             if self._proxy is None:
-                self._proxy = Proxy(self._admits, outside=self._outside)
+                self._proxy = Proxy(self._admits, outside=self._outside, environ=self._environ)
             return self._proxy.door(folder)
         except OSError as error:
             raise WorkspaceError(
