@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ class PlayedSession:
     """A session whose run is over, with the events that are stored by then."""
 
     running = True
-    leaving = False
+    handover = SimpleNamespace(leaving=False)
 
     def __init__(self, *events: ev.Event) -> None:
         self.history = History()
