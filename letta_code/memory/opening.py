@@ -12,6 +12,7 @@ from letta_code.memory.blocks import Blocks
 from letta_code.memory.desk import Desk
 
 if TYPE_CHECKING:
+    from letta_code.core.redaction import Redactor
     from letta_code.memory.archival import Archive
     from letta_code.memory.recall import Recall
     from letta_code.store.database import Store
@@ -33,7 +34,11 @@ def open_desk(
     `name` is what its commits carry; `known` has, for each conversation that this one is a fork of, the last event
     that was copied: what the agent did there until then is no news.  What looks like a key is never kept.
     """
-    blocks = Blocks(home, agent_id, project_key(root), conversation_id, agent=name, refuse=_refuse)
+
+    def refuse(text: str) -> str:
+        return _refuse(text, store.redactor, conversation_id)
+
+    blocks = Blocks(home, agent_id, project_key(root), conversation_id, agent=name, refuse=refuse)
     blocks.known = known or {}
     index: list[TextIndex] = []
 
@@ -47,7 +52,7 @@ def open_desk(
     def archive() -> Archive:
         from letta_code.memory.archival import Archive
 
-        return Archive(store.passages, opened(), agent_id, refuse=_refuse)
+        return Archive(store.passages, opened(), agent_id, refuse=refuse)
 
     def recall() -> Recall:
         from letta_code.memory.recall import Recall
@@ -57,7 +62,11 @@ def open_desk(
     return Desk(blocks, conversation_id, open_archive=archive, open_recall=recall)
 
 
-def _refuse(text: str) -> str:
+def _refuse(text: str, redactor: Redactor | None, conversation_id: str) -> str:
+    """Why a text is not kept: it looks like a key, or holds a value that is known to be secret; else ""."""
     from letta_code.safety.secrets import secret_reason
 
-    return secret_reason(text)
+    if why := secret_reason(text):
+        return why
+    known = redactor is not None and redactor.clean(text, conversation_id) != text
+    return "it holds a value that is a key or password here" if known else ""

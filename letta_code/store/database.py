@@ -62,7 +62,7 @@ class Store:
         self.agents = Agents(engine, agents_dir)
         self.conversations = Conversations(engine, self.journal, redactor)
         self.runs = Runs(engine)
-        self.passages = Passages(engine, agents_dir)
+        self.passages = Passages(engine, agents_dir, redactor)
         self._text_index: TextIndex | None = None
         self._all_known = False
 
@@ -242,8 +242,13 @@ class Store:
 
     async def admit(self, newcomer: Newcomer) -> None:
         """Put an agent from elsewhere in with all that it brings, in one commit; raises `StoreError`."""
+        from msgspec.structs import replace
+
         from letta_code.store.newcomer import admit
 
+        if self.redactor is not None:
+            passages = tuple(self.redactor.redact(one, one.conversation_id) for one in newcomer.passages)
+            newcomer = replace(newcomer, passages=passages)
         await self._engine.write(lambda database: admit(database, newcomer, self._agents_dir, self._mirror))
 
     async def purge_agents(self, older_than_days: float = KEPT_DAYS) -> Purged:

@@ -12,6 +12,7 @@ import msgspec
 from letta_code.core.errors import StoreError
 from letta_code.core.ids import new_id, utc_now
 from letta_code.core.messages import Value
+from letta_code.core.redaction import Redactor
 from letta_code.host.files import append_line, open_regular
 from letta_code.store.dialect import Database, Row, SqlValue
 from letta_code.store.engine import Engine
@@ -41,18 +42,28 @@ class Passage(Value, frozen=True):
 
 
 class Passages:
-    """The passages of all agents; `agents_dir` is where each agent's folder is (None: no mirror is written)."""
+    """The passages of all agents; `agents_dir` is where each agent's folder is (None: no mirror is written).
 
-    def __init__(self, engine: Engine, agents_dir: Path | None) -> None:
+    `redactor` takes secrets out of what is kept (None: nothing can be).
+    """
+
+    def __init__(self, engine: Engine, agents_dir: Path | None, redactor: Redactor | None = None) -> None:
         self._engine = engine
         self._agents_dir = agents_dir
+        self._redactor = redactor
 
     async def insert(self, passage: Passage) -> tuple[Passage, bool]:
-        """Keep a passage; id, time and change are given here.
+        """Keep a passage, without secrets; id, time and change are given here.
 
         Where the agent has one of the same text (but for case and white space) that one gets the new tags and is
         returned, with True.  Raises `StoreError`.
         """
+        if self._redactor is None:
+            raise StoreError(
+                f"{self._engine.path} was opened without a redactor: passages could be kept with secrets in them.",
+                hint="Give one to Store.open(redactor=…).",
+            )
+        passage = self._redactor.redact(passage, passage.conversation_id)
         new = msgspec.structs.replace(passage, id=new_id("passage"), created_at=passage.created_at or utc_now())
         return await self._engine.write(lambda database: self._inserted(database, new))
 

@@ -46,7 +46,7 @@ def engine(store: Store) -> Engine:
 
 @pytest.fixture
 def passages(engine: Engine, home: Path) -> Passages:
-    return Passages(engine, home / "agents")
+    return Passages(engine, home / "agents", NoSecrets())
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ async def test_passages_survive_a_lost_database(home: Path, store: Store, archiv
     ) as restored:
         # Opening has put them back already; doing it again changes nothing.
         assert restored._engine.write_now(lambda database: put_back(database, home / "agents")) == 0
-        again = Passages(restored._engine, home / "agents")
+        again = Passages(restored._engine, home / "agents", NoSecrets())
         index = TextIndex(restored._engine, again, home / "index", spoken)
         archive = Archive(again, index, agent)
         [found] = archive.search("precious")

@@ -10,8 +10,15 @@ import pytest
 from letta_code.core.errors import StoreError
 from letta_code.core.events import ConversationRenamed, UserMessage
 from letta_code.core.messages import TextPart
+from letta_code.memory.block import BlockError
+from letta_code.memory.edits import Append
+from letta_code.memory.opening import open_desk
+from letta_code.memory.provenance import Provenance
 from letta_code.safety.vault import Secrets
+from letta_code.store.agents import Agent
 from letta_code.store.database import Store
+from letta_code.store.newcomer import Newcomer
+from letta_code.store.passages import Passage
 from tests.fakes.redaction import NoSecrets
 from tests.safety.canaries import CANARIES, VALUES
 from tests.store.support import said, started
@@ -72,3 +79,32 @@ async def test_many_conversations_at_once_keep_their_own_placeholders(tmp_path: 
     texts = {str(events[1]) for events in kept}
     assert len(texts) == 8 and planted(tmp_path) == []
     assert len({secrets.clean(TOKEN, name) for name in names}) == 8
+
+
+OURS = "plain words of a provider"  # no format knows it: it is secret since the environment or the credentials have it
+
+
+async def test_archival_memory_keeps_no_secret_whoever_writes_it(tmp_path: Path) -> None:
+    mirrors, agents = tmp_path / "conversations", tmp_path / "agents"
+    with Store.open(
+        tmp_path / "letta.db", conversations_dir=mirrors, agents_dir=agents, redactor=Secrets([OURS])
+    ) as store:
+        agent = await store.agents.create("ada", "")
+        text = f"deploy with {OURS}, and {TOKEN}"
+        kept, _ = await store.passages.insert(Passage(id="", agent_id=agent.id, content=text, tags=(OURS,)))
+        assert kept.content.startswith("deploy with <secret:") and store.passages.get(kept.id) == kept
+        guest = Agent(id="agent-2", name="guest", created_at="2026", updated_at="2026")
+        theirs = Passage(id="passage-9", agent_id=guest.id, content=text, created_at="2026-01-01T00:00:00Z")
+        (tmp_path / "agents" / guest.id).mkdir()
+        await store.admit(Newcomer(agent=guest, passages=(theirs,)))
+        assert [one.id for one in store.passages.list(guest.id)] == ["passage-9"]
+        assert planted(tmp_path) == []
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and OURS.encode() in path.read_bytes()]
+        desk = open_desk(store, tmp_path, agent.id, str(tmp_path), "conv-1")
+        by = Provenance(source="user", conversation="conv-1")
+        with pytest.raises(BlockError, match="a key or password here"):
+            await desk.archive.insert(f"the word is {OURS}", by=by)
+        with pytest.raises(BlockError, match="a key or password here"):
+            desk.blocks.apply(Append(label="human", text=f"the word is {OURS}"), by)
+    with opened(tmp_path / "bare", None) as store, pytest.raises(StoreError, match="without a redactor"):
+        await store.passages.insert(Passage(id="", agent_id="agent-1", content="anything"))
