@@ -23,7 +23,6 @@ from typing import Literal, TypeAlias
 
 from letta_code.core.errors import ConfigError
 from letta_code.core.messages import Value
-from letta_code.safety.shell_syntax import simple_words
 
 Verdict: TypeAlias = Literal["allow", "ask", "deny"]
 # Where a rule comes from; `project` is remembered by the person for this project, `project_file` stands in the tree.
@@ -128,6 +127,8 @@ def _command_pattern(text: str, pattern: str, tool: str) -> tuple[tuple[str, ...
         raise ConfigError(
             f"The rule {text!r} ends in `:*`.", hint=f"Write {tool}({pattern[:-2]} *) to allow any arguments."
         )
+    from letta_code.safety.shell_syntax import simple_words
+
     open_ = pattern.endswith(" *")
     words = simple_words(pattern[:-2].strip() if open_ else pattern)
     if words is None:
