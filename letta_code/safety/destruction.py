@@ -15,7 +15,8 @@ _TO_DISK = re.compile(r">\|?\s{0,99}/dev/(?:sd|nvme|hd|vd|xvd|disk|rdisk|mmcblk|
 _FORK_BOMB = re.compile(r"(\S{1,20})\s{0,9}\(\)\s{0,9}\{\s*\1\s*\|\s*\1\s*&\s*\}")
 # Tests of `find` that leave most of a folder out.
 _CHOOSES = {"-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex", "-newer", "-mtime", "-mmin",
-            "-empty", "-size", "-user", "-perm", "-inum", "-samefile", "-maxdepth"}  # fmt: skip
+            "-empty", "-size", "-user", "-perm", "-inum", "-samefile"}  # fmt: skip
+_REMOVERS = {"rm", "rmdir", "unlink", "shred", "srm"}
 _GIT_OWN = {"-C", "-c", "--git-dir", "--work-tree", "--namespace"}
 _WHOLE_WORDS = {"mkfs", "wipefs", "shred", "mke2fs", "mkswap", "blkdiscard", "fdisk", "sfdisk", "parted", "diskutil"}
 
@@ -145,18 +146,35 @@ def _removed(command: Command) -> list[str]:
     name, rest = command.name, command.words[1:]
     match name:
         case "find":
-            return _start_points(rest) if "-delete" in rest or "rm" in rest else []
+            removes = "-delete" in rest or any(os.path.basename(word) in _REMOVERS for word in rest)
+            return _start_points(rest) if removes else []
         case "rm" | "srm" | "chown" | "chgrp":
             return _targets(rest) if _has(rest, "rR", "--recursive") else []
         case "chmod":
             return _targets(rest) if _has(rest, "R", "--recursive") else []
         case "mv":
-            return _targets(rest)[:-1]
+            into = _has(rest, "t", "--target-directory")
+            return _targets(rest) if into else _targets(rest)[:-1]
+        case "tar" | "bsdtar" | "gtar":
+            return _targets(rest) if any(is_option(word, "--remove-files") for word in rest) else []
+        case "git":
+            return _cleaned(rest)
         case "rsync":
             dry = _has(rest, "n", "--dry-run")
             return _targets(rest)[-1:] if any(word.startswith("--del") for word in rest) and not dry else []
         case _:
             return []
+
+
+def _cleaned(words: tuple[str, ...]) -> list[str]:
+    """What `git clean` empties: the folder it works in, or what is named."""
+    sub = _without_own(words)
+    if sub[:1] != ("clean",) or not _git_destroys(sub) or not _has(sub[1:], "f", "--force"):
+        return []
+    own = words[: len(words) - len(sub)]
+    at = os.path.join("", *(own[at + 1] for at, word in enumerate(own[:-1]) if word == "-C"))
+    named = [os.path.join(at, word) for word in _targets(sub[1:])]
+    return named or [at or "."]
 
 
 def _start_points(words: tuple[str, ...]) -> list[str]:
@@ -191,6 +209,8 @@ def _printed(command: Command) -> list[str]:
         return [re.sub(r"(?:\\[n0])+\Z", "", word) for word in rest if not word.startswith("-")]
     if command.name == "find" and not _CHOOSES & set(rest):
         return _start_points(rest)
+    if command.name == "ls":
+        return _targets(rest) if _has(rest, "d", "--directory") else [] if _targets(rest) else ["*"]
     return []
 
 

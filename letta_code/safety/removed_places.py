@@ -17,9 +17,14 @@ _TOP_FOLDERS = (
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-=?+]|%%?|[#/^,@:\[])([^{}]*))?\})")
 _NAME = re.compile(r"(?<![\w${])\w+")
 _FOR = re.compile(r"\bfor\s+([A-Za-z_]\w*)\s+in\s+([^;\n]*)")
+_ARRAY = re.compile(r"\b([A-Za-z_]\w*)\+?=\(([^()\n]*)\)")
+_READ = re.compile(r"\bread\s+(?:-\w+\s+)*([A-Za-z_]\w*)\s*<<<\s*([^;&|\n]*)")
+_FUNCTION = re.compile(r"([A-Za-z_]\w*)\s*\(\)")
+_ARGUMENTS = re.compile(r"\$(?:[@*1-9]|\{[@*1-9]\})")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _ALL = re.compile(r"\.?(?:[*?]|\[[^\]]+\])+")  # takes whatever is there (`*`, `?*`, `[a-z]*`)
 _DIGITS = re.compile(r"\[[\d-]+\]")
+_BRACES = re.compile(r"(?<!\$)\{([^{}]*,[^{}]*)\}")
 _USER = re.compile(r"~([a-z_][\w-]*)(?=/|\Z)")
 _NOT_KNOWN, _EMPTY = "\0", "\1"  # what stands in a word for a variable of which nothing is known, and for an empty one
 _MOST, _DEEPEST = 50, 20  # words that one word may come to; variables that are put in for one of them
@@ -34,23 +39,46 @@ class Settings:
         self._bare = Counter(_NAME.findall(text))  # names that stand without `$`: something may set them
         self._variables = variables
         self._set: dict[str, list[str]] = {}
-        loops = {name: _words(words) for name, words in _FOR.findall(text)}
+        given = {name: _words(words) for pattern in (_FOR, _ARRAY, _READ) for name, words in pattern.findall(text)}
+        called = {"set", *_FUNCTION.findall(text)}
+        # Arguments of the text's functions, and what it sets its own to: one list for `$@` and for `$1`.
+        given["@"] = [
+            word
+            for one in reading.commands
+            if one.words and one.words[0] in called
+            for word in one.words[1:]
+            if not word.startswith("-")
+        ]
         counted: dict[str, int] = {}
         for one in reading.assignments:
             if one.for_command:
                 continue  # its own words are expanded before
             counted[one.name] = counted.get(one.name, 0) + 1
-            if one.literal or one.value.startswith(("~", "$HOME", "${HOME")):
-                self._set.setdefault(one.name, []).append(one.value)
+            if one.literal or (one.value and not re.search(r"\$\(|`", one.value)):
+                self._set.setdefault(one.name, []).append(self._before(one.name, one.value))
         for name, values in self._set.items():
             if "" in values and (counted[name] > 1 or self._bare[name] > 1):
                 self._set[name] = [value or _NOT_KNOWN for value in values]  # it is empty to begin with
-        for name, values in loops.items():
+        for name, values in given.items():
             self._set.setdefault(name, []).extend(values)
+
+    def _before(self, name: str, value: str) -> str:
+        """A value that names its own variable (`D=${D:-x}`) with what that held before."""
+        held = self._variables.get(name) or _EMPTY
+        filled = _VARIABLE.sub(
+            lambda found: _operated(held, found[3] or "", found[4] or "") if name in {found[1], found[2]} else found[0],
+            value,
+        )
+        return filled.replace(_EMPTY, "")
 
     def expanded(self, word: str) -> Iterator[str]:
         """What a word may come to; a variable that is not known stays in it as a mark."""
-        waiting, given = [(word.translate(_PLAIN), 0)], 0
+        word = word.translate(_PLAIN).replace("$$", "$")  # `$"$HOME"` without its quotes
+        if found := _ARGUMENTS.search(word):
+            several = [word[: found.start()] + one + word[found.end() :] for one in self._set["@"]] or [_NOT_KNOWN]
+        else:
+            several = _braces(word)
+        waiting, given = [(one.translate(_PLAIN), 0) for one in several[:_MOST]], 0
         while waiting and given < _MOST:
             one, depth = waiting.pop()
             found = _VARIABLE.search(one)
@@ -85,12 +113,29 @@ def _operated(value: str, operator: str, operand: str) -> str:
             return _NOT_KNOWN if value == _EMPTY else value
         case "-" | "=":
             return (operand or _EMPTY) if value == _EMPTY else value
+        case "+":
+            return _EMPTY if value == _EMPTY else operand
         case "%" | "%%" if operand == "/":
             return value.removesuffix("/") or _EMPTY
+        case "[" if operand in {"@]", "*]"}:  # each of an array
+            return value
         case "%" if operand == "/*":
             return value.rpartition("/")[0] or _EMPTY
         case _:
             return _NOT_KNOWN
+
+
+def _braces(word: str) -> list[str]:
+    """The words that a word with braces stands for (`{a,b}/c`), as far as there are not too many."""
+    waiting, found = [word], list[str]()
+    while waiting and len(found) < _MOST:
+        one = waiting.pop()
+        held = _BRACES.search(one)
+        if held is None or len(one) > _LONGEST:
+            found.append(one)
+            continue
+        waiting.extend(one[: held.start()] + part + one[held.end() :] for part in held[1].split(",")[:_MOST])
+    return found
 
 
 def _words(text: str) -> list[str]:
@@ -105,8 +150,14 @@ def followed(commands: Iterable[Command], home: str, settings: Settings) -> Iter
         if command.words and command.words[0] in {"cd", "pushd"}:
             rest = [word for word in command.words[1:] if word not in {"--", "-P", "-L"}]
             to = list(settings.expanded(rest[0])) if rest else ["~"]
-            here = _path(to[-1], cwd, home) if to and not re.search(r"[\0\1`$*?]|\A[-+]", to[-1]) else ""
+            here = _led(to[-1], cwd, home) if to else ""
         yield command if cwd == command.cwd else Command(words=command.words, cwd=cwd, wrapper=command.wrapper)
+
+
+def _led(word: str, cwd: str, home: str) -> str:
+    """Where a `cd` leads, "" where it is not known; a word that comes to nothing leads home."""
+    filled = word.replace(_EMPTY, "") or "~"
+    return "" if re.search(r"[\0`$*?]|\A[-+]", filled) else _path(filled, cwd, home)
 
 
 def _path(word: str, cwd: str, home: str) -> str:
