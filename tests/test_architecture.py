@@ -150,8 +150,8 @@ FIRST_FRAME = {
 # Parts of the standard library that cost milliseconds and that nothing on the way needs.
 SLOW_STANDARD = {"multiprocessing", "sqlite3", "unittest", "xml", "pydoc", "doctest", "distutils", "lib2to3"}
 
-# What only a command, a search, a write to archival memory, a full context, a quiet moment, a crash, a run in the
-# background, a rewind or a database that lost something needs.
+# What only a call that is judged, a command, a search, a write to archival memory, a full context, a quiet moment, a
+# crash, a run in the background, a rewind or a database that lost something needs.
 LATER = {
     "letta_code.agent.background",
     "letta_code.agent.changed_files",
@@ -161,6 +161,10 @@ LATER = {
     "letta_code.host.detached",
     "letta_code.memory.archival",
     "letta_code.memory.recall",
+    "letta_code.safety.examples",
+    "letta_code.safety.hosts",
+    "letta_code.safety.policy",
+    "letta_code.safety.shell_syntax",
     "letta_code.safety.shell_unfold",
     "letta_code.store.text_index",
 }
