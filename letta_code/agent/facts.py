@@ -34,12 +34,16 @@ class Fact(Value):
 
 
 class Terms(Value):
-    """Under which terms a run works: the mode, whether a person can answer, the rules that allow without asking."""
+    """Under which terms a run works: the mode, whether a person can answer, the rules that allow without asking.
+
+    `confined` says whether a sandbox holds commands, None while that is being found out.
+    """
 
     mode: str = "ask"
     interactive: bool = True
     allow: tuple[str, ...] = ()
     trusted: bool = False  # whether the folder's AGENTS.md is for the agent to follow
+    confined: bool | None = None
 
 
 def gather(cwd: str, root: str, home: str, terms: Terms) -> list[Fact]:
@@ -78,6 +82,17 @@ _MODES = {
     "about, and without one every command is.",
     "full": "Mode: full. Nothing is asked; be careful.",
 }
+_IN_SANDBOX = {
+    "ask": "Mode: ask. Edits in the working directory and commands, which run in a sandbox, just run; what destroys "
+    "work or leaves the sandbox is asked about.",
+    "auto": "Mode: auto. Edits in the working directory and commands, which run in a sandbox, just run; what leaves it "
+    "is asked about.",
+}
+_WITHOUT = {
+    "ask": "Mode: ask. There is no full sandbox here: every edit and command is asked about. Set no `needs`.",
+    "auto": "Mode: auto. Edits in the working directory just run. There is no full sandbox here: every command is "
+    "asked about. Set no `needs`.",
+}
 _ALONE = (
     "Nobody can answer in this run: ask nothing, decide yourself, finish the task. "
     "What the person would be asked about is refused."
@@ -85,11 +100,14 @@ _ALONE = (
 
 
 def _terms(terms: Terms) -> Fact:
-    text = _MODES.get(terms.mode, f"Mode: {terms.mode}.")
+    known = {} if terms.confined is None else _IN_SANDBOX if terms.confined else _WITHOUT
+    text = known.get(terms.mode) or _MODES.get(terms.mode, f"Mode: {terms.mode}.")
     if terms.allow and terms.mode in ("ask", "auto"):
         text += f" Allowed without asking: {', '.join(terms.allow[:20])}."
     if terms.interactive:
-        return Fact(kind="mode", key=terms.mode, text=text)
+        # (Told again where it turns out otherwise; what a sandbox gives is the usual case and needs no second word.)
+        without = terms.confined is False and terms.mode in _WITHOUT
+        return Fact(kind="mode", key=f"{terms.mode}, no sandbox" if without else terms.mode, text=text)
     text += f" {_ALONE}"
     return Fact(kind="mode", key=sha256(text.encode()).hexdigest()[:12], text=text)
 

@@ -113,7 +113,14 @@ class Place:
         """The facts of now."""
         rules = tuple(rule.text for rule in self._rules if rule.verdict == "allow")
         options = self._options
-        terms = Terms(mode=self._mode, interactive=options.interactive, allow=rules, trusted=options.trusted)
+        held = self._sandbox.known
+        terms = Terms(
+            mode=self._mode,
+            interactive=options.interactive,
+            allow=rules,
+            trusted=options.trusted,
+            confined=None if held is None else held.confines,
+        )
         return gather(self._cwd, self._root, str(self._paths.home), terms)
 
     def set_mode(self, mode: str) -> None:

@@ -246,8 +246,12 @@ class _PrintRun:
     def _bug(self, error: Exception, session: SessionPort | None) -> int:
         import traceback
 
-        self._output.progress.trace("".join(traceback.format_exception(error)))
-        words = f"This is a bug in letta-code: {type(error).__name__}: {error}"
+        from letta_code.agent.redaction import secrets_of
+        from letta_code.config.paths import Paths
+
+        clean = secrets_of(Paths.find()).clean  # what went wrong may quote anything
+        self._output.progress.trace(clean("".join(traceback.format_exception(error))))
+        words = clean(f"This is a bug in letta-code: {type(error).__name__}: {error}")
         return self._failed(LettaError(words, hint="What was said is kept: letta-code --continue"), session)
 
     def _stopped(self) -> int:

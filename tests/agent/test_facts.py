@@ -127,6 +127,9 @@ def test_a_run_without_a_person_says_so_and_names_what_is_allowed(tmp_path: Path
         return next(f.text for f in found if f.kind == "mode")
 
     assert mode(Terms(mode="ask")).startswith("Mode: ask. In a sandbox edits and commands")
+    assert "which run in a sandbox, just run" in mode(Terms(mode="ask", confined=True))
+    assert "no full sandbox here: every edit and command is asked about" in mode(Terms(mode="ask", confined=False))
+    assert mode(Terms(mode="plan", confined=False)).startswith("Mode: plan.")
     alone = mode(Terms(mode="auto", interactive=False, allow=("Bash(npm test)",)))
     assert "Nobody can answer" in alone
     assert "Allowed without asking: Bash(npm test)." in alone

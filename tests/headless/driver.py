@@ -111,7 +111,7 @@ async def open_session(options: SessionOptions) -> FakeSession:
         print("opening", file=sys.stderr, flush=True)
         await asyncio.sleep(100)
     if scenario == "bug":
-        raise ZeroDivisionError("a bug")
+        raise ZeroDivisionError("a bug that quotes ghp_" + "a1B2c3D4e5F6" * 3)
     return FakeSession(options, SCRIPTS[scenario])
 
 

@@ -122,6 +122,13 @@ def test_every_end_has_its_exit_code_and_words(scenario: str, code: int, subtype
     assert f"error: {result['error']['message']}".encode() in done.stderr
 
 
+def test_the_traceback_of_a_bug_and_its_result_quote_no_secret() -> None:
+    done = play("bug", "json")
+    assert b"driver.py" in done.stderr and b"ZeroDivisionError: a bug that quotes <secret:github-token:" in done.stderr
+    assert b"a bug that quotes <secret:" in done.stdout
+    assert b"ghp_a1B2" not in done.stderr + done.stdout
+
+
 def test_a_failed_run_prints_no_answer_as_text() -> None:
     assert play("quota").stdout == b""
 

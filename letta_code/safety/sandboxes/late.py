@@ -31,6 +31,13 @@ class LateSandbox:
         """What holds."""
         return NO_CONTAINMENT if self._wish == "off" else self._sandbox.containment
 
+    @property
+    def known(self) -> Containment | None:
+        """What holds, None while that is being found out; never waits."""
+        if self._wish == "off":
+            return NO_CONTAINMENT
+        return self._chosen.containment if self._chosen is not None else None
+
     def confine(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], grant: Grant) -> Confined:
         """The command as it is to be started."""
         if grant.outside or self._wish == "off":
