@@ -15,7 +15,7 @@ from tests.sandbox.ground import GIT, Ground, works
 
 pytestmark = works
 PROGRAM = "printf '#!/bin/sh\\necho ran >> {at}/ran; rm -f {at}/.git/HEAD; cat\\n' > evil.sh && chmod +x evil.sh"
-NESTED = "git init -q n && echo x > n/a && printf '[{key} {name}]\\n {variable} = {at}/evil.sh\\n' >> n/.git/config"
+NESTED = "git init -q n && echo x > n/a && printf '[{key}{name}]\\n {variable} = {at}/evil.sh\\n' >> n/.git/config"
 
 
 def git(folder: Path, *words: str) -> str:
@@ -25,7 +25,7 @@ def git(folder: Path, *words: str) -> str:
 
 async def plant(ground: Ground, attributes: str, key: str, variable: str) -> None:
     """A command makes `n`, whose configuration names a program that takes away the head of the tree's repository."""
-    name = '"x"' if attributes else ""
+    name = ' "x"' if attributes else ""
     text = f"{PROGRAM} && {NESTED} && printf '{attributes}' > n/.gitattributes"
     said = await ground.said(text.format(at=ground.root, key=key, name=name, variable=variable))
     assert said == ""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from letta_code.host.programs import installed_in
 from letta_code.safety.containment import Grant
 from letta_code.safety.places import is_within
+from letta_code.safety.sandboxes import beneath
+from letta_code.safety.sandboxes.beneath import Identity
+from letta_code.safety.sandboxes.links import Link, links, put_back
 from letta_code.safety.sandboxes.mounts import Mounts
-from letta_code.safety.sandboxes.planted import hooks_path, planted, programs
+from letta_code.safety.sandboxes.named_programs import UNREAD, NamedPrograms
+from letta_code.safety.sandboxes.opened import Opened, looked_after, opened
+from letta_code.safety.sandboxes.planted import hooks_path, planted
 from letta_code.safety.sandboxes.repositories import (
     PROTECTED,
     Found,
@@ -29,7 +34,6 @@ from letta_code.safety.terminal import visible
 
 FIRST_LOOK = 0.05  # seconds for the whole tree before the first command
 LATER_LOOK = 0.015  # … and after each one; a tree that takes longer is looked through in parts
-Identity: TypeAlias = tuple[int, int]  # device and inode
 _TICK = 20_000_000  # ns; a file system's clock may be that much behind
 _CLOSED = ("config", "config.worktree", "hooks", "info", "modules", "worktrees")
 _RC_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zshenv", ".zprofile", ".gitconfig")
@@ -37,13 +41,15 @@ _RC_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".
 
 class _Own(NamedTuple):
     known: Repository
-    found: Identity
+    found: tuple[Identity | None, ...]
 
 
 class _Before(NamedTuple):
     gits: Mapping[str, Identity]
     complete: bool  # whether these were all of the tree
     told: tuple[str, ...]
+    links: Mapping[str, Link]
+    opened: Opened | None
 
 
 class Guards:
@@ -54,6 +60,7 @@ class Guards:
         self._home = home
         self._stubs = Stubs(notes)
         self._tree = Tree(root)
+        self._programs = NamedPrograms(root)
         self._found: Found | None = None
         self._began = time.time_ns() - _TICK
         self._own: _Own | None = None
@@ -72,24 +79,27 @@ class Guards:
         own = [*(f"{self._root}/{name}" for name in (".git", *PROTECTED)), *installed_in(self._root)]
         every = [*own, *(path for path in (*found.gits, *found.others) if path not in own)]
         entries = list(dict.fromkeys(path for path in (*self._gits(found), here) if path))
-        repositories = [known for known in map(repository, entries) if known is not None and self._beside(known)]
-        opened = [known for known in repositories if known.entry == here and known.sound]
-        why = self._refused(opened, repositories)
+        repositories = [known for known in map(repository, entries) if known is not None and self._is_ours(known)]
+        open_one = next((known for known in repositories if known.entry == here and known.sound), None)
+        why = self._refused(open_one, entries, repositories) if open_one is not None else ""
         if why:
-            opened, told = [], [*told, why]
+            open_one, told = None, [*told, why]
         every += [path for path in map(self._hooks, repositories) if path and path not in every]
         missing = [path for path in map(self._real, every) if path and not os.path.lexists(path)]
-        missing += [path for known in opened for path in _absent(known)]
-        links = {path: os.readlink(path) for path in every if os.path.islink(path)}
+        missing += _absent(open_one) if open_one is not None else ()
+        linked = links([*every, *(_closed(open_one) if open_one is not None else ())])
+        before = _Before(dict(self._known), found.complete, tuple(told), linked, _opened(open_one))
         stubs = self._stubs.take(path for path in missing if os.path.dirname(path) != path)
         for path in (*map(self._real, every), *self._rc_files()):
             if path and os.path.exists(path):
                 mounts.read_only(path)
-        for known in (*(known for known in repositories if known not in opened), *opened):
-            _guard(known, mounts, opened=known in opened)
+        for known in repositories:
+            _close(known, mounts)
+        if before.opened is not None:
+            self._open(before.opened.known, mounts)
         for path in stubs:
             mounts.read_only(path)
-        return Raised(self, _Before(dict(self._known), found.complete, tuple(told)), links, opened)
+        return Raised(self, before)
 
     def _looked(self, grant: Grant) -> tuple[Found, list[str]]:
         """What is known of the tree; where a repository is to be opened, others may have come in the meantime."""
@@ -120,20 +130,25 @@ class Guards:
         ]
         self._known = now
         self._made |= {path: now[path] for path in new}
-        return [line for path in new for line in planted(path, os.path.relpath(path, self._root), self._began)]
+        shown = {path: os.path.relpath(path, self._root) for path in new}
+        return [line for path in new for line in planted(path, shown[path], self._began, self._programs)]
 
-    def _refused(self, opened: Sequence[Repository], every: Sequence[Repository]) -> str:
-        """Why no repository is opened, "" when one may be: programs of a nested one would run with it writable."""
-        for known in every if opened else ():
-            made = known.entry in self._made and identity(known.entry) == self._made[known.entry]
-            if self._is_own(known) or not (known in opened or made):
+    def _refused(self, wanted: Repository, entries: Sequence[str], known: Sequence[Repository]) -> str:
+        """Why the wanted one is not opened, "" when it may be: programs of a nested one would run with it writable."""
+        behind = {one.entry: one for one in known}
+        for entry in entries:
+            made = entry in self._made and identity(entry) == self._made[entry]
+            one = behind.get(entry)
+            if (one is not None and self._is_own(one)) or not (one == wanted or made):
                 continue
-            named = programs(known)
+            named = self._programs.of(one) if one is not None else [UNREAD]
             if named:
-                shown = visible(os.path.relpath(known.entry, self._root))
+                shown = visible(os.path.relpath(entry, self._root))
+                what = f"names programs that git would run ({', '.join(map(visible, named))})"
+                what = "leads to a configuration that cannot be looked through" if UNREAD in named else what
                 return (
-                    f"no repository was opened for writing: {shown} names programs that git would run "
-                    f"({', '.join(map(visible, named))}). If you trust it, use git there yourself; if not, remove it."
+                    f"no repository was opened for writing: {shown} {what}. If you trust it, use git there yourself; "
+                    "if not, remove it."
                 )
         return ""
 
@@ -152,16 +167,18 @@ class Guards:
     def _own_now(self) -> _Own | None:
         own = f"{self._root}/.git"
         known = repository(own) or repository(enclosing(self._root) or own)
-        found = identity(known.entry) if known is not None else None
-        return _Own(known, found) if known is not None and found is not None else None
+        return _Own(known, _identities_of(known)) if known is not None else None
 
     def _is_own(self, known: Repository) -> bool:
         """The tree's own repository as it was at the first command, or a further work tree of it."""
-        if self._own is None or identity(self._own.known.entry) != self._own.found:
+        if self._own is None or not self._own_stands():
             return False
         own = self._own.known
         linked = known.common == own.common and is_within(known.folder, f"{own.common}/worktrees")
         return linked or known == own
+
+    def _own_stands(self) -> bool:
+        return self._own is not None and _identities_of(self._own.known) == self._own.found
 
     def lowered(self, raised: Raised) -> tuple[str, ...]:
         """Undo what was made for a command, set right what it got round, and say what it left."""
@@ -170,7 +187,8 @@ class Guards:
 
     def _lowered(self, raised: Raised) -> tuple[str, ...]:
         before = raised.before
-        told = [*before.told, *_links_put_back(raised.links), *_without_detours(raised.opened)]
+        told = [*before.told, *put_back(before.links)]
+        told += looked_after(before.opened) if before.opened is not None else ()
         self._stubs.release()
         self._found = self._tree.look(LATER_LOOK)
         return (*told, *self._told_of_new(before.gits, before.complete))
@@ -184,18 +202,38 @@ class Guards:
         if around:
             yield around
 
-    def _beside(self, known: Repository) -> bool:
-        """Not a folder that the work tree is, or lies in: a link may name any."""
-        return not is_within(self._root, known.folder) and not is_within(self._root, known.common)
+    def _is_ours(self, known: Repository) -> bool:
+        """Whether a repository lies in the work tree, or is the tree's own, or a part of that (a submodule).
+
+        A `.git` file and a link may name any folder of the disk: a mount there would show what is hidden.
+        """
+        own = self._own.known if self._own is not None and self._own_stands() else None
+        within = [self._root, *((own.folder, own.common) if own is not None else ())]
+        for folder in (known.folder, known.common):
+            if is_within(self._root, folder) or not any(is_within(folder, one) for one in within):
+                return False
+        return True
 
     def _real(self, path: str) -> str:
-        """What is to be covered for a name: a link's own place cannot be, so what it leads to is."""
+        """What is to be covered for a name: a link's own place cannot be, so what it leads to in the work tree is.
+
+        What lies outside is not written, or is hidden; a mount there would show it again.
+        """
         if not os.path.islink(path):
             return path
         real = os.path.realpath(path)
-        if is_within(self._root, real):
-            return ""  # the tree itself or a folder above
-        return real if os.path.exists(real) or is_within(real, self._root) else ""
+        return real if is_within(real, self._root) and real != self._root else ""
+
+    def _open(self, known: Repository, mounts: Mounts) -> None:
+        """What git writes in a repository may be written."""
+        for folder in (known.common, known.folder):
+            mounts.writable(folder)
+        for path in map(self._real, _closed(known)):
+            if os.path.exists(path) and path != known.folder and not is_within(known.common, path):
+                mounts.read_only(path)
+        mounts.writable(known.folder)
+        if known.folder != known.common and os.path.isfile(f"{known.folder}/commondir"):
+            mounts.read_only(f"{known.folder}/commondir")
 
     def _rc_files(self) -> Iterator[str]:
         """Where the home folder is the work tree: what runs when the person opens a shell."""
@@ -206,10 +244,8 @@ class Guards:
 class Raised:
     """The guards of one command."""
 
-    def __init__(self, guards: Guards, before: _Before, links: dict[str, str], opened: Sequence[Repository]) -> None:
+    def __init__(self, guards: Guards, before: _Before) -> None:
         self.before = before
-        self.links = links
-        self.opened = opened
         self._guards: Guards | None = guards
 
     def lower(self) -> tuple[str, ...]:
@@ -225,6 +261,10 @@ def identity(path: str) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _identities_of(known: Repository) -> tuple[Identity | None, ...]:
+    return identity(known.entry), identity(known.folder), identity(known.common)
 
 
 def _identities(found: Found) -> dict[str, Identity]:
@@ -251,58 +291,24 @@ def _absent(known: Repository) -> Iterator[str]:
         return
     for folder in {known.common, known.folder}:  # git reads it then, and stumbles over one that is a folder
         if not os.path.lexists(f"{folder}/config.worktree"):
-            with suppress(OSError):
-                os.close(os.open(f"{folder}/config.worktree", os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            with suppress(OSError), beneath.folder(folder) as at:
+                flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open("config.worktree", flags, 0o644, dir_fd=at))
 
 
-def _guard(known: Repository, mounts: Mounts, *, opened: bool) -> None:
-    """A repository is a mount of its own (so it cannot be renamed), read-only but for what git writes."""
-    for folder in (known.common, known.folder):
-        (mounts.writable if opened else mounts.read_only)(folder)
-    if not opened:
-        return
-    for folder in (known.common, known.folder):
-        for name in _CLOSED:
-            path = os.path.realpath(f"{folder}/{name}")
-            if os.path.exists(path) and not is_within(folder, path) and path != known.folder:
-                mounts.read_only(path)
-    mounts.writable(known.folder)
-    if known.folder != known.common and os.path.isfile(f"{known.folder}/commondir"):
-        mounts.read_only(f"{known.folder}/commondir")
-
-
-def _links_put_back(links: dict[str, str]) -> Iterator[str]:
-    """A link cannot be covered; one that was replaced is made again, and what took its place is set aside."""
-    for path, target in links.items():
+def _opened(known: Repository | None) -> Opened | None:
+    if known is not None:
         with suppress(OSError):
-            if os.readlink(path) == target:
-                continue
-        aside = ""
-        try:
-            if os.path.lexists(path):
-                aside = _free(f"{path}.set-aside")
-                os.rename(path, aside)
-            os.symlink(target, path)
-        except OSError as error:
-            yield f"{visible(path)} is protected and was changed; it could not be put back: {error.strerror}"
-            continue
-        rest = f"; what stood there is now {visible(aside)}" if aside else ""
-        yield f"{visible(path)} is protected and was put back{rest}"
+            return opened(known)
+    return None
 
 
-def _without_detours(opened: Iterable[Repository]) -> Iterator[str]:
-    """`commondir` in a main repository would make git take configuration and hooks from another folder."""
-    for known in opened:
-        path = f"{known.folder}/commondir"
-        if known.folder == known.common and os.path.lexists(path):
-            with suppress(OSError):
-                aside = _free(f"{path}.set-aside")
-                os.rename(path, aside)
-                yield f"{visible(path)} would lead git to other configuration; it was set aside as {visible(aside)}"
+def _close(known: Repository, mounts: Mounts) -> None:
+    """A repository is a mount of its own (so it cannot be renamed), read-only."""
+    for folder in (known.common, known.folder):
+        mounts.read_only(folder)
 
 
-def _free(path: str) -> str:
-    count, candidate = 1, path
-    while os.path.lexists(candidate):
-        count, candidate = count + 1, f"{path}-{count}"
-    return candidate
+def _closed(known: Repository) -> Iterator[str]:
+    for folder in (known.common, known.folder):
+        yield from (f"{folder}/{name}" for name in _CLOSED)

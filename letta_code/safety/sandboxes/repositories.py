@@ -59,8 +59,8 @@ def _sifted(entries: Iterable[os.DirEntry[str]]) -> tuple[list[str], list[str]]:
 class Repository(Value):
     """What is behind a `.git` entry: real paths; `common` holds config and hooks (the same folder but for worktrees).
 
-    `sound` says that it is a repository of this work tree and may be opened for writing: a `.git` file may name any
-    folder of the disk.
+    `sound` says that it is a repository of this work tree, as git makes them: a `.git` file may name any folder of the
+    disk, and `commondir` another one.  Where the folders lie is for who opens them to judge: commands write them.
     """
 
     entry: str
@@ -85,7 +85,9 @@ def repository(entry: str) -> Repository | None:
     inside = not named and folder == entry and folder == common
     is_one = all(os.path.lexists(f"{path}") for path in (f"{folder}/HEAD", f"{common}/objects", f"{common}/refs"))
     ours = is_one and os.stat(folder).st_uid == os.geteuid()
-    return Repository(entry=entry, folder=folder, common=common, sound=ours and (inside or _points_back(entry, folder)))
+    linked = folder == common or os.path.dirname(folder) == f"{common}/worktrees"
+    sound = ours and linked and (inside or _points_back(entry, folder))
+    return Repository(entry=entry, folder=folder, common=common, sound=sound)
 
 
 def _points_back(entry: str, folder: str) -> bool:

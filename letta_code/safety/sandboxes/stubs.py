@@ -2,7 +2,7 @@
 
 A mount needs something to lie on.  The stubs are real folders of the work tree while commands run (git does not see
 empty folders), are removed with the last command, and are found again after a crash: their paths are written down
-before they are made, and only an empty folder is ever removed.
+before they are made, and only an empty folder is ever removed.  No link on the way to one is followed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from letta_code.core.errors import WorkspaceError
+from letta_code.safety.sandboxes import beneath
 
-_NOBODY_CAN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)  # then a command cannot make it there either
+# Then a command cannot make it there either, or not without a change that the next look sees.
+_NOBODY_CAN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENAMETOOLONG, errno.ENOTDIR)
 
 
 class Stubs:
@@ -36,7 +38,8 @@ class Stubs:
                 if path not in known:
                     os.write(self._descriptor, os.fsencode(path) + b"\0")
                 try:
-                    os.mkdir(path, 0o755)
+                    with beneath.parent(path) as (folder, name):
+                        os.mkdir(name, 0o755, dir_fd=folder)
                 except FileExistsError:
                     pass
                 except OSError as error:
@@ -83,6 +86,6 @@ class Stubs:
 
     def _clear(self) -> None:
         for path in sorted(self._written(), key=len, reverse=True):
-            with suppress(OSError):
-                os.rmdir(path)
+            with suppress(OSError), beneath.parent(path) as (folder, name):
+                os.rmdir(name, dir_fd=folder)
         os.ftruncate(self._descriptor, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -48,9 +49,23 @@ class Walk:
             self._left_out = self._left_out or bool(self._queue)
             self._queue.clear()
         self.complete = self.complete or not (self._queue or self._left_out)
-        for path in [path for path in self._names if not os.path.lexists(path)]:
+        real: dict[str, bool] = {self._root: True}
+        for path in [
+            path for path in self._names if not (self._is_real(os.path.dirname(path), real) and os.path.lexists(path))
+        ]:
             del self._names[path]
         return list(self._names)
+
+    def _is_real(self, folder: str, known: dict[str, bool]) -> bool:
+        """Whether a folder is one, and so is each above it: by a link its path leads to what is not of the tree."""
+        unknown: list[str] = []
+        while folder not in known:
+            unknown.append(folder)
+            folder = os.path.dirname(folder)
+        real = known[folder]
+        for one in reversed(unknown):
+            real = known[one] = real and _changed(one) is not None
+        return real
 
     def _later(self, path: str) -> None:
         if self._looked < LIMIT // 4:
@@ -60,9 +75,8 @@ class Walk:
 
     def _entries(self, folder: str) -> list[str]:
         """Names of the folders in a folder; what is to be noted is, on the way."""
-        try:
-            changed = os.stat(folder, follow_symlinks=False).st_mtime_ns
-        except OSError:
+        changed = _changed(folder)
+        if changed is None:
             self._seen.pop(folder, None)
             return []
         seen = self._seen.get(folder)
@@ -80,3 +94,12 @@ class Walk:
                 return self._sift(entries)
         except OSError:  # not ours to read, or gone: nothing in it can be noted
             return [], []
+
+
+def _changed(folder: str) -> int | None:
+    """When a folder changed; None where it is none (any more), or a link."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return found.st_mtime_ns if stat.S_ISDIR(found.st_mode) else None
