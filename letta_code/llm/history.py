@@ -13,6 +13,7 @@ from letta_code.core.messages import AssistantText, Message, Reminder, Summary, 
 NO_RESULT = "No result was kept for this call: it was interrupted, and whether it had an effect is unknown."
 EMPTY = "(empty)"  # providers refuse empty texts
 
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _REMINDER_TAG = re.compile(r"<(?=\s*/?\s*system-reminder)", re.IGNORECASE)
 
 
@@ -47,7 +48,7 @@ class Balance:
         if isinstance(message, ToolText):
             return self._result(message)
         if isinstance(message, AssistantText):
-            ready = self.rest()
+            ready = self.rest() if self._open else []
             self._open = {call.id: call for call in message.tool_calls}
             self._got = {}
             self._held = []
@@ -127,8 +128,9 @@ class History:
     def _balanced(self, messages: Sequence[Message]) -> Iterator[Item]:
         add = self._balance.add
         for message in messages:
-            if isinstance(message, AssistantText) and message.tool_calls:
-                self.call_ids.update([call.id for call in message.tool_calls])
+            if isinstance(message, AssistantText):
+                for call in message.tool_calls:
+                    self.call_ids.add(call.id)
             yield from add(message)
 
     def _append(self, done: bytearray, items: Iterable[Item]) -> tuple[list[int], bool]:
@@ -210,7 +212,7 @@ def arguments_object(arguments: str) -> bytes:
     if not raw.strip():
         return b"{}"
     try:
-        msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        _object.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return msgspec.json.encode({"_invalid": sendable(arguments)})
     return raw
