@@ -73,6 +73,7 @@ class Bubblewrap:
 
             inner = [*argv]
             if door is not None:  # hidden from all other commands with letta-code's home
+                mounts.admitted(door.path)
                 mounts.writable(door.path)
                 inner = self._web.through(door, argv)
             undo.pop_all()
@@ -95,7 +96,7 @@ class Bubblewrap:
 
     def _mounts(self, grant: Grant, env: Mapping[str, str]) -> Mounts:
         """The disk, what may be written, and what programs expect."""
-        mounts, at = Mounts(self._own.nothing), self._at
+        mounts, at = Mounts(self._own.nothing, self._at.root), self._at
         mounts.read_only("/")
         mounts.special("--dev", "/dev")
         mounts.special("--proc", "/proc")
@@ -119,7 +120,8 @@ class Bubblewrap:
     def _hide(self, mounts: Mounts, grant: Grant, env: Mapping[str, str]) -> None:
         """Secrets, letta-code's own home, sockets; last, since it wins over what was said about the same path."""
         at, is_open = self._at, grant.network == "open"
-        kept = (at.root, *grant.writes)
+        kept = (at.root, *(path for path in grant.writes if not os.path.isdir(path)))  # a folder of secrets stays
+        mounts.admitted(*kept, at.temp or self._own.temp, self._own.caches, f"{at.letta_home}/skills")
         for path in (*hidden.secrets(at.home, is_open), at.letta_home):
             if path in kept or not os.path.exists(path):
                 continue
@@ -129,6 +131,7 @@ class Bubblewrap:
             mounts.read_only(f"{at.letta_home}/skills")
         mounts.hidden("/run")
         for path in hidden.shown_in_run():
+            mounts.admitted(path)
             mounts.read_only(path)
         for path in hidden.sockets("/run", "/proc", "/dev", at.root, at.temp, at.letta_home):
             if is_within(path, at.home) or not is_within(path, "/tmp"):
@@ -136,6 +139,7 @@ class Bubblewrap:
                 mounts.hidden(folder) if folder else mounts.read_only(path, self._own.empty)
         agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
         if agent and os.path.exists(agent):
+            mounts.admitted(os.path.realpath(agent))
             mounts.writable(os.path.realpath(agent))
 
     def _cover(self, mounts: Mounts) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from letta_code.safety.places import is_within
 
@@ -11,12 +12,16 @@ class Mounts:
     """A list of mounts in which the deeper path wins, whatever order they were named in.
 
     So a folder that is hidden stays hidden when a folder above it is made writable, and a folder below one that is
-    hidden can be shown.  All paths are real and absolute; a later word about the same path replaces the earlier one.
+    hidden can be shown where it was `admitted`.  All paths are real and absolute; a later word about the same path
+    replaces the earlier one.  What hides comes last but for where the work tree `root` lies in it: a command that still
+    runs may put a link on the way to a path of the tree, and what is then mounted elsewhere is hidden all the same.
     Each mount costs a command some 0.3 ms, a file system in memory more: `nothing` is an empty folder to show instead.
     """
 
-    def __init__(self, nothing: str) -> None:
+    def __init__(self, nothing: str, root: str) -> None:
         self._nothing = nothing
+        self._root = root
+        self._admitted: list[str] = []
         self._at: dict[str, tuple[str, ...]] = {}
 
     def read_only(self, path: str, source: str = "") -> None:
@@ -42,6 +47,10 @@ class Mounts:
         self._at = {other: found for other, found in self._at.items() if not is_within(other, path)}
         self.read_only(path, cover)
 
+    def admitted(self, *paths: str) -> None:
+        """Places that may be shown though a folder above them is hidden; whatever else lies below one is not."""
+        self._admitted += paths
+
     def special(self, kind: str, folder: str) -> None:
         """`--proc` or `--dev`."""
         self._at[folder] = (kind, folder)
@@ -50,7 +59,10 @@ class Mounts:
         """The arguments: parents before children, and what is hidden closed for writing at the end."""
         words: list[str] = []
         closed: list[str] = []
-        paths = sorted(self._at, key=_parts)
+        hiding = [path for path, mount in self._at.items() if self._hides(path, mount)]
+        folders = [path for path, mount in self._at.items() if mount[0] == "--tmpfs"]
+        paths = [path for path in self._at if not self._shows_what_is_hidden(path, folders)]
+        paths.sort(key=lambda path: (any(is_within(path, one) for one in hiding), _parts(path)))
         for path, following in zip(paths, [*paths[1:], ""], strict=True):
             mount = self._at[path]
             if mount[0] == "--tmpfs" and not following.startswith(f"{path}/"):
@@ -59,6 +71,19 @@ class Mounts:
                 closed += ("--remount-ro", path)
             words += mount
         return [*words, *closed]
+
+    def _hides(self, path: str, mount: tuple[str, ...]) -> bool:
+        other = mount[0] == "--tmpfs" or (mount[0] == "--ro-bind" and mount[1] != path)
+        return other and not is_within(self._root, path)
+
+    def _shows_what_is_hidden(self, path: str, folders: Iterable[str]) -> bool:
+        if self._at[path][1:] != (path, path):
+            return False
+        above = [folder for folder in folders if folder != path and is_within(path, folder)]
+        return any(not self._admits(path, folder) for folder in above)
+
+    def _admits(self, path: str, folder: str) -> bool:
+        return any(is_within(path, one) and is_within(one, folder) for one in self._admitted)
 
 
 def _parts(path: str) -> list[str]:
