@@ -18,6 +18,7 @@ from letta_code.safety.named_paths import Where, private_outside, secrets_inside
 from letta_code.safety.network_programs import leaves_whole, network_of
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.option_effects import is_option, option_effect
+from letta_code.safety.redirect_targets import is_plain_target
 from letta_code.safety.shell_values import Assignment, Command, Reading
 
 MOST_COMMANDS = 100  # of one text; in a longer one only the first are looked at, and a person is asked
@@ -106,7 +107,7 @@ def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where) -> b
         return False
     if any(assignment.decides and not _PLAIN_GIT.fullmatch(assignment.name) for assignment in reading.assignments):
         return False
-    if any(redirect.writes and not _plain_target(redirect.target, redirect.literal) for redirect in reading.redirects):
+    if any(redirect.writes and not is_plain_target(redirect, where.root) for redirect in reading.redirects):
         return False
     for command in reading.commands:
         if command.words[0] != "git" and command.words[0] not in _HARMLESS:
@@ -116,10 +117,6 @@ def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where) -> b
         if command.name == "git" and not _known_to_the_letter(command):
             return False
     return True
-
-
-def _plain_target(target: str, literal: bool) -> bool:
-    return literal and ".git" not in target.lower().split("/")
 
 
 def _known_to_the_letter(command: Command) -> bool:
