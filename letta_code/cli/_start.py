@@ -33,8 +33,8 @@ FACE = (
         names=("--mode",),
         metavar="MODE",
         choices=MODES,
-        help="What may happen without a question: plan changes nothing, ask asks for edits and commands, "
-        "auto edits files of the folder and asks for commands, full asks nothing.",
+        help="What may happen without a question: plan changes nothing; ask works in the folder, inside a sandbox, and "
+        "asks to leave it (for each edit and command where there is none); auto asks less; full asks nothing.",
     ),
     Flag(names=("--allow",), metavar="RULE", repeat=True, help="Allow what a rule covers, such as 'Bash(npm test)'."),
     Flag(names=("--deny",), metavar="RULE", repeat=True, help="Refuse what a rule covers; it wins over --allow."),

@@ -55,6 +55,7 @@ def _background(parsed: Parsed, prompted: Parsed) -> int:
     from msgspec.structs import replace
 
     from letta_code.agent.beginning import begin
+    from letta_code.agent.contained import bare
     from letta_code.config.paths import Paths
 
     for flag in ("output_format", "quiet"):
@@ -62,7 +63,8 @@ def _background(parsed: Parsed, prompted: Parsed) -> int:
             raise UsageError(f"--{flag.replace('_', '-')} and --background do not go together.",
                              hint="`letta-code follow` prints what comes of it.")  # fmt: skip
     options, notices = _start.session_options(prompted, "headless")
-    for notice in notices:
+    without = bare(options.settings.sandbox, options.settings.mode)
+    for notice in (*notices, *([without] if without else ())):
         print(f"{notice.level}: {notice.text}", file=sys.stderr)
     options = replace(options, interactive=not parsed.on("unattended"), face="run")
     if parsed.words and not parsed.words[0].strip():

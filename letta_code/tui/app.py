@@ -92,6 +92,18 @@ class LettaApp(App[int]):
         self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._painted)
 
+    def _handle_exception(self, error: Exception) -> None:
+        """End the app as textual does, but show no values of variables: they may be anything that was said."""
+        from letta_code.tui.crash import told_of
+
+        # Set here as in textual's own method, whose second half is what shows the values.
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self.bell()
+        self.panic(told_of(error))
+
     def _resumed(self, _app: App[object]) -> None:
         # The terminal gave us an empty screen: what textual believes to be on it is not.
         self.call_later(self.screen.refresh, layout=True)

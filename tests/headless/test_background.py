@@ -174,6 +174,7 @@ def test_without_background_it_is_a_headless_run(project: Path) -> None:
 
 def test_nothing_is_lost_when_no_model_is_there(project: Path) -> None:
     done = letta(project, "run", "--background", "go")
+    assert "There is no sandbox, as LETTA_SANDBOX" in done.stderr
     assert done.returncode != 0
     assert "No model" in done.stderr
     with opened() as store:

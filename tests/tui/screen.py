@@ -77,8 +77,11 @@ async def until(pilot: Pilot[int], wanted: Callable[[], object], what: str = "",
 
 
 def screen_text(app: App[Any]) -> str:
-    """What stands on the screen."""
-    strips = app.screen._compositor.render_strips()
+    """What stands on the screen, "" while a widget of it has no styles yet, which textual would not draw either."""
+    try:
+        strips = app.screen._compositor.render_strips()
+    except KeyError:
+        return ""
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
 
