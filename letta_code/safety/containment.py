@@ -49,7 +49,8 @@ class Grant(Value):
 
     `outside` runs it without any sandbox (mode full, a person's yes to leave it).  `git` opens the repository's `.git`
     but for config, hooks, info and modules; `hooks` lets the repository's own hooks run (inside the sandbox).
-    `writes` are further real paths that may be written.
+    `writes` are further real paths that may be written, `reads` files and folders with secrets that are seen after all,
+    `logins` shows what git and ssh log in with (keys, tokens, the agent of keys).
     """
 
     outside: bool = False
@@ -57,6 +58,8 @@ class Grant(Value):
     git: bool = False
     hooks: bool = False
     writes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    logins: bool = False
 
 
 class Confined(Value):

@@ -58,17 +58,27 @@ _LISTS = {
 }  # fmt: skip
 _BRANCH_CONFIGURES = ("-m", "-M", "-c", "-C", "-u", "-t", "--move", "--copy", "--set-upstream-to", "--unset-upstream",
                       "--set-upstream", "--edit-description", "--track")  # fmt: skip
+# Settings that only name or format: with `-c` and one of them a command does what it does without.
+_ONLY_NAMES = re.compile(
+    r"(?:user\.(?:name|email)|core\.(?:abbrev|quotepath)|log\.date|(?:color|advice)\.[a-z]+)=.*|"
+    r"(?:commit|tag)\.gpgsign=(?:false|no|0|off)",
+    re.IGNORECASE | re.DOTALL,
+)
 _STRATEGIES = {"ort", "recursive", "resolve", "octopus", "ours", "subtree"}
+# As in githooks(5); a merge, a cherry-pick or a revert that goes on after a conflict is a commit.  An amended commit is
+# rewritten, and each of them may end with `gc --auto`.
+_OF_COMMITS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit", "post-rewrite", "pre-auto-gc")
+_OF_PATCHES = ("applypatch-msg", "pre-applypatch", "post-applypatch")
+_OF_REBASES = ("pre-rebase", "post-checkout", *_OF_PATCHES)
 _HOOKS = {
-    "commit": ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit"),
-    "merge": ("pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge"),
-    "pull": ("pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge", "pre-rebase", "post-rewrite"),
+    "commit": _OF_COMMITS,
+    "merge": (*_OF_COMMITS, "pre-merge-commit", "post-merge"),
+    "pull": (*_OF_COMMITS, "pre-merge-commit", "post-merge", *_OF_REBASES), "fetch": ("pre-auto-gc",),
     "checkout": ("post-checkout",), "switch": ("post-checkout",), "clone": ("post-checkout",),
-    "worktree": ("post-checkout",), "push": ("pre-push",),
-    "am": ("applypatch-msg", "pre-applypatch", "post-applypatch"),
-    "rebase": ("pre-rebase", "post-rewrite", "post-checkout", "pre-commit", "commit-msg", "prepare-commit-msg"),
-    "cherry-pick": ("prepare-commit-msg", "commit-msg", "post-commit"), "gc": ("pre-auto-gc",),
-    "revert": ("prepare-commit-msg", "commit-msg", "post-commit"), "maintenance": ("pre-auto-gc",),
+    "restore": ("post-checkout",), "stash": ("post-checkout",), "bisect": ("post-checkout",),
+    "worktree": ("post-checkout",), "push": ("pre-push",), "send-email": ("sendemail-validate",),
+    "am": (*_OF_COMMITS, *_OF_PATCHES), "rebase": (*_OF_COMMITS, *_OF_REBASES, "pre-merge-commit"),
+    "cherry-pick": _OF_COMMITS, "revert": _OF_COMMITS, "gc": ("pre-auto-gc",), "maintenance": ("pre-auto-gc",),
 }  # fmt: skip
 # These run for every change of a branch or of the index.
 _HOOKS_OF_ALL = ("reference-transaction", "post-index-change", "fsmonitor-watchman")
@@ -98,6 +108,22 @@ def git_effect(words: tuple[str, ...]) -> GitEffect:
     return GitEffect(effect=effect, subcommand=sub, what=what or sub, network=_network(sub, arguments))
 
 
+def is_as_without_options(words: Sequence[str]) -> bool:
+    """Whether git's own options change nothing of what the subcommand does: `-c user.name=x` only names."""
+    at = 1
+    while at < len(words) and words[at].startswith("-"):
+        named = words[at] == "-c" and at + 1 < len(words) and _ONLY_NAMES.fullmatch(words[at + 1])
+        if not named and words[at] not in _PLAIN_OWN:
+            return False
+        at += 2 if words[at] in _OWN_WITH_VALUE else 1
+    return True
+
+
+def is_of_the_repository(subcommand: str) -> bool:
+    """Whether a subcommand is of no use where the repository cannot be written."""
+    return subcommand in _WRITES | _CHANGES | _NETWORK
+
+
 def from_subcommand(words: Sequence[str]) -> tuple[str, ...]:
     """A git command without git's own options: `git -C x push` is `git push`."""
     return (words[0], *_split(words)[1])
@@ -106,6 +132,11 @@ def from_subcommand(words: Sequence[str]) -> tuple[str, ...]:
 def hooks_run_by(subcommand: str) -> tuple[str, ...]:
     """The hooks that git would run for a subcommand that changes something."""
     return (*_HOOKS.get(subcommand, ()), *_HOOKS_OF_ALL)
+
+
+def runs_own_hooks(subcommand: str) -> bool:
+    """Whether there are hooks of this subcommand, beside those of any change."""
+    return subcommand in _HOOKS
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:

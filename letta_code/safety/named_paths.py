@@ -48,11 +48,20 @@ _INTO = {
 
 
 class Where(Value):
-    """What is inside: real paths of the work tree, the home folder, and of folders for temporary files."""
+    """What is inside: real paths of the work tree, the home folder, and of folders for temporary files.
+
+    `own` is letta-code's own home, "" where it is not known.
+    """
 
     root: str
     home: str
     temps: tuple[str, ...] = ()
+    own: str = ""
+
+    def is_own(self, path: str) -> bool:
+        """Whether a real path is among what letta-code keeps for itself, which is closed to every command."""
+        skills = places.is_within(path, f"{self.own}/skills")
+        return bool(self.own) and places.is_within(path, self.own) and not skills
 
     def inside(self, path: str) -> bool:
         """Whether a real path is in the work tree or among temporary files."""

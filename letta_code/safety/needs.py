@@ -13,11 +13,23 @@ from letta_code.core.messages import Value
 from letta_code.safety import places
 from letta_code.safety.containment import Grant, Network
 from letta_code.safety.destruction import is_destructive
-from letta_code.safety.git_commands import GitEffect, discards_much, git_effect, hooks_run_by
+from letta_code.safety.git_commands import (
+    GitEffect,
+    discards_much,
+    from_subcommand,
+    git_effect,
+    hooks_run_by,
+    is_as_without_options,
+    is_of_the_repository,
+    runs_own_hooks,
+)
 from letta_code.safety.named_paths import Where, private_outside, secrets_inside, written_outside
 from letta_code.safety.network_programs import leaves_whole, network_of
+from letta_code.safety.openings import to_read, to_write
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.option_effects import is_option, option_effect
+from letta_code.safety.reasons import WEIGHTS
+from letta_code.safety.remotes import network_of_remote
 from letta_code.safety.redirect_targets import is_plain_target
 from letta_code.safety.shell_values import Assignment, Command, Reading
 
@@ -27,6 +39,10 @@ _HARMLESS = {
     "cd", "echo", "printf", "pwd", "ls", "cat", "head", "tail", "wc", "true", "false", "date", "test", "[", "grep",
     "sleep", "exit", ":", "cut", "tr", "nl", "stat", "basename", "dirname", "set",
 }  # fmt: skip
+_EVERYDAY = frozenset(("reads", "writes"))
+_ASKED = _EVERYDAY | {"changes", "network", "runs"}
+_LOG_IN = {"ssh", "scp", "sftp", "rsync", "mosh", "ssh-copy-id"}  # of no use without the person's keys
+_BESIDE = "since not only git runs in the line"
 _NETWORKS: tuple[Network, ...] = ("off", "proxy", "open")
 # Made by a build or a test, and made again by the next one: removed without a question.
 _MADE_AGAIN = {
@@ -36,6 +52,9 @@ _MADE_AGAIN = {
     "storybook-static", "test-results", "playwright-report", ".venv", "venv", ".vite", "CMakeFiles",
 }  # fmt: skip
 _MADE_ENDINGS = (".egg-info", ".dist-info", ".pyc", ".o", ".log", ".tmp", ".swp")
+_NETWORK = "It needs the network"
+_DESTROYS = "It may destroy work that nothing brings back"
+_SECRET = "It reads what may hold keys or passwords"
 _DECIDES = re.compile(r"(?:LD_|DYLD_|BASH_FUNC_).*|PATH|BASH_ENV|ENV|SHELLOPTS|BASHOPTS|PROMPT_COMMAND|IFS|CDPATH|PS4")
 _PLAIN_GIT = re.compile(
     r"GIT_(?:AUTHOR|COMMITTER)_(?:NAME|EMAIL|DATE)|GIT_TERMINAL_PROMPT|GIT_PAGER|GIT_OPTIONAL_LOCKS"
@@ -55,14 +74,22 @@ NO_HOOKS = Hooks()
 class Need(Value):
     """One thing that a person is asked about.
 
-    `leaves`: it is more than the sandbox gives, and asked about in mode auto too; `grant` is what a yes gives.
-    `command` is the index of the command in its reading, -1 for the text as a whole.
+    `says` is a sentence without its end, the same for all of the same sort, `about` what in the text it is about,
+    `kind` one of `reasons.WEIGHTS`.  `leaves`: it is more than the sandbox gives, and asked about in mode auto too;
+    `grant` is what a yes gives.  `command` is the index of the command in its reading, -1 for the text as a whole.
     """
 
-    why: str
+    says: str
+    about: str = ""
+    kind: str = "other"
     grant: Grant = Grant()
     leaves: bool = False
     command: int = -1
+
+    @property
+    def why(self) -> str:
+        """The whole sentence."""
+        return f"{self.says}: {self.about}." if self.about else f"{self.says}."
 
 
 def merged(grants: Iterable[Grant]) -> Grant:
@@ -74,36 +101,47 @@ def merged(grants: Iterable[Grant]) -> Grant:
         git=any(grant.git for grant in known),
         hooks=any(grant.hooks for grant in known),
         writes=tuple(dict.fromkeys(path for grant in known for path in grant.writes)),
+        reads=tuple(dict.fromkeys(path for grant in known for path in grant.reads)),
+        logins=any(grant.logins for grant in known),
     )
 
 
 def needs_of(operation: ExecOperation, reading: Reading, where: Where, hooks: Callable[[], Hooks]) -> tuple[Need, ...]:
     """What a command needs, the weightiest first; nothing for one that a sandbox can hold as it is."""
     found = list(_of_operation(operation))
+    effects = [git_effect(command.words) for command in reading.commands if command.name == "git"]
+    alone = bool(effects) and _only_git(reading, effects, where, _ASKED)
     for at, command in enumerate(reading.commands[:MOST_COMMANDS]):
-        found += _of_command(at, command, where, hooks)
+        found += _of_command(at, command, where, hooks, alone)
     found += _of_paths(msgspec.structs.replace(reading, commands=reading.commands[:MOST_COMMANDS]), where)
     if len(reading.commands) > MOST_COMMANDS:
-        found.append(Need(why=f"It is more than {MOST_COMMANDS} commands."))
+        found.append(Need(says=f"It is more than {MOST_COMMANDS} commands"))
     found += _of_assignments(reading.assignments)
     if not reading.whole:
-        found.append(Need(why=f"It cannot be read for certain: {reading.doubt or 'its syntax is not known'}."))
-    found.sort(key=lambda need: not need.leaves)
+        found.append(Need(says="It cannot be read for certain", about=reading.doubt or "its syntax is not known"))
+    found.sort(key=lambda need: (WEIGHTS.index(need.kind), not need.leaves))
     return tuple({need.why: need for need in reversed(found)}.values())[::-1]
 
 
 def free_grant(reading: Reading, where: Where, hooks: Callable[[], Hooks]) -> Grant:
     """What a command gets without a question: the repository opened for everyday git commands and nothing beside."""
     effects = [git_effect(command.words) for command in reading.commands if command.name == "git"]
-    if not any(effect.effect == "writes" for effect in effects) or not _only_git(reading, effects, where):
+    if not any(effect.effect == "writes" for effect in effects) or not _only_git(reading, effects, where, _EVERYDAY):
         return Grant()
-    return Grant(git=True, hooks=hooks().agreed)
+    known = hooks()
+    # They run all or none, so one that waits keeps the others from running.
+    return Grant(git=True, hooks=known.agreed and not known.waiting)
 
 
-def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where) -> bool:
-    """Whether a text is nothing but git commands that read or make everyday changes, and harmless ones."""
-    opaque = any(one.words != (name := one.words[0],) or not _PLAIN_GIT.fullmatch(name) for one in reading.opaque)
-    if not reading.whole or opaque or any(effect.effect not in {"reads", "writes"} for effect in effects):
+def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where, among: frozenset[str]) -> bool:
+    """Whether a text is nothing but git commands with these effects, and harmless ones.
+
+    For everyday ones every word must be known; of others the person sees that some are not.
+    """
+    everyday = among == _EVERYDAY
+    unread = (one.words for one in reading.opaque if everyday or one.words[:1] != ("git",))
+    opaque = any(len(words) != 1 or not _PLAIN_GIT.fullmatch(words[0]) for words in unread)
+    if not reading.whole or opaque or any(effect.effect not in among for effect in effects):
         return False
     if any(assignment.decides and not _PLAIN_GIT.fullmatch(assignment.name) for assignment in reading.assignments):
         return False
@@ -114,7 +152,7 @@ def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where) -> b
             return False
         if not command.cwd_known or not where.inside(places.real(command.cwd or where.root)):
             return False
-        if command.name == "git" and not _known_to_the_letter(command):
+        if everyday and command.name == "git" and not _known_to_the_letter(command):
             return False
     return True
 
@@ -131,68 +169,102 @@ def _known_to_the_letter(command: Command) -> bool:
 def _of_operation(operation: ExecOperation) -> Iterator[Need]:
     if operation.needs == "outside":
         yield Need(
-            why="It is to run outside the sandbox, with all of your rights.", grant=Grant(outside=True), leaves=True
+            says="It is to run outside the sandbox, with all of your rights",
+            kind="outside",
+            grant=Grant(outside=True),
+            leaves=True,
         )
     if operation.needs == "network":
-        yield Need(why="It is to have the network.", grant=Grant(network="proxy"), leaves=True)
+        yield Need(says="It is to have the network", kind="network", grant=Grant(network="proxy"), leaves=True)
     if operation.keep:
-        yield Need(why="It goes on running when the session has ended.", leaves=True)
+        yield Need(says="It goes on running when the session has ended", leaves=True)
 
 
-def _of_command(at: int, command: Command, where: Where, hooks: Callable[[], Hooks]) -> Iterator[Need]:
+def _of_command(at: int, command: Command, where: Where, hooks: Callable[[], Hooks], alone: bool) -> Iterator[Need]:
     shown = _shown(command.words)
     if command.name == "git":
-        for need in _of_git(command, shown, where, hooks):
-            yield Need(why=need.why, grant=need.grant, leaves=need.leaves, command=at)
+        for need in _of_git(command, shown, where, hooks, alone):
+            yield msgspec.structs.replace(need, command=at)
         return
     if leaves_whole(command.words):
-        why = f"It works only outside the sandbox, with all of your rights: {shown}."
-        yield Need(why=why, grant=Grant(outside=True), leaves=True, command=at)
+        says = "It works only outside the sandbox, with all of your rights"
+        yield Need(says=says, about=shown, kind="outside", grant=Grant(outside=True), leaves=True, command=at)
         return
     network = network_of(command.words)
     if network != "off":
-        yield Need(why=f"It needs the network: {shown}.", grant=Grant(network=network), leaves=True, command=at)
+        grant = Grant(network=network, logins=os.path.basename(command.words[0]) in _LOG_IN)
+        yield Need(says=_NETWORK, about=shown, kind="network", grant=grant, leaves=True, command=at)
     option = option_effect(command.name, command.words[1:])
     if option:
-        yield Need(why=f"`{option[:60]}` of {command.name} runs a program or writes: {shown}.", command=at)
+        yield Need(says=f"`{option[:60]}` of {command.name} runs a program or writes", about=shown, command=at)
     elif _loses_much(command, where):
-        yield Need(why=f"It may destroy work that nothing brings back: {shown}.", command=at)
+        yield Need(says=_DESTROYS, about=shown, kind="destroys", command=at)
 
 
-def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hooks]) -> Iterator[Need]:
+def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hooks], alone: bool) -> Iterator[Need]:
+    """`alone`: nothing but git runs in the line, so that what is opened for git is opened for nothing else."""
     found = git_effect(command.words)
-    opened = Grant(git=True)
+    opened = Grant(git=alone)
     match found.effect:
         case "reads" | "unknown":
             return
         case "network":
-            grant = Grant(network=found.network, git=True)
-            yield Need(why=f"It needs the network: {shown}.", grant=grant, leaves=True)
+            says = _NETWORK if alone else f"{_NETWORK}, without your credentials and the repository {_BESIDE}"
+            yield Need(says=says, about=shown, kind="network", grant=_reaching(command, where, alone), leaves=True)
         case "configures":
-            grant = Grant(outside=True)
-            yield Need(why=f"It changes git's configuration, outside the sandbox: {shown}.", grant=grant, leaves=True)
+            says = "It changes git's configuration, outside the sandbox"
+            yield Need(says=says, about=shown, kind="outside", grant=Grant(outside=True), leaves=True)
         case "runs":
-            grant = merged([opened, Grant(network=found.network)])
-            yield Need(why=f"`{found.what}` of git may run a program or write: {shown}.", grant=grant, leaves=True)
+            yield _of_option(command, shown, found, where, alone)
         case "changes":
-            yield Need(why=f"It changes the repository: {shown}.", grant=opened, leaves=True)
+            says = "It changes the repository" if alone else f"It changes the repository, which stays closed {_BESIDE}"
+            kind = "destroys" if is_destructive(command.words) else "repository"
+            yield Need(says=says, about=shown, kind=kind, grant=opened, leaves=True)
         case "writes":
             if not _known_to_the_letter(command):
-                yield Need(why=f"What git is told is not known before it runs: {shown}.", grant=opened, leaves=True)
+                says = "What git is told is not known before it runs"
+                yield Need(says=says, about=shown, kind="repository", grant=opened, leaves=True)
             elif git_loses(command, where):
-                yield Need(why=f"It may destroy work that nothing brings back: {shown}.", grant=opened)
-    if found.effect not in {"configures", "runs"}:
+                yield Need(says=_DESTROYS, about=shown, kind="destroys", grant=opened)
+    if alone and found.effect not in {"configures", "runs"}:
         yield from _of_hooks(found.subcommand, command, hooks)
 
 
+def _reaching(command: Command, where: Where, alone: bool) -> Grant:
+    """The network for git; what it logs in with and the repository only where no other program would have them too."""
+    if not alone:
+        return Grant(network="proxy")
+    network = git_effect(from_subcommand(command.words)).network
+    if network == "open":
+        network = network_of_remote(command.words, command.cwd or where.root, where.root, where.home)
+    return Grant(network=network, git=True, logins=True)
+
+
+def _of_option(command: Command, shown: str, found: GitEffect, where: Where, alone: bool) -> Need:
+    """An option runs a program or writes, which would have the repository too: one by `-c` does not open it."""
+    says = f"`{found.what}` of git may run a program or write"
+    own = is_as_without_options(command.words)
+    grant = Grant(network=found.network if alone or found.network == "off" else "proxy")
+    if alone and own and is_of_the_repository(found.subcommand):
+        under = git_effect(from_subcommand(command.words))
+        grant = _reaching(command, where, alone) if under.effect == "network" else merged([grant, Grant(git=True)])
+        says += ", with the repository open"
+    elif is_of_the_repository(found.subcommand):
+        says += ", with the repository closed"
+    return Need(says=says, about=shown, kind="repository", grant=grant, leaves=True)
+
+
 def _of_hooks(subcommand: str, command: Command, hooks: Callable[[], Hooks]) -> Iterator[Need]:
+    """All that wait are named together: they are switched on together."""
     known = hooks()
-    names = [name for name in hooks_run_by(subcommand) if name in known.waiting]
+    names = set(hooks_run_by(subcommand))
     if "--no-verify" in command.words:
-        names = [name for name in names if name not in {"pre-commit", "commit-msg", "pre-push", "pre-merge-commit"}]
-    if names:
-        why = f"The repository's own hooks ({', '.join(names)}) would run, inside the sandbox."
-        yield Need(why=why, grant=Grant(git=True, hooks=True), leaves=True)
+        names -= {"pre-commit", "commit-msg", "pre-push", "pre-merge-commit"}
+    beside = known.agreed and runs_own_hooks(subcommand) and "--no-verify" not in command.words
+    if known.waiting and (beside or names.intersection(known.waiting)):
+        about = f"{', '.join(known.waiting)} (`letta-code trust --forget` takes it back)"
+        says = "The repository's own hooks would run inside the sandbox, now and later until they change"
+        yield Need(says=says, about=about, kind="hooks", grant=Grant(git=True, hooks=True), leaves=True)
 
 
 def git_loses(command: Command, where: Where) -> bool:
@@ -239,41 +311,47 @@ def _of_paths(reading: Reading, where: Where) -> Iterator[Need]:
     for at, path in (*changed, *looked_at):
         if path.startswith(("/dev/tcp/", "/dev/udp/")):  # bash opens a connection
             written.add(path)
-            yield Need(why=f"It needs the network: {path}.", grant=Grant(network="open"), leaves=True, command=at)
+            grant = Grant(network="open")
+            yield Need(says=_NETWORK, about=path, kind="network", grant=grant, leaves=True, command=at)
     for at, path in changed:
-        if path in written:
-            continue
-        written.add(path)
-        grant = _opening(path, where)
-        how = ", without the sandbox" if grant.outside else ""
-        yield Need(why=f"It would write outside the work tree{how}: {path}.", grant=grant, leaves=True, command=at)
+        if path not in written:
+            written.add(path)
+            yield _of_written(at, path, where)
     for at, path in looked_at:
         if path not in written:
-            secret = places.is_secret(path)
-            why = "It reads what may hold keys or passwords" if secret else "It looks at what is outside the work tree"
-            yield Need(why=f"{why}: {path}.", leaves=secret, command=at)
+            yield _of_seen(at, path, where)
     for at, path in secrets_inside(reading, where):
         name = os.path.relpath(path, where.root)
-        yield Need(why=f"It reads what may hold keys or passwords: {name}.", leaves=True, command=at)
+        yield Need(says=_SECRET, about=name, kind="secret", leaves=True, command=at)
 
 
-def _opening(path: str, where: Where) -> Grant:
-    """What lets a command write a file: the file, or its folder where it is to be made; never a whole home."""
-    if places.is_within(path, "/dev"):
-        return Grant()  # a sandbox has devices of its own
-    if os.path.lexists(path):
-        return Grant(writes=(path,))
-    folder = os.path.dirname(path)
-    if os.path.isdir(folder) and folder.count("/") > 1 and not places.is_within(where.home, folder):
-        return Grant(writes=(folder,))
-    return Grant(outside=True)
+def _of_written(at: int, path: str, where: Where) -> Need:
+    if where.is_own(path):
+        says = "It would write among what letta-code keeps, which stays closed with a yes too"
+        return Need(says=says, about=path, kind="writes", leaves=True, command=at)
+    grant = to_write(path, where)
+    opened = next((folder for folder in grant.writes if folder != path), "")
+    says = f"It would write outside the work tree{', without the sandbox' if grant.outside else ''}"
+    about = f"{path} (a yes opens all of {opened}/)" if opened else path
+    return Need(says=says, about=about, kind="writes", grant=grant, leaves=True, command=at)
+
+
+def _of_seen(at: int, path: str, where: Where) -> Need:
+    if where.is_own(path):
+        says = "It looks at what letta-code keeps, which stays closed with a yes too"
+        return Need(says=says, about=path, kind="secret", leaves=places.is_secret(path), command=at)
+    grant = to_read(path, where)
+    if grant.reads or places.is_secret(path):
+        about = f"{path}/ (all of it)" if grant.reads and os.path.isdir(path) else path
+        return Need(says=_SECRET, about=about, kind="secret", grant=grant, leaves=True, command=at)
+    return Need(says="It looks at what is outside the work tree", about=path, command=at)
 
 
 def _of_assignments(assignments: Iterable[Assignment]) -> Iterator[Need]:
     for one in assignments:
         git = one.name.startswith("GIT_") and not _PLAIN_GIT.fullmatch(one.name)
         if one.for_command and (git or _DECIDES.fullmatch(one.name)):
-            yield Need(why=f"It sets {one.name}, which decides what else is run.")
+            yield Need(says="It sets what decides what else is run", about=one.name)
 
 
 def _shown(words: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
+from letta_code.safety.reasons import gives, in_words
 from letta_code.safety.refusals import OwnHome, refusal
 from letta_code.safety.rules import Ground, Rule, Rules
 from letta_code.safety.shell_syntax import Reading
@@ -46,13 +47,11 @@ MODE_TEXT: Mapping[Mode, str] = {
     "full": "does everything without asking and without a sandbox",
 }
 _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
-_WHOLE_LINE = "Everything in this line would then run outside the sandbox, with all of your rights."
 _PLAN = (
     "The mode is plan: commands and edits do not run. Look with Read, Grep, List and Git, finish the plan and tell the "
     "person; they change the mode."
 )
 _TEMPS = ("/tmp", "/var/tmp")
-_MOST_REASONS = 3
 
 
 def mode_of(name: str) -> Mode:
@@ -126,7 +125,10 @@ class Policy:
         # A work tree among temporary files is not free to use what lies beside it.
         common = [folder for folder in _TEMPS if not places.is_within(self.ground.root, os.path.realpath(folder))]
         self._where = Where(
-            root=self.ground.root, home=home, temps=tuple(os.path.realpath(f) for f in (*common, *temps) if f)
+            root=self.ground.root,
+            home=home,
+            temps=tuple(os.path.realpath(f) for f in (*common, *temps) if f),
+            own=self._own.folder,
         )
         self._variables: Mapping[str, str] = os.environ if variables is None else variables
 
@@ -166,11 +168,9 @@ class Policy:
             return Decision(verdict="deny", reason=refused, rule="hard deny", destructive=True)
         step = self._by_rules(case)
         verdict, reason, rule = step or self._by_mode(case)
-        if verdict == "ask":  # whatever asks, the person is told who may have wished for it
-            outside = why_ask(operation, case.wanted, self._taints)
-            reason = f"{reason} {outside}".strip() if outside not in reason else reason
-            if case.wanted.outside and case.of_several:
-                reason, destructive = f"{reason} {_WHOLE_LINE}", True
+        if verdict == "ask":
+            reason = " ".join(self._asked(reason, case))
+            destructive = destructive or (case.wanted.outside and case.of_several)
         grant = Grant()
         if self.mode == "full":
             grant = Grant(outside=isinstance(operation, ExecOperation | GitOperation))
@@ -267,8 +267,8 @@ class Policy:
             if self.mode != "full" and has_hidden(operation.command):
                 return "ask", "It has invisible or control characters, or long runs of blanks.", "hidden characters"
         # A yes that was remembered was not given to what text from outside asks for.
-        if self.mode != "full" and (why := why_ask(operation, case.wanted, self._taints)):
-            return "ask", why, "text from outside"
+        if self.mode != "full" and why_ask(operation, case.wanted, self._taints):
+            return "ask", "", "text from outside"
         name = self._allowed(case)
         return ("allow", "", name) if name else None
 
@@ -292,10 +292,16 @@ class Policy:
 
     def _by_mode(self, case: _Case) -> tuple[str, str, str]:
         name = f"mode {self.mode}"
-        reasons = [] if self.mode == "full" else list(self._why_ask(case))
-        if not reasons:
-            return "allow", "", name
-        return "ask", " ".join(dict.fromkeys(reasons[:_MOST_REASONS])), name
+        asks = self.mode != "full" and any(True for _ in self._why_ask(case))
+        return ("ask" if asks else "allow"), "", name
+
+    def _asked(self, first: str, case: _Case) -> Iterable[str]:
+        """Why it is asked: a rule, what it needs, what a yes gives, and who may have wished for it."""
+        reasons = dict.fromkeys((first, *self._why_ask(case)))
+        if isinstance(case.operation, ExecOperation) and self.containment.kind != "none":
+            reasons[gives(merged(need.grant for need in case.needs), several=case.of_several)] = None
+        reasons[why_ask(case.operation, case.wanted, self._taints)] = None
+        return (reason for reason in reasons if reason)
 
     def _why_ask(self, case: _Case) -> Iterable[str]:
         """What the modes plan, ask and auto ask about; nothing for what they allow."""
@@ -331,10 +337,10 @@ class Policy:
     def _why_ask_command(self, case: _Case) -> Iterable[str]:
         """Inside a sandbox only what is more than it gives, and in mode ask what destroys or cannot be read."""
         needs = case.needs
-        if not self.containment.confines:
-            yield from (need.why for need in needs) if needs else (touches(self.containment),)
-            return
-        yield from (need.why for need in needs if need.leaves or self.mode != "auto")
+        confines = self.containment.confines
+        yield from in_words(need for need in needs if need.leaves or self.mode != "auto" or not confines)
+        if not confines:
+            yield touches(self.containment)
 
     def _why_ask_git(self, case: _Case) -> Iterable[str]:
         operation = cast(GitOperation, case.operation)

@@ -116,8 +116,12 @@ class Commands:
         if grant.outside or kind == "none":
             env = environment(self._inherited, spec.env)
         else:
-            env = environment(allowed(self._inherited, network_open=grant.network == "open"), spec.env)
-        if kind != "none" and (grant.outside or grant.git or grant.network == "open" or grant.writes):
+            known = allowed(
+                self._inherited, network_open=grant.network == "open", logins=grant.logins and grant.network == "open"
+            )
+            env = environment(known, spec.env)
+        named = grant.outside or grant.git or grant.network == "open" or grant.logins or grant.writes or grant.reads
+        if kind != "none" and named:
             path = env.get("PATH", "")
             last = written_last(path, self.root, self.temp)
             if last != path:

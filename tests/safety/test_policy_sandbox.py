@@ -19,6 +19,7 @@ from letta_code.safety.operations import (
 )
 from letta_code.safety.policy import MODES, Mode, Policy
 from letta_code.safety.rules import Rules, parse_rules
+from letta_code.safety.taint import Taints
 
 ROOT, HOME = "/w/app", "/home/me"
 CONFINED = Containment(kind="bubblewrap", confines=True)
@@ -160,8 +161,73 @@ def test_what_only_looks_like_git_gets_nothing(text: str) -> None:
 )  # fmt: skip
 def test_git_that_runs_or_configures_asks_in_both_modes(text: str) -> None:
     assert (run(text).verdict, run(text, "full").verdict) == ("ask", "allow")
-    assert run(text).grant != Grant()
     assert run(text, "auto").verdict == "ask"
+
+
+GIT = Grant(git=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "grant"),
+    [
+        ("git rebase main", GIT), ("git commit $x", GIT), ("git merge -s evil x", GIT),
+        ("git reset --hard | head", GIT),
+        ("git -c user.name=x commit -m y", GIT), ("git -c core.abbrev=9 stash", GIT),
+        # what an option runs, and what stands beside git, would have the repository too
+        ("git -c core.pager=x commit -m y", Grant()), ("git -c core.fsmonitor='touch .git/zz' status", Grant()),
+        ("git -c core.abbrev=9 stash list; touch .git/zz", Grant()), ("git rebase main; ./x", Grant()),
+        ("git reset --hard && make", Grant()), ("git bisect run ./x", Grant()), ("PATH=. git rebase main", Grant()),
+        # nor what the person logs in with
+        ("git push", Grant(network="open", git=True, logins=True)),
+        ("git add a && git commit -m x && git push 2>&1 | tail", Grant(network="open", git=True, logins=True)),
+        ("git clone https://x.org/y", Grant(network="proxy", git=True, logins=True)),
+        ("git fetch && python3 evil.py", Grant(network="proxy")),
+        ("make; git push git@x.org:y", Grant(network="proxy")),
+        ("git -c core.sshCommand=./x fetch", Grant(network="open")),
+    ],
+)  # fmt: skip
+def test_a_yes_opens_the_repository_and_logs_in_only_where_nothing_but_git_runs(text: str, grant: Grant) -> None:
+    decision = run(text)
+    assert (decision.verdict, decision.grant) == ("ask", grant), decision.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("git push", "It needs the network: `git push`. It would have your whole network (not only the web through a "
+         "proxy) and could read your git and ssh credentials."),
+        ("git fetch && python3 x.py", "It needs the network, without your credentials and the repository since not "
+         "only git runs in the line: `git fetch`. All of this line would have the web, through a proxy."),
+        ("npm ci", "It needs the network: `npm ci`."),
+        ("ssh h ls | ./x", "All of this line would have your whole network (not only the web through a proxy) and "
+         "could read your git and ssh credentials."),
+        ("git rebase x; make", "It changes the repository, which stays closed since not only git runs in the line"),
+        ("git -c a=b commit -m x", "may run a program or write, with the repository closed: `git -c a=b commit -m x`."),
+        # the weightiest first, the same kind together, and what is left out counted
+        ("pip install x && npm ci && PATH=. make && find . -delete && git config a.b c && rm -rf src "
+         "&& echo x > /opt/f",
+         "It may destroy work that nothing brings back: `rm -rf src`. It changes git's configuration, outside the "
+         "sandbox: `git config a.b c`. It would write outside the work tree, without the sandbox: /opt/f. "
+         "And 3 more reasons. Everything in this line would then run outside"),
+        ("pip install x && npm ci", "It needs the network: `pip install x`, `npm ci`."),
+    ],
+)  # fmt: skip
+def test_a_question_says_what_a_yes_gives(text: str, said: str) -> None:
+    assert said in run(text).reason
+
+
+def test_after_text_from_outside_a_question_says_first_what_it_is_about() -> None:
+    tainted = policy("auto").with_taints(Taints(sources=("the page x.org",)))
+    reason = tainted.decide("Bash", ExecOperation(command="git push; echo x > /opt/f", cwd=ROOT)).reason
+    order = ("/opt/f", "`git push`", "Everything in this line", "text from outside")
+    places = [reason.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def test_an_ask_rule_does_not_hide_what_a_yes_gives() -> None:
+    rules = Rules.of(parse_rules(["Bash(git *)"], "ask"))
+    reason = policy(rules=rules).decide("Bash", ExecOperation(command="git push", cwd=ROOT)).reason
+    assert reason.startswith("The rule Bash(git *) asks. It needs the network: `git push`.")
 
 
 def test_git_in_another_repository_is_given_nothing_of_it() -> None:
@@ -337,7 +403,7 @@ def test_all_that_a_call_wants_is_granted_together() -> None:
     ]
     decision = policy().decide_all("T", operations)
     assert decision.verdict == "ask"
-    assert decision.grant == Grant(outside=True, network="open", git=True)
+    assert decision.grant == Grant(outside=True, network="open", git=True, logins=True)
 
 
 def test_without_confinement_every_command_asks_and_the_grant_is_known_all_the_same() -> None:

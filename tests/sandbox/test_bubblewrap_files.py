@@ -116,12 +116,21 @@ async def test_secrets_of_the_home_are_not_there_and_the_rest_is(ground: Ground)
     assert "plain" in said
 
 
-async def test_the_open_network_shows_what_logging_in_needs_and_no_more(ground: Ground) -> None:
-    said = await ground.said(
-        "cat ~/.ssh/id_ed25519; echo; cat ~/.aws/credentials; echo x > ~/.ssh/config", Grant(network="open")
-    )
-    assert said.count("SECRET") == 1
+async def test_what_logging_in_needs_is_shown_where_it_was_granted_and_no_more(ground: Ground) -> None:
+    text = "cat ~/.ssh/id_ed25519; echo; cat ~/.netrc; echo; cat ~/.aws/credentials; echo x > ~/.ssh/config"
+    for grant, seen in ((Grant(network="open", logins=True), 2), (Grant(network="proxy", logins=True), 1)):
+        assert (await ground.said(text, grant)).count("SECRET") == seen, grant
+    assert "SECRET" not in await ground.said(text, Grant(network="open"))
     assert not (ground.home / ".ssh/config").exists()
+
+
+async def test_a_granted_secret_is_read_alone_and_once(ground: Ground) -> None:
+    (ground.home / ".ssh/other").write_text("OTHER")
+    for path in (ground.home / ".ssh/id_ed25519", ground.home / ".netrc"):
+        text = f"cat {path}; cat ~/.ssh/other ~/.aws/credentials; echo x > {path}"
+        said = await ground.said(text, Grant(reads=(str(path),)))
+        assert said.count("SECRET") == 1 and "OTHER" not in said and path.read_text() == "SECRET"
+        assert "SECRET" not in await ground.said(text)
 
 
 async def test_a_linked_secret_is_hidden_where_it_really_is(ground: Ground) -> None:

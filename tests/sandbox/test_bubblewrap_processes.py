@@ -128,7 +128,7 @@ async def test_a_socket_of_the_command_itself_works(ground: Ground) -> None:
     assert await ground.said(f'python3 -c "{program}"') == "works\n", "and so does loopback, which tests need"
 
 
-async def test_the_agent_of_keys_is_there_with_the_open_network_only(tmp_path: Path) -> None:
+async def test_the_agent_of_keys_is_there_for_what_logs_in_only(tmp_path: Path) -> None:
     path = tmp_path / "agent.sock"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
@@ -136,9 +136,10 @@ async def test_the_agent_of_keys_is_there_with_the_open_network_only(tmp_path: P
         listener = Listener(server)
         ground = Ground(tmp_path.resolve(), env={"SSH_AUTH_SOCK": str(path)})
         program = "import socket, os; socket.socket(socket.AF_UNIX).connect(os.environ['SSH_AUTH_SOCK'])"
-        await ground.sh(f'python3 -c "{program}"')
+        for grant in (Grant(), Grant(network="open")):
+            await ground.sh(f'python3 -c "{program}"', grant)
         assert listener.came == []
-        await ground.sh(f'python3 -c "{program}"', Grant(network="open"))
+        await ground.sh(f'python3 -c "{program}"', Grant(network="open", logins=True))
         await until(lambda: listener.came)
         assert listener.came == [b"connection"]
         await ground.workspace.close()

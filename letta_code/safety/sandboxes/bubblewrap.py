@@ -119,13 +119,16 @@ class Bubblewrap:
 
     def _hide(self, mounts: Mounts, grant: Grant, env: Mapping[str, str]) -> None:
         """Secrets, letta-code's own home, sockets; last, since it wins over what was said about the same path."""
-        at, is_open = self._at, grant.network == "open"
+        at = self._at
         kept = (at.root, *(path for path in grant.writes if not os.path.isdir(path)))  # a folder of secrets stays
-        mounts.admitted(*kept, at.temp or self._own.temp, self._own.caches, f"{at.letta_home}/skills")
-        for path in (*hidden.secrets(at.home, is_open), at.letta_home):
+        mounts.admitted(*kept, *grant.reads, at.temp or self._own.temp, self._own.caches, f"{at.letta_home}/skills")
+        for path in (*hidden.secrets(at.home, grant), at.letta_home):
             if path in kept or not os.path.exists(path):
                 continue
             mounts.hidden(path) if os.path.isdir(path) else mounts.read_only(path, self._own.empty)
+        for path in grant.reads:
+            if os.path.isfile(path) or os.path.isdir(path):
+                mounts.read_only(path)
         mounts.writable(self._own.caches)
         if os.path.isdir(f"{at.letta_home}/skills"):
             mounts.read_only(f"{at.letta_home}/skills")
@@ -137,7 +140,7 @@ class Bubblewrap:
             if is_within(path, at.home) or not is_within(path, "/tmp"):
                 folder = hidden.doors(path)  # a door may be gone before `bwrap` mounts something on it
                 mounts.hidden(folder) if folder else mounts.read_only(path, self._own.empty)
-        agent = env.get("SSH_AUTH_SOCK", "") if is_open else ""
+        agent = env.get("SSH_AUTH_SOCK", "") if hidden.logs_in_by_ssh(grant) else ""
         if agent and os.path.exists(agent):
             mounts.admitted(os.path.realpath(agent))
             mounts.writable(os.path.realpath(agent))

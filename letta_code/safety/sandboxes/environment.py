@@ -26,7 +26,7 @@ _NAMES = {
     *("UV_CACHE_DIR", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"),
 }  # fmt: skip
-_FOR_THE_NETWORK = {"SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+_FOR_THE_NETWORK = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 _BEGINNINGS = ("LC_", "NVM_", "PYENV_", "CONDA_", "MAMBA_", "RBENV_", "ASDF_", "MISE_", "JENV_", "NODENV_", "GOENV_")
 _SECRET = re.compile(
     r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|COOKIE|_PAT|_PWD|AUTH)$", re.IGNORECASE
@@ -34,7 +34,7 @@ _SECRET = re.compile(
 _MOST = 32_768  # characters of a value
 
 
-def allowed(inherited: Mapping[str, str], *, network_open: bool = False) -> dict[str, str]:
+def allowed(inherited: Mapping[str, str], *, network_open: bool = False, logins: bool = False) -> dict[str, str]:
     """The person's environment as far as tools need it and nothing in it is secret or runs something.
 
     LD_*, GIT_* (but who the author is), BASH_ENV, PYTHONSTARTUP, NODE_OPTIONS and everything unknown is left out.
@@ -46,12 +46,18 @@ def allowed(inherited: Mapping[str, str], *, network_open: bool = False) -> dict
     }
     if network_open:
         env.update({name: value for name, value in inherited.items() if name.upper() in _FOR_THE_NETWORK})
+    if logins and "SSH_AUTH_SOCK" in inherited:
+        env["SSH_AUTH_SOCK"] = inherited["SSH_AUTH_SOCK"]
     return env
 
 
 def confined(env: Mapping[str, str], own: OwnFolder, home: str, grant: Grant) -> dict[str, str]:
     """The variables of one command in any sandbox: where its caches and temporary files go, and what holds for git."""
-    more = for_git(env, hooks=grant.hooks) if grant.git else {}
+    more: Mapping[str, str] = {}
+    if grant.git:
+        more = for_git(env, hooks=grant.hooks)
+    elif grant.network != "off":  # a push needs the network alone, and would run hooks that nobody said yes to
+        more = _with_settings(env, {"core.hooksPath": os.devnull})
     return {**caches(own.caches, home, env), **env, "TMPDIR": own.temp, **more}
 
 
@@ -95,6 +101,10 @@ def for_git(env: Mapping[str, str], *, hooks: bool) -> dict[str, str]:
         "safe.bareRepository": "explicit",
         **({} if hooks else {"core.hooksPath": os.devnull}),
     }
+    return _with_settings(env, settings)
+
+
+def _with_settings(env: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
     count = int(env.get("GIT_CONFIG_COUNT", "") or 0) if env.get("GIT_CONFIG_COUNT", "").isdigit() else 0
     found = {"GIT_CONFIG_COUNT": str(count + len(settings))}
     for at, (key, value) in enumerate(settings.items(), count):

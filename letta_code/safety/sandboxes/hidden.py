@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from letta_code.safety.containment import Grant
 from letta_code.safety.places import is_within
 
 # Below the home folder.  What only exists on other systems costs a look each.
@@ -25,17 +26,19 @@ SECRETS = (
     *(".bash_history", ".zsh_history", ".python_history", ".node_repl_history", ".psql_history", ".mysql_history"),
     *(".config/fish/fish_history", ".local/share/fish/fish_history"),
 )  # fmt: skip
-# What ssh and git need to log in somewhere: seen by a command that was given the open network.
-FOR_THE_NETWORK = (".ssh", ".git-credentials", ".config/git/credentials", ".config/gh", ".config/hub", ".netrc")
+# What git logs in with by HTTP, and beside it by ssh.
+_LOGINS = (".git-credentials", ".config/git/credentials", ".config/gh", ".config/hub", ".netrc")
+_SSH = ".ssh"
 _OF_THE_SYSTEM = ("/etc/shadow", "/etc/shadow-", "/etc/ssl/private")
 _DOOR = re.compile(r"(/.*/cache/sandbox)/[0-9a-f]{16}/proxy-[0-9-]+")
 _RUN_SHOWN = ("/run/current-system", "/run/wrappers", "/run/opengl-driver", "/run/host", "/run/systemd/resolve")
 
 
-def secrets(home: str, network_open: bool) -> Iterator[str]:
-    """Real paths that exist and hold secrets, of the home folder and of the system."""
+def secrets(home: str, grant: Grant) -> Iterator[str]:
+    """Real paths that exist and hold secrets, of the home folder and of the system, but for those to log in with."""
+    shown = (*_LOGINS, *([_SSH] if logs_in_by_ssh(grant) else [])) if grant.logins else ()
     for name in SECRETS:
-        if network_open and name in FOR_THE_NETWORK:
+        if name in shown:
             continue
         path = f"{home}/{name}"
         if os.path.lexists(path):
@@ -43,6 +46,11 @@ def secrets(home: str, network_open: bool) -> Iterator[str]:
     for path in _OF_THE_SYSTEM:
         if os.access(path, os.R_OK):  # for root alone
             yield os.path.realpath(path)
+
+
+def logs_in_by_ssh(grant: Grant) -> bool:
+    """Whether the person's keys and their agent are seen: what has the web alone has no use for them."""
+    return grant.logins and grant.network == "open"
 
 
 def shown_in_run() -> Iterator[str]:

@@ -94,16 +94,16 @@ class Landlock:
         self._meter.close()
 
     def _words(self, grant: Grant) -> Iterator[str]:
-        at, is_open = self._at, grant.network == "open"
+        at = self._at
         for path in (at.root, self._own.temp, self._own.caches, *grant.writes):
             yield f"write={path}"
         # git makes and replaces files all over `.git` and directly in the work tree: both are open for it, or neither.
         for path in self._protected() if not grant.git else ():
             yield f"keep={path}"
-        for path in (*hidden.secrets(at.home, is_open), at.letta_home):
-            if path not in (at.root, *grant.writes):
+        for path in (*hidden.secrets(at.home, grant), at.letta_home):
+            if path not in (at.root, *grant.writes, *grant.reads):
                 yield f"hide={path}"
-        for path in (f"{at.letta_home}/skills", self._own.caches, at.temp or self._own.temp):
+        for path in (f"{at.letta_home}/skills", self._own.caches, at.temp or self._own.temp, *grant.reads):
             yield f"show={path}"
 
     def _protected(self) -> Iterator[str]:

@@ -123,10 +123,11 @@ class Seatbelt:
 
     def _reads(self, grant: Grant) -> Iterator[str]:
         at = self._at
-        for path in (*hidden.secrets(at.home, grant.network == "open"), at.letta_home):
+        for path in (*hidden.secrets(at.home, grant), at.letta_home):
             if path not in (at.root, *grant.writes):
                 yield f"(deny file-read* file-write* (subpath {_text(path)}))"
-        for path in (f"{at.letta_home}/skills", self._own.caches, at.temp or self._own.temp):
+        shown = (f"{at.letta_home}/skills", self._own.caches, at.temp or self._own.temp)
+        for path in (*shown, *map(os.path.realpath, grant.reads)):
             yield f"(allow file-read* (subpath {_text(path)}))"
         for path in (self._own.caches, self._own.temp):
             yield f"(allow file-write* (subpath {_text(path)}))"
