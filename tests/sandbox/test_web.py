@@ -62,7 +62,7 @@ class Place:
         return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
     def py(self, text: str, grant: Grant = WEB) -> subprocess.CompletedProcess[str]:
-        return self.run([sys.executable, "-c", textwrap.dedent(text)], grant)
+        return self.run([os.path.realpath(sys.executable), "-c", textwrap.dedent(text)], grant)
 
 
 @pytest.fixture(params=["bubblewrap", "landlock"])

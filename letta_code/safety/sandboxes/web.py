@@ -50,7 +50,8 @@ class Web:
         Programs look for this machine's names on that loopback, but for those that a person named as hosts.
         """
         own = [name for name in forwarder.HERE if self._admits(name, 0) != "named"]
-        return [sys.executable, "-I", "-S", forwarder.__file__, door.path, *own, "--", *argv]
+        # The interpreter itself: an environment may lie behind a link that is not there inside.
+        return [os.path.realpath(sys.executable), "-I", "-S", forwarder.__file__, door.path, *own, "--", *argv]
 
     def close(self) -> None:
         """End the proxy."""
