@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 Identity: TypeAlias = tuple[int, int]  # device and inode
-_PASS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PASS |= os.O_PATH if sys.platform == "linux" else 0  # which needs no right to read
+PASS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+PASS |= os.O_PATH if sys.platform == "linux" else 0  # which needs no right to read
 
 
 @contextmanager
 def folder(path: str) -> Iterator[int]:
     """A descriptor of a folder, to be used as `dir_fd`; an `OSError` where any part of its path is a link."""
-    descriptor = os.open("/", _PASS)
+    descriptor = os.open("/", PASS)
     try:
         for name in path.split("/"):
             if name:
-                inner = os.open(name, _PASS, dir_fd=descriptor)
+                inner = os.open(name, PASS, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
         yield descriptor

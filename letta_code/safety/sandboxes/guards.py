@@ -25,6 +25,7 @@ from letta_code.safety.sandboxes.repositories import (
     Repository,
     Tree,
     enclosing,
+    is_one,
     nearest,
     read,
     repository,
@@ -66,12 +67,15 @@ class Guards:
         self._own: _Own | None = None
         self._known: dict[str, Identity] = {}  # each `.git` as it was last seen
         self._made: dict[str, Identity] = {}  # those of them that came while we were here
+        self._running = 0  # commands whose guards are up
         self._lock = Lock()  # a command may begin while others end, each on a thread of its own
 
     def raise_for(self, grant: Grant, mounts: Mounts, cwd: str) -> Raised:
         """Add the mounts for one command in a folder; what comes back is to be lowered when it has ended."""
         with self._lock:
-            return self._raised(grant, mounts, cwd)
+            raised = self._raised(grant, mounts, cwd)
+            self._running += 1
+            return raised
 
     def _raised(self, grant: Grant, mounts: Mounts, cwd: str) -> Raised:
         found, told = self._looked(grant)
@@ -135,6 +139,12 @@ class Guards:
 
     def _refused(self, wanted: Repository, entries: Sequence[str], known: Sequence[Repository]) -> str:
         """Why the wanted one is not opened, "" when it may be: programs of a nested one would run with it writable."""
+        shown = visible(os.path.relpath(wanted.entry, self._root))
+        if self._running and os.path.dirname(wanted.entry) != self._root and is_within(wanted.entry, self._root):
+            return (  # it could put a link in the place of a folder above it before `bwrap` opens what is there
+                f"{shown} was not opened for writing while another command runs, which can move the folders above it. "
+                "Use git there when that command has ended."
+            )
         behind = {one.entry: one for one in known}
         for entry in entries:
             made = entry in self._made and identity(entry) == self._made[entry]
@@ -160,14 +170,16 @@ class Guards:
         path = os.path.join(os.path.realpath(os.path.dirname(named)), os.path.basename(named))
         if not is_within(path, self._root) or is_within(self._root, path):
             return ""
-        while not os.path.lexists(os.path.dirname(path)):
+        while not os.path.isdir(os.path.dirname(path)):
             path = os.path.dirname(path)
         return path
 
     def _own_now(self) -> _Own | None:
         own = f"{self._root}/.git"
         known = repository(own) or repository(enclosing(self._root) or own)
-        return _Own(known, _identities_of(known)) if known is not None else None
+        if known is None or not (is_within(known.folder, self._root) or is_one(known.folder, known.common)):
+            return None  # a `.git` file that somebody else made may name any folder
+        return _Own(known, _identities_of(known))
 
     def _is_own(self, known: Repository) -> bool:
         """The tree's own repository as it was at the first command, or a further work tree of it."""
@@ -183,6 +195,7 @@ class Guards:
     def lowered(self, raised: Raised) -> tuple[str, ...]:
         """Undo what was made for a command, set right what it got round, and say what it left."""
         with self._lock:
+            self._running -= 1
             return self._lowered(raised)
 
     def _lowered(self, raised: Raised) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from letta_code.safety.sandboxes.named_programs import CONFIGURATIONS, NamedProg
 from letta_code.safety.sandboxes.repositories import Repository, read
 from letta_code.safety.terminal import visible
 
+_MOST_HOOKS = 1000  # git knows some thirty
 _SECTION = re.compile(r"^\s*\[\s*([\w.-]+)")
 _VARIABLE = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?hookspath\s*=\s*(.*)$", re.IGNORECASE)
 
@@ -30,7 +31,7 @@ def planted(entry: str, shown: str, since: int, programs: NamedPrograms) -> Iter
             if not beneath.exists(around, name):
                 return
             with suppress(OSError):
-                folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=around)
+                folder = os.open(name, beneath.PASS, dir_fd=around)
     except OSError:  # a folder on the way is a link by now, and what it leads to none of the tree's
         return
     if folder < 0:
@@ -76,20 +77,38 @@ def _switched_off(folder: int, since: int) -> Iterator[str]:
     try:
         hooks = os.open("hooks", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
+        yield from _moved(folder, "hooks", since)  # a link, or a folder that only lets itself be searched
         return
     try:
-        for name in sorted(os.listdir(hooks))[:1000]:
-            if name.endswith(".sample"):
-                continue
-            with suppress(OSError):
-                hook = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=hooks)
-                try:
-                    found = os.fstat(hook)
-                    mode = found.st_mode
-                    if stat.S_ISREG(mode) and mode & 0o111 and found.st_ctime_ns >= since:
-                        os.fchmod(hook, stat.S_IMODE(mode) & ~0o111)
-                        yield name
-                finally:
-                    os.close(hook)
+        names = sorted(os.listdir(hooks))
+        if len(names) > _MOST_HOOKS:
+            yield from _moved(folder, "hooks", since)
+            return
+        for name in names:
+            if not name.endswith((".sample", ".set-aside")):
+                yield from _hook_off(hooks, name, since)
     finally:
         os.close(hooks)
+
+
+def _hook_off(hooks: int, name: str, since: int) -> Iterator[str]:
+    try:
+        hook = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=hooks)
+    except OSError:
+        yield from _moved(hooks, name, since)
+        return
+    try:
+        found = os.fstat(hook)
+        mode = found.st_mode
+        if stat.S_ISREG(mode) and mode & 0o111 and found.st_ctime_ns >= since:
+            os.fchmod(hook, stat.S_IMODE(mode) & ~0o111)
+            yield name
+    finally:
+        os.close(hook)
+
+
+def _moved(folder: int, name: str, since: int) -> Iterator[str]:
+    """What cannot be switched off gets a name that git does not know."""
+    with suppress(OSError):
+        if os.lstat(name, dir_fd=folder).st_ctime_ns >= since:
+            yield f"{name}, now {beneath.set_aside(folder, name)}"

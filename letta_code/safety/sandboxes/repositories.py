@@ -83,11 +83,15 @@ def repository(entry: str) -> Repository | None:
     common = read(f"{folder}/commondir").strip()
     common = os.path.realpath(os.path.join(folder, common)) if common else folder
     inside = not named and folder == entry and folder == common
-    is_one = all(os.path.lexists(f"{path}") for path in (f"{folder}/HEAD", f"{common}/objects", f"{common}/refs"))
-    ours = is_one and os.stat(folder).st_uid == os.geteuid()
+    ours = is_one(folder, common) and os.stat(folder).st_uid == os.geteuid()
     linked = folder == common or os.path.dirname(folder) == f"{common}/worktrees"
     sound = ours and linked and (inside or _points_back(entry, folder))
     return Repository(entry=entry, folder=folder, common=common, sound=sound)
+
+
+def is_one(folder: str, common: str) -> bool:
+    """Whether git may take a folder for a repository, with what it shares with other work trees in another."""
+    return all(os.path.lexists(path) for path in (f"{folder}/HEAD", f"{common}/objects", f"{common}/refs"))
 
 
 def _points_back(entry: str, folder: str) -> bool:

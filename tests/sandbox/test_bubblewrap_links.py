@@ -1,0 +1,195 @@
+"""Bubblewrap: links and files that lead out of the work tree lead neither the host nor the mounts anywhere else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from letta_code.safety.containment import Grant
+from letta_code.safety.sandboxes.mounts import Mounts
+from letta_code.safety.sandboxes.named_programs import UNREAD, NamedPrograms
+from letta_code.safety.sandboxes.planted import planted
+from letta_code.safety.sandboxes.stubs import Stubs
+from letta_code.workspace.workspace import ExecSpec
+from tests.sandbox.ground import GIT, IDENTITY, Ground, until, works
+
+pytestmark = works
+SWAP = "mv sub old; ln -s {to} sub"
+
+
+@pytest.mark.parametrize("name", [".letta", ".envrc"])
+async def test_a_link_is_not_put_back_in_a_folder_that_took_the_place_of_its_own(ground: Ground, name: str) -> None:
+    before = sorted(os.listdir(ground.home))
+    await ground.sh(f"mkdir sub evil; ln -s {ground.root}/evil sub/{name}")
+    await ground.sh("true")
+    done = await ground.sh(SWAP.format(to=ground.home))
+    assert sorted(os.listdir(ground.home)) == before
+    assert any("could not be put back" in note for note in done.notes), done.notes
+    await ground.sh("rm sub; mkdir sub; echo x > sub/mine")
+    assert os.listdir(ground.root / "sub") == ["mine"], "another folder by that name is left alone too"
+
+
+async def test_a_hook_is_not_switched_off_behind_a_link(ground: Ground) -> None:
+    hooks = ground.repository(ground.outside) / "hooks"
+    (hooks / "pre-commit").write_text("#!/bin/sh\n")
+    (hooks / "pre-commit").chmod(0o755)
+    (ground.root / "sub").symlink_to(ground.outside)
+    assert not [*planted(f"{ground.root}/sub/.git", "sub/.git", 0, NamedPrograms(str(ground.root)))]
+    assert os.access(hooks / "pre-commit", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "ln -s {at}/evil n/.git/hooks/pre-commit",
+        "rm -r n/.git/hooks; mkdir h; cp evil h/pre-commit; ln -s ../../h n/.git/hooks",
+        "cp evil n/.git/hooks/pre-commit; touch n/.git/hooks/{0..1005}",
+    ],
+)
+async def test_a_planted_hook_does_not_run_however_it_is_put_there(ground: Ground, hook: str) -> None:
+    await ground.sh("true")
+    made = f"git init -q n; printf '#!/bin/sh\ntouch %s/ran\n' {ground.root} > evil; chmod +x evil; "
+    done = await ground.sh(made + hook.replace("{at}", str(ground.root)))
+    assert any("n/.git has hooks" in note for note in done.notes), done.notes
+    words = ["git", "commit", "-q", "--allow-empty", "-m", "first"]
+    subprocess.run(words, cwd=ground.root / "n", check=True, env={**os.environ, **IDENTITY})
+    assert not (ground.root / "ran").exists()
+
+
+def test_stubs_are_neither_made_nor_removed_behind_a_link(ground: Ground) -> None:
+    (ground.root / "sub").mkdir()
+    stubs = Stubs(str(ground.letta / "notes"))
+    path = f"{ground.root}/sub/.letta"
+    assert stubs.take([path]) == [path]
+    (ground.outside / ".letta").mkdir()
+    os.rename(ground.root / "sub", ground.root / "old")
+    (ground.root / "sub").symlink_to(ground.outside)
+    stubs.release()
+    assert (ground.outside / ".letta").is_dir()
+    assert stubs.take([f"{ground.root}/sub/.envrc"]) == []
+    assert not (ground.outside / ".envrc").exists()
+    stubs.release()
+
+
+@pytest.mark.parametrize("what", [".ssh/id_ed25519", ".letta/letta.db", ".letta/agents"])
+async def test_a_protected_name_that_leads_to_a_secret_does_not_show_it(ground: Ground, what: str) -> None:
+    look = f"cat {ground.home}/{what} {ground.home}/{what}/other/memory/human.md"
+    await ground.sh(f"mkdir sub other; ln -s {ground.home}/{what} sub/.envrc; ln -s {ground.home}/{what} other/.git")
+    await ground.sh(f"mkdir third; echo 'gitdir: {ground.home}/{what}' > third/.git")
+    await ground.sh("true")
+    assert "SECRET" not in await ground.said(look)
+
+
+def test_what_is_hidden_is_shown_nowhere_below_but_where_it_is_admitted() -> None:
+    mounts = Mounts("/nothing", "/home/u/work")
+    mounts.writable("/home/u/work")
+    mounts.read_only("/home/u/.ssh/key")
+    mounts.read_only("/home/u/.letta/skills")
+    mounts.read_only("/home/u/work/sub/.letta")
+    mounts.hidden("/home/u/.ssh")
+    mounts.hidden("/home/u/.letta")
+    mounts.admitted("/home/u/.letta/skills")
+    words = mounts.argv()
+    assert "/home/u/.ssh/key" not in words
+    assert "/home/u/.letta/skills" in words
+    assert words.index("/home/u/.letta") > words.index("/home/u/work/sub/.letta"), "masks come last"
+
+
+async def test_a_yes_to_write_a_folder_of_secrets_does_not_show_them(ground: Ground) -> None:
+    keys = ground.home / ".ssh"
+    said = await ground.said(f"cat {keys}/*; echo evil > {keys}/authorized_keys", Grant(writes=(str(keys),)))
+    assert "SECRET" not in said
+    assert os.listdir(keys) == ["id_ed25519"]
+    netrc = ground.home / ".netrc"
+    await ground.sh(f"echo more >> {netrc}", Grant(writes=(str(netrc),)))
+    assert netrc.read_text() == "SECRETmore\n", "a file that was named is open"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_repository_that_only_names_another_ones_folders_is_not_opened(ground: Ground, inside: bool) -> None:
+    own, other = ground.repository(), ground.repository(ground.outside)
+    target, root = (own if inside else other), ground.root
+    branch = os.listdir(target / "refs/heads")[0]
+    await ground.sh(
+        f"mkdir sub gd; echo 'gitdir: {root}/gd' > sub/.git; echo 'ref: refs/heads/{branch}' > gd/HEAD; "
+        f"echo {target} > gd/commondir; echo {root}/sub/.git > gd/gitdir"
+    )
+    done = await ground.sh("git commit -q --allow-empty -m planted", GIT, cwd=f"{root}/sub")
+    assert done.exit_code != 0
+    log = subprocess.run(["git", "log", "--all", "--format=%s"], cwd=target, capture_output=True, text=True, check=True)
+    assert log.stdout == "first\n"
+
+
+async def test_a_head_that_was_broken_is_put_back(ground: Ground) -> None:
+    own = ground.repository()
+    head = (own / "HEAD").read_text()
+    done = await ground.sh("echo broken > .git/HEAD", GIT)
+    assert (own / "HEAD").read_text() == head
+    assert any("HEAD" in note and "put back" in note for note in done.notes), done.notes
+    done = await ground.sh("rm .git/HEAD; ln -s /etc/passwd .git/HEAD", GIT)
+    assert (own / "HEAD").read_text() == head
+    quiet = await ground.sh("git switch -q -c other; git switch -q --detach", GIT)
+    assert quiet.notes == ()
+    done = await ground.sh("mv .git/refs .git/r", GIT)
+    assert any("no repository any more (refs)" in note for note in done.notes), done.notes
+
+
+HIDDEN = {
+    "form feed": b'[filter "x"]\n#\x0c[user]\n clean = ./evil\n',
+    "continued": b'[filter "x"]\n name = a\\\n[user]\n clean = ./evil\n',
+    "long": b"#" + b"x" * 70_000 + b'\n[filter "x"]\n clean = ./evil\n',
+    "key command": b'[gpg "ssh"]\n defaultKeyCommand = ./evil\n',
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_programs_are_named_as_git_reads_them(ground: Ground, how: str) -> None:
+    path = ground.root / "config"
+    path.write_bytes(b"[core]\n bare = false\n" + HIDDEN[how])
+    named = NamedPrograms(str(ground.root)).in_file(str(path))
+    assert named == ["gpg.defaultkeycommand" if how == "key command" else "filter.clean"]
+
+
+def test_a_configuration_that_cannot_be_looked_through_counts_as_one_that_names_programs(ground: Ground) -> None:
+    programs = NamedPrograms(str(ground.root))
+    long, link, wrong = ground.root / "long", ground.root / "link", ground.root / "wrong"
+    long.write_bytes(b"#" + b"x" * 300_000 + b"\n")
+    link.symlink_to("long")
+    wrong.write_text("[core\n")
+    assert [programs.in_file(str(path)) for path in (long, link, wrong, ground.root)] == [[UNREAD]] * 4
+    assert programs.in_file(f"{ground.root}/missing") == []
+
+
+async def test_a_repository_that_leads_out_of_sight_keeps_the_tree_s_own_closed(ground: Ground) -> None:
+    """`/tmp` in the sandbox is not the one that is looked at from outside."""
+    own = ground.repository()
+    await ground.sh("mkdir sub; echo 'gitdir: /tmp/elsewhere' > sub/.git")
+    done = await ground.sh("touch .git/x; git -C sub status", GIT)
+    assert not (own / "x").exists()
+    assert any("sub/.git leads to a configuration that cannot be looked through" in note for note in done.notes)
+
+
+async def test_a_nested_repository_is_not_opened_while_a_command_may_move_it(ground: Ground) -> None:
+    ground.repository()
+    ground.repository(ground.root / "n")
+    process = await ground.workspace.spawn(ExecSpec(shell="touch up; sleep 60"))
+    await until((ground.root / "up").exists)
+    refused = await ground.sh("git commit -q --allow-empty -m no", GIT, cwd=f"{ground.root}/n")
+    assert refused.exit_code != 0
+    assert any("while another command runs" in note for note in refused.notes), refused.notes
+    assert (await ground.sh("git commit -q --allow-empty -m second", GIT)).exit_code == 0, "the tree's own cannot move"
+    await ground.workspace.kill(process.id)
+    await until(lambda: not (ground.root / ".mcp.json").exists())
+    assert (await ground.sh("git commit -q --allow-empty -m second", GIT, cwd=f"{ground.root}/n")).exit_code == 0
+
+
+async def test_a_submodule_of_the_tree_still_commits(ground: Ground) -> None:
+    source = ground.folder / "source"
+    ground.repository(source)
+    ground.repository()
+    words = ["git", "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(source), "sub"]
+    subprocess.run(words, cwd=ground.root, check=True, env={**os.environ, **IDENTITY})
+    done = await ground.sh("git commit -q --allow-empty -m second", GIT, cwd=f"{ground.root}/sub")
+    assert (done.exit_code, done.notes) == (0, ()), done.head
