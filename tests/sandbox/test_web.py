@@ -209,7 +209,9 @@ def test_a_command_ends_as_it_would_without_the_proxy(place: Place) -> None:
 
 
 def test_it_ends_with_its_command(place: Place) -> None:
-    process, confined = place.start(["sleep", "60"])
+    process, confined = place.start(["sh", "-c", "echo up; exec sleep 60"])
+    assert process.stdout
+    assert process.stdout.readline() == "up\n"  # one that is still made ready dies alone, and nobody ends the command
     deadline = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < deadline:
         os.killpg(process.pid, 15)
