@@ -160,8 +160,9 @@ def copy_home(source: Path, target: Path) -> None:
             os.mkfifo(other)
             return other
         if any(part in one for part in linked):
-            os.link(one, other)
-            return other
+            with contextlib.suppress(OSError):  # kept on another disk: copied
+                os.link(one, other)
+                return other
         if os.access(one, os.R_OK):
             return shutil.copy2(one, other)
         with readable(Path(one)):
