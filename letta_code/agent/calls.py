@@ -31,7 +31,7 @@ from letta_code.core.requests import (
 )
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.flowing import Flowing
-from letta_code.safety.operations import Decision, Operation
+from letta_code.safety.operations import Decision, Operation, WriteOperation
 from letta_code.safety.secrets import PLACEHOLDER
 from letta_code.safety.taint import MARK, NOT_TRUSTED, Taints, source_of
 from letta_code.safety.vault import Vault
@@ -66,15 +66,28 @@ class Judge(Protocol):
         """The mode that would not ask, "" where every mode does."""
         ...
 
+    def yes(self, tool: str, operations: Sequence[Operation]) -> str:
+        """What the plain yes says where it holds for longer than once, else ""."""
+        ...
+
 
 class _Ready:
     """A call that may run."""
 
     def __init__(
-        self, tool: Tool[Any], args: Any, context: CallContext, title: str, *, destroys: bool, taint: str
+        self,
+        tool: Tool[Any],
+        args: Any,
+        context: CallContext,
+        title: str,
+        *,
+        destroys: bool,
+        taint: str,
+        creates: Sequence[str] = (),
     ) -> None:
         self.tool, self.args, self.context, self.title = tool, args, context, title
         self.destroys = destroys
+        self.creates = creates  # files that were not there before, real paths
         self.taint = taint  # where the result's text comes from, when it is not the person's own
 
 
@@ -96,7 +109,8 @@ class Calls:
         vault: Vault | None = None,
         raises_concerns: Callable[[], bool] = lambda: False,
         foreign: bool = False,
-        agreed: Callable[[Sequence[Operation]], None] = lambda _: None,
+        agreed: Callable[[], None] = lambda: None,
+        created: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self.history = history
         self.toolset = toolset
@@ -109,7 +123,8 @@ class Calls:
         self.raises_concerns = raises_concerns  # whether somebody is there to be asked, and wants to be
         self.foreign = foreign  # whether the folder is not trusted
         self.printed = printed or Printed()  # what running calls have printed, for an interrupt
-        self._agreed = agreed  # told of operations whose hooks a person said yes to
+        self._agreed = agreed  # told that a person said yes to the hooks that were named
+        self._created = created  # told of files that a call made, where nothing of others had a part in it
         self.vault = vault or Vault()
         self._flowing: dict[str, Flowing] = {}  # what running calls print, on its way to who looks on
         self._ready: dict[str, _Ready] = {}
@@ -174,7 +189,8 @@ class Calls:
         context = CallContext(self, call, wanted, approved=not self.raises_concerns(), grant=decision.grant)
         destroys = decision.destructive or any(map(hides_work, operations))
         taint = source_of(operations, decision.grant, foreign=self.foreign)
-        ready = _Ready(tool, args, context, tool.title(args), destroys=destroys, taint=taint)
+        creates = [one.path for one in operations if isinstance(one, WriteOperation) and one.action == "create"]
+        ready = _Ready(tool, args, context, tool.title(args), destroys=destroys, taint=taint, creates=creates)
         if decision.verdict == "allow":
             return await self._allowed_or_asked(call, ready, decision)
         if decision.verdict == "deny":
@@ -210,13 +226,14 @@ class Calls:
                 offers=policy.offers(ready.tool.name, operations) if operations else (),
                 destructive=decision.destructive,
                 allowed_in=policy.allowed_in(ready.tool.name, operations) if operations else "full",
+                yes=policy.yes(ready.tool.name, operations),
             )
         )
         match answer:
             case Approve():
                 ready.context.approved = ready.context.confirmed = True
                 if decision.grant.hooks:
-                    self._agreed(operations)
+                    self._agreed()
                 return self._allowed(call, ready)
             case Deny(message=message, stop=stop):
                 words = f"The person declined this call: {message}" if message else "The person declined this call."
@@ -252,6 +269,8 @@ class Calls:
                 is_error=True,
             )
         self._last_words(call.id)
+        if ready.creates and not (result.is_error or self.foreign or ready.taint or self.history.taints):
+            self._created(ready.creates)
         return self._done(call, ready, result, monotonic() - began)
 
     def _done(self, call: ToolCall, ready: _Ready, result: Result, seconds: float) -> Done:

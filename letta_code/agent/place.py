@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letta_code.agent.facts import Fact, Terms, gather, project_root
+from letta_code.agent.folder_trust import wrote
 from letta_code.agent.given_rules import GivenRules
 from letta_code.agent.permissions import Permissions
 from letta_code.agent.port import SessionOptions
-from letta_code.agent.repository_hooks import RepositoryHooks, run_by
+from letta_code.agent.repository_hooks import RepositoryHooks
 from letta_code.config.paths import Paths
 from letta_code.config.settings import MODES, person_settings
 from letta_code.core.errors import ConfigError
@@ -21,7 +22,6 @@ from letta_code.core.events import Notice
 from letta_code.core.requests import Approve
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.containment import Containment
-from letta_code.safety.operations import Operation
 from letta_code.safety.remembered import project_file, remember
 from letta_code.safety.sandboxes.late import LateSandbox
 from letta_code.tools.base import Situation, Tool, load_tools
@@ -142,11 +142,19 @@ class Place:
     def _use(self, policy: Policy) -> None:
         self._policy = policy
 
-    def agreed(self, operations: Sequence[Operation]) -> None:
-        """The hooks that these commands run are known from now on, as they are."""
+    def agreed(self) -> None:
+        """The hooks that the question named, all that waited, are known from now on, as they are."""
         try:
-            self._hooks.agree(run_by(operations))
+            self._hooks.agree(self._hooks.now().waiting)
         except ConfigError as error:  # it is asked about again next time, which loses nothing
+            log.warning("%s %s", error, error.hint)
+
+    def created(self, paths: Sequence[str]) -> None:
+        """What the agent wrote itself to be followed is not asked about at the next start."""
+        try:
+            for path in paths:
+                wrote(path, self._cwd, self._paths)
+        except ConfigError as error:  # it is asked about once
             log.warning("%s %s", error, error.hint)
 
     def warm(self) -> None:

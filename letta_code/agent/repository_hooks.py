@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from letta_code.agent import folder_trust
 from letta_code.config.paths import Paths
-from letta_code.safety.operations import ExecOperation, Operation
 from letta_code.safety.trust import GIT_HOOK, Consent, Power, unconsented
 
 if TYPE_CHECKING:  # loaded with the policy, after the first request
@@ -69,7 +68,7 @@ class RepositoryHooks:
         return Hooks(waiting=tuple(map(os.path.basename, waiting)), agreed=len(waiting) < len(self._found))
 
     def agree(self, names: Collection[str]) -> None:
-        """The person said yes to a command that runs these: as they are now they are known.  Raises `ConfigError`."""
+        """The person said yes to hooks of these names: as they are now they are known.  Raises `ConfigError`."""
         before, _ = folder_trust.read(self._root, self._paths)
         consent = before or Consent(root=self._root)
         said = {hook.path: hook.sha256 for hook in hooks_of(self._root) if os.path.basename(hook.path) in names}
@@ -85,17 +84,6 @@ def _stamp(path: str) -> tuple[int, ...]:
     except OSError:
         return ()
     return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
-
-
-def run_by(operations: Sequence[Operation]) -> frozenset[str]:
-    """The names of the hooks that git would run for the commands of a call."""
-    from letta_code.safety.coverage import reading_of
-    from letta_code.safety.git_commands import git_effect, hooks_run_by
-
-    readings = [reading_of(one) for one in operations if isinstance(one, ExecOperation)]
-    commands = [command for reading in readings if reading is not None for command in reading.commands]
-    effects = [git_effect(command.words) for command in commands if command.name == "git"]
-    return frozenset(name for effect in effects for name in hooks_run_by(effect.subcommand))
 
 
 def hooks_of(root: str) -> tuple[Power, ...]:

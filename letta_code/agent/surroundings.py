@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from letta_code.llm.model import ModelInfo
     from letta_code.memory.desk import Desk
     from letta_code.safety.containment import Containment
-    from letta_code.safety.operations import Operation
     from letta_code.tools.base import Situation, Tool
     from letta_code.workspace.workspace import Workspace
 
@@ -67,8 +66,12 @@ class Surroundings(Protocol):
         """Keep the rule that a yes came with."""
         ...
 
-    def agreed(self, operations: Sequence[Operation]) -> None:
-        """A person said yes to commands that run the repository's own hooks: they are known from now on."""
+    def agreed(self) -> None:
+        """A person said yes to the repository's own hooks that wait: they are known from now on."""
+        ...
+
+    def created(self, paths: Sequence[str]) -> None:
+        """A call of the agent made these files, and no text of others had a part in it."""
         ...
 
     def warm(self) -> None:

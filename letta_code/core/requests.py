@@ -18,7 +18,8 @@ class RuleOffer(Value):
 class ApprovalRequest(Value, tag_field="kind", tag="approval"):
     """May this call run?  `blocks` show the real command or diff, `reason` says why it is asked.
 
-    `allowed_in` is the mode that would not ask about it, "" where every mode does.
+    `allowed_in` is the mode that would not ask about it, "" where every mode does.  `yes` is what the plain yes says
+    where it holds for longer than this once.
     """
 
     request_id: str
@@ -30,6 +31,7 @@ class ApprovalRequest(Value, tag_field="kind", tag="approval"):
     offers: tuple[RuleOffer, ...] = ()
     destructive: bool = False
     allowed_in: str = ""
+    yes: str = ""
 
 
 class Choice(Value):

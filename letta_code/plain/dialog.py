@@ -36,7 +36,7 @@ def approval_lines(request: ApprovalRequest) -> list[str]:
 
 def approval_options(request: ApprovalRequest) -> list[Option]:
     """Yes once, yes remembered as each offered rule, no, no and stop."""
-    options = [Option(label="Yes, this once", answer=Approve())]
+    options = [Option(label=visible(request.yes) or "Yes, this once", answer=Approve())]
     for offer in request.offers:
         options += [
             Option(

@@ -29,8 +29,8 @@ from letta_code.safety.openings import to_read, to_write
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.option_effects import is_option, option_effect
 from letta_code.safety.reasons import WEIGHTS
-from letta_code.safety.remotes import network_of_remote
 from letta_code.safety.redirect_targets import is_plain_target
+from letta_code.safety.remotes import network_of_remote
 from letta_code.safety.shell_values import Assignment, Command, Reading
 
 MOST_COMMANDS = 100  # of one text; in a longer one only the first are looked at, and a person is asked
@@ -262,9 +262,12 @@ def _of_hooks(subcommand: str, command: Command, hooks: Callable[[], Hooks]) -> 
         names -= {"pre-commit", "commit-msg", "pre-push", "pre-merge-commit"}
     beside = known.agreed and runs_own_hooks(subcommand) and "--no-verify" not in command.words
     if known.waiting and (beside or names.intersection(known.waiting)):
-        about = f"{', '.join(known.waiting)} (`letta-code trust --forget` takes it back)"
-        says = "The repository's own hooks would run inside the sandbox, now and later until they change"
-        yield Need(says=says, about=about, kind="hooks", grant=Grant(git=True, hooks=True), leaves=True)
+        named = ", ".join(dict.fromkeys(known.waiting))
+        says = (
+            f"The repository's own hooks ({named}) would run, inside the sandbox, now and later until they change "
+            "(`letta-code trust --forget` takes it back)"
+        )
+        yield Need(says=says, kind="hooks", grant=Grant(git=True, hooks=True), leaves=True)
 
 
 def git_loses(command: Command, where: Where) -> bool:

@@ -51,6 +51,7 @@ _PLAN = (
     "The mode is plan: commands and edits do not run. Look with Read, Grep, List and Git, finish the plan and tell the "
     "person; they change the mode."
 )
+_YES_TO_HOOKS = "Yes, and run this repository's hooks until they change"
 _TEMPS = ("/tmp", "/var/tmp")
 
 
@@ -201,7 +202,7 @@ class Policy:
         """Rules that a yes to this call can be remembered as, narrowest first; each would allow this very call.
 
         Nothing is offered for interpreters with free arguments, for what leaves the sandbox because it was asked for,
-        or where an ask rule asked; of `cd src && npm test` only `npm test`.
+        for the repository's own hooks, or where an ask rule asked; of `cd src && npm test` only `npm test`.
         """
         wanted = list(operations) if isinstance(operations, Sequence) else [operations]
         asked = [operation for operation in wanted if self.decide(tool, operation).verdict == "ask"]
@@ -209,6 +210,11 @@ class Policy:
             return ()
         found = offers_for(asked[0], self.ground, self._asking_command(self._case(tool, asked[0])))
         return tuple(offer for rule, offer in found if self._would_allow(rule, tool, asked[0]))
+
+    def yes(self, tool: str, operations: Sequence[Operation]) -> str:
+        """What the plain yes to this call says where it holds for longer than this once; "" where it does not."""
+        needs = (need for one in operations for need in self._case(tool, one).needs)
+        return _YES_TO_HOOKS if any(need.grant.hooks for need in needs) else ""
 
     def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
         """The first mode, from auto on, that would allow this very call; "" where a rule asks in every mode."""
@@ -280,8 +286,10 @@ class Policy:
         operation, reading = case.operation, case.reading
         if isinstance(operation, ExecOperation) and operation.needs:
             return ""  # what the model asks for beside the words is a person's to give, each time
-        name = next((rule.name for rule in self.rules.allow if self._covers(rule, case) == "yes"), "")
-        if not name and isinstance(operation, ExecOperation) and reading is not None:
+        hooks = any(need.grant.hooks for need in case.needs)  # a yes to a command was not given to these
+        rules = (rule for rule in self.rules.allow if not (hooks and rule.pattern))
+        name = next((rule.name for rule in rules if self._covers(rule, case) == "yes"), "")
+        if not name and not hooks and isinstance(operation, ExecOperation) and reading is not None:
             confined = bool(self.rules.allow) and self.containment.confines
             name = allowed_by_parts(self.rules.allow, operation, reading, self.ground, confined=confined)
         return name

@@ -66,7 +66,8 @@ def _urls(own: _Settings, words: Sequence[str]) -> list[str]:
             remotes.setdefault(name, []).append(value if setting != "vcs" else "")
         elif (section == "branch" and setting in {"remote", "pushremote"}) or key == "remote.pushdefault":
             chosen.append(value)
-    if any(value not in remotes and value != "." for value in chosen):
+    plain = [word for word in words if not word.startswith("-")][1:2]  # behind the subcommand; else of a branch
+    if any(value not in remotes and value != "." for value in (*chosen, *plain)):
         return [""]
     named = [name for name in remotes if name in words] or list(remotes)
     return [url for name in named for url in remotes[name]]

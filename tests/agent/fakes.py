@@ -241,6 +241,9 @@ class FakePolicy:
     def offers(self, tool: str, operations: Sequence[Operation]) -> tuple[RuleOffer, ...]:
         return (RuleOffer(pattern=f"{tool}(x)"),)
 
+    def yes(self, tool: str, operations: Sequence[Operation]) -> str:
+        return ""
+
     def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
         return "full"
 
@@ -273,8 +276,11 @@ class FakeSurroundings:
         if mode == "plan":
             self.policy.verdicts["Act"] = "deny"
 
-    def agreed(self, operations: Sequence[Operation]) -> None:
+    def agreed(self) -> None:
         """Nobody has hooks here."""
+
+    def created(self, paths: Sequence[str]) -> None:
+        pass
 
     def remember(self, answer: Approve) -> None:
         self.remembered.append(answer)

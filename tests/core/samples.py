@@ -59,6 +59,7 @@ _APPROVAL = requests.ApprovalRequest(
     offers=(requests.RuleOffer(pattern="Bash(make)", text="this command"),),
     destructive=True,
     allowed_in="full",
+    yes="Yes, and run this repository's hooks until they change",
 )
 
 DURABLE_SAMPLES: tuple[KnownEvent, ...] = (

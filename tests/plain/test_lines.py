@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from letta_code.core.display import (
     DiffBlock,
@@ -185,6 +186,11 @@ def test_an_approval_shows_the_rule_that_would_be_kept() -> None:
     ]
     lines = dialog.option_lines(options)
     assert lines[1] == "  2. Yes, and do not ask again for Bash(npm test) in this conversation"
+
+
+def test_a_yes_that_holds_for_longer_says_so() -> None:
+    hooks = structs.replace(APPROVAL, yes="Yes, and run this repository's hooks until they change", offers=())
+    assert dialog.approval_options(hooks)[0].label == hooks.yes
 
 
 @pytest.mark.parametrize(

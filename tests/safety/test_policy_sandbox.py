@@ -260,6 +260,39 @@ def test_hooks_that_nobody_knows_ask_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "hook"),
+    [
+        ("git commit --amend -m x", "post-rewrite"), ("git commit -m x", "pre-auto-gc"), ("git merge x", "pre-auto-gc"),
+        ("git merge --continue", "pre-commit"), ("git restore a", "post-checkout"), ("git add x", "post-index-change"),
+        ("git tag v1", "reference-transaction"), ("git cherry-pick --continue", "pre-commit"),
+        ("git fetch", "pre-auto-gc"), ("git pull --rebase", "post-rewrite"), ("git stash branch x", "post-checkout"),
+    ],
+)  # fmt: skip
+def test_every_hook_that_git_would_run_is_asked_about(text: str, hook: str) -> None:
+    decision = policy("auto", hooks=Hooks(waiting=(hook,))).decide("Bash", ExecOperation(command=text, cwd=ROOT))
+    assert decision.verdict == "ask" and hook in decision.reason
+
+
+def test_hooks_run_only_where_none_of_them_waits() -> None:
+    """They are switched on together: a yes to one must not run another, and one that waits must not switch it off."""
+    partly = policy("auto", hooks=Hooks(waiting=("post-checkout",), agreed=True))
+    commit = partly.decide("Bash", ExecOperation(command="git commit -m x", cwd=ROOT))
+    assert commit.verdict == "ask" and "post-checkout" in commit.reason
+    assert partly.decide("Bash", ExecOperation(command="git add x", cwd=ROOT)).grant == Grant(git=True)
+    beside = partly.decide("Bash", ExecOperation(command="make && git commit -m x", cwd=ROOT))
+    assert not beside.grant.hooks and not beside.grant.git
+
+
+def test_a_yes_to_hooks_says_that_it_lasts_and_no_rule_stands_for_it() -> None:
+    commit = ExecOperation(command="git commit --allow-empty -m x", cwd=ROOT)
+    rules = Rules.of(parse_rules(["Bash(git commit *)"], "allow"))
+    waiting = policy(hooks=Hooks(waiting=("pre-commit",)), rules=rules)
+    assert waiting.decide("Bash", commit).verdict == "ask" and not waiting.offers("Bash", commit)
+    assert "until they change" in waiting.yes("Bash", [commit])
+    assert policy().yes("Bash", [ExecOperation(command="git push", cwd=ROOT)]) == ""
+
+
+@pytest.mark.parametrize(
     "text",
     ["echo x > /etc/x", "echo k >> ~/.ssh/authorized_keys", "ls > ~/.bashrc", "cp a /opt/x", "tar xf a.tar -C /opt",
      "mv a ../b", "touch $HOME/x", "tee /etc/x < f", "echo x > /tmp/../etc/x", "rm ~/x", "sed -i s/a/b/ /etc/hosts",

@@ -22,6 +22,7 @@ _SCOPES = (
     ("project", "Yes, in this project always"),
     ("always", "Yes, always and everywhere"),
 )
+_BEFORE = 4  # cells before an option's text: the cursor and the number
 
 
 class ApprovalCard(Ask):
@@ -31,6 +32,7 @@ class ApprovalCard(Ask):
         super().__init__(request.request_id, grace)
         self._request = request
         self._offer = 0
+        self._width = 80
         self._choices = Choices(self._options(), numbered=True, gate=self.ready)
         if request.destructive:
             self._choices.set_reactive(Choices.cursor, self._index("no"))
@@ -70,6 +72,12 @@ class ApprovalCard(Ask):
         self._choices.focus()
         self._show_rule()
 
+    def on_resize(self) -> None:
+        """Another width: more or less of the rules fits."""
+        super().on_resize()
+        self._width = self.content_size.width
+        self._show_patterns()
+
     def on_key(self, event: Key) -> None:
         """y and n answer; left and right choose another rule."""
         if self._words is not None:
@@ -85,6 +93,7 @@ class ApprovalCard(Ask):
             self._choose("no")
         elif event.key in ("left", "right") and len(self._request.offers) > 1:
             self._offer = (self._offer + (1 if event.key == "right" else -1)) % len(self._request.offers)
+            self._show_patterns()
             self._show_rule()
         else:
             return
@@ -107,10 +116,29 @@ class ApprovalCard(Ask):
     # ------------------------------------------------------------ inside
 
     def _options(self) -> list[Option]:
-        options = [Option("once", "Yes, this once")]
+        options = [Option("once", clean_line(self._request.yes) or "Yes, this once")]
         if self._request.offers:
-            options += [Option(scope, text) for scope, text in _SCOPES]
+            options += [Option(scope, text, self._pattern(text)) for scope, text in _SCOPES]
         return [*options, Option("no", "No"), Option("tell", "No, and say what to do instead")]
+
+    def _pattern(self, text: str) -> str:
+        """The rule that a number stands for, on that number's line: as much of both its ends as fits."""
+        from rich.cells import cell_len
+
+        pattern = visible(self._request.offers[self._offer].pattern).replace("\n", " ")
+        room = max(self._width - _BEFORE - len(text) - 2, 12)
+        if cell_len(pattern) <= room:
+            return pattern
+        head, tail = pattern, pattern
+        while cell_len(head) > (room - 1) // 2:
+            head = head[:-1]
+        while cell_len(tail) > (room - 1) // 2:
+            tail = tail[1:]
+        return f"{head}…{tail}"
+
+    def _show_patterns(self) -> None:
+        self._choices.options = self._options()
+        self._choices.refresh()
 
     def _index(self, name: str) -> int:
         return [option.id for option in self._choices.options].index(name)

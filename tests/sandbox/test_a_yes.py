@@ -1,0 +1,123 @@
+"""A yes to a question has its effect in the sandbox, and no more than the question said."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from letta_code.safety.containment import Containment, Grant
+from letta_code.safety.operations import Decision, ExecOperation
+from letta_code.safety.policy import Policy
+from letta_code.safety.rules import Rules
+from tests.sandbox.ground import Ground, works
+
+pytestmark = works
+CONFINED = Containment(kind="bubblewrap", confines=True)
+
+
+def asked(ground: Ground, text: str, mode: str = "auto") -> Decision:
+    """What is asked about a text, and what a yes gives."""
+    here = Policy(
+        mode,  # pyright: ignore[reportArgumentType] - a name from the test
+        Rules(),
+        root=str(ground.root),
+        home=str(ground.home),
+        letta_home=str(ground.letta),
+        variables={},
+        containment=lambda: CONFINED,
+    )
+    decision = here.decide("Bash", ExecOperation(command=text, cwd=str(ground.root)))
+    assert decision.verdict == "ask", decision
+    return decision
+
+
+async def after_a_yes(ground: Ground, text: str) -> str:
+    return await ground.said(text, asked(ground, text).grant)
+
+
+@pytest.mark.parametrize("name", [".ssh/id_ed25519", ".netrc", ".config/gh/hosts.yml"])
+async def test_a_secret_that_a_yes_was_given_to_is_read_and_no_other(ground: Ground, name: str) -> None:
+    assert await after_a_yes(ground, f"cat ~/{name}") == "SECRET"
+    said = await after_a_yes(ground, f"cat ~/{name}; cat ~/.aws/credentials")
+    assert said.count("SECRET") == 2, "both were named"
+    (ground.root / "x").write_text("cat ~/.ssh/id_ed25519 ~/.netrc ~/.config/gh/hosts.yml")
+    assert (await after_a_yes(ground, f"cat ~/{name}; sh ./x")).count("SECRET") == 2
+
+
+async def test_what_letta_code_keeps_stays_closed_and_the_question_says_so(ground: Ground) -> None:
+    for text in ("cat ~/.letta/credentials.yaml", "echo x > ~/.letta/config.yaml", "touch ~/.letta/new"):
+        decision = asked(ground, text)
+        assert decision.grant == Grant() and "stays closed with a yes too" in decision.reason
+        assert "SECRET" not in await ground.said(text, decision.grant)
+
+
+async def test_a_new_file_opens_no_folder_with_keys_and_none_with_a_repository(ground: Ground) -> None:
+    ground.repository(ground.folder / "projects/other")
+    plain = ground.folder / "plain"
+    plain.mkdir()
+    for text in (
+        "touch ~/.ssh/known_hosts",
+        "touch ~/.config/new",
+        "rm -r ~/.ssh",
+        f"touch {ground.folder}/projects/other/new",
+        f"touch {ground.folder}/projects/new",
+        f"cp README.md {ground.folder}/projects",
+        f"touch {ground.folder}/projects/other/.git/hooks/new",
+    ):
+        decision = asked(ground, f"./build.sh; {text}")
+        assert decision.grant.outside and not decision.grant.writes, text
+        assert "without the sandbox" in decision.reason and "Everything in this line" in decision.reason, text
+    decision = asked(ground, f"touch {plain}/new; touch {plain}/beside")
+    assert decision.grant == Grant(writes=(str(plain),))
+    assert f"{plain}/new (a yes opens all of {plain}/)" in decision.reason
+    await ground.sh(f"touch {plain}/new", decision.grant)
+    assert (plain / "new").exists()
+
+
+async def test_a_yes_to_git_beside_other_commands_opens_no_repository(ground: Ground) -> None:
+    git = ground.repository()
+    for text in ("git -c core.abbrev=9 stash list; touch .git/zz", "git -c alias.x='!touch .git/zz' rebase x"):
+        await ground.sh(text, asked(ground, text).grant)
+        assert not (git / "zz").exists(), text
+    rebase = "git rebase HEAD"
+    assert "up to date" in await ground.said(rebase, asked(ground, rebase).grant)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "network"),
+    [
+        (["remote.origin.url=https://x.org/a"], "git fetch", "proxy"),
+        (["remote.origin.url=https://x.org/a"], "git push -u origin main", "proxy"),
+        (["remote.origin.url=git@x.org:a"], "git fetch", "open"),
+        (["remote.origin.url=https://x.org/a", "remote.origin.pushurl=git@x.org:a"], "git push", "open"),
+        (["remote.origin.url=https://x.org/a", "url.git@x.org:.insteadOf=https://x.org/"], "git pull", "open"),
+        (["remote.origin.url=gh:a", "url.https://x.org/.insteadOf=gh:"], "git pull", "proxy"),
+        (["remote.origin.url=https://x.org/a", "remote.up.url=git@x.org:a"], "git fetch origin", "proxy"),
+        (["remote.origin.url=https://x.org/a", "remote.up.url=git@x.org:a"], "git fetch --all", "open"),
+        (["remote.origin.url=https://x.org/a", "branch.main.remote=git@x.org:b"], "git pull", "open"),
+        (["remote.origin.url=https://x.org/a", "include.path=other"], "git fetch", "open"),
+        (["remote.origin.url=https://x.org/a"], "git fetch git@x.org:a", "open"),
+        ([], "git fetch", "open"),
+    ],
+)
+def test_git_gets_the_web_alone_where_its_remote_has_a_web_address(
+    ground: Ground, settings: Sequence[str], text: str, network: str
+) -> None:
+    git = ground.repository()
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        subprocess.run(["git", "config", "--file", git / "config", key, value], check=True)
+    decision = asked(ground, text)
+    assert decision.grant == Grant(network="proxy" if network == "proxy" else "open", git=True, logins=True)
+    assert ("ssh" in decision.reason) == (network == "open")
+
+
+def test_a_persons_own_other_address_of_a_remote_counts(ground: Ground) -> None:
+    git = ground.repository()
+    subprocess.run(["git", "config", "--file", git / "config", "remote.origin.url", "https://x.org/a"], check=True)
+    assert asked(ground, "git push").grant.network == "proxy"
+    Path(ground.home, ".gitconfig").write_text('[url "git@x.org:"]\n\tpushInsteadOf = https://x.org/\n')
+    assert asked(ground, "git push").grant.network == "open"
