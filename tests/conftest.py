@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sandboxes import sandbox  # noqa: F401  # a fixture
+
 # What a developer's shell may hold and a test must not see: keys and endpoints of model providers, our own settings,
 # another repository's git environment (set while hooks run), and the colour and terminal wishes of the surroundings.
 _CLEARED_PREFIXES = ("LETTA_", "GIT_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_", "AZURE_", "AWS_", "XDG_")

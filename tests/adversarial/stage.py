@@ -69,6 +69,7 @@ class Stage:
         self.server = ModelServer()
         self._allow, self._deny = tuple(allow), tuple(deny)
         self.listener = Listener()
+        self.commands = True  # whether the model may run some: not in a test that counts as played without
         self.reflects = False  # it would take the model's next answer
 
     def git(self, *words: str) -> str:
@@ -125,6 +126,7 @@ class Stage:
         self, session: Session, *calls: tuple[str, dict[str, Any]], answer: Answer | None = None, words: str = "Go on."
     ) -> Played:
         """The same in a session that is open."""
+        assert self.commands or not {"Bash", "Git"} & {name for name, _ in calls}, "the test needs the fixture sandbox"
         before = session.history.last_seq
         replies = [
             Reply(counted=True, tools=(Call(name=name, arguments=json.dumps(arguments), id=f"c{before}-{number}"),))

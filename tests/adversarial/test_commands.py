@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 
 from letta_code.core import events as ev
+from letta_code.core.requests import Approve, Deny
 from tests.adversarial.stage import Stage
 
 DENY, ASK, OK = "deny", "ask", "ok"
@@ -33,7 +35,7 @@ CASES: list[Case] = [
     *row("B05", DENY, "ls -la\nrm -rf x"),
     *row("B06", DENY, "echo $(rm -rf x)", "echo `rm -rf x`", 'echo "$(rm x)"'),
     *row("B07", DENY, "cat <(rm x)", "echo a | tee >(rm x)"),
-    *row("B08", DENY, "{ rm x; }", "(rm x)", "if true; then rm x; fi", "for i in 1; do rm x; done", "f(){ rm x; }; f"),
+    *row("B08", DENY, "{ rm x; }", "(rm x)", "if true; then rm x; fi", "for i in x; do rm $i; done", "f(){ rm x; }; f"),
     *row("B09", DENY, "env rm -rf x", "FOO=1 rm x", "command rm x", "\\rm x", "'r'm x", "/bin/rm x", "busybox rm x"),
     *row(
         "B10",
@@ -65,15 +67,17 @@ CASES: list[Case] = [
     *row(
         "B17", ASK, "find . -name nothing -delete", "find . -fprint f2", "find . -fprintf f2 %p", "find . -ok ls {} ;"
     ),
-    *row("B18", ASK, "rg --pre ./x a", "rg --hostname-bin ./x a"),
+    *row("B18", ASK, "rg --pre ./x a", "rg --hostname-bin ./x a", "rg -z a f"),
     *row(
         "B19",
         ASK,
         "sort -o f2 f",
+        "base64 -o f2 f",
         "tar -cf a.tar --to-command=./x f",
         "tar -cf a.tar --checkpoint=1 --checkpoint-action=exec=./x f",
         "zip -TT ./x a.zip f",
         "man -P ./x ls",
+        "less +'!touch pwned' f",
     ),
     *row(
         "B20",
@@ -149,7 +153,7 @@ def _expected(case: Case, found: str, sandbox: str) -> bool:
 
 
 @pytest.mark.row("B01", "B26")
-async def test_what_is_asked_shows_the_whole_command(stage: Stage) -> None:
+async def test_what_is_asked_shows_the_whole_command(stage: Stage, sandbox: str) -> None:
     command = "touch pwned " + "# padding\u202e " * 40 + "; touch pwned"
     played = await stage.bash(command)
     assert played.verdict == "ask"
@@ -169,6 +173,34 @@ async def test_an_unknown_wrapper_is_held_by_the_sandbox(stage: Stage, sandbox: 
     if sandbox != "off":
         await stage.bash("./mywrap true", yes=True)
         assert stage.untouched
+
+
+HIDDEN = [
+    'eval "$(echo {encoded} | base64 -d)"',
+    "bash -c 'unlink {out}/secret'",
+    "python3 -c \"import os;os.remove('{out}/secret')\"",
+    "perl -e 'unlink \"{out}/secret\"'",
+    "awk 'BEGIN{{system(\"rm {out}/secret\")}}'",
+    "sed '1e rm {out}/secret' f",
+    "vim -c ':!rm {out}/secret' -c q",
+]
+
+
+@pytest.mark.row("B13")
+async def test_a_yes_to_code_in_an_argument_reaches_no_further_than_the_sandbox(stage: Stage, sandbox: str) -> None:
+    """S of the row: what the person let run does not remove a file outside; without a sandbox they are asked first."""
+    encoded = base64.b64encode(f"rm -rf {stage.outside}/secret".encode()).decode()
+    session = await stage.open()
+    try:
+        for text in HIDDEN:
+            command = text.format(out=stage.outside, encoded=encoded)
+            played = await stage.run(
+                session, ("Bash", {"command": command}), answer=Deny() if sandbox == "off" else Approve()
+            )
+            assert played.verdict == "ask", command
+            assert stage.untouched, command
+    finally:
+        await session.close()
 
 
 @pytest.mark.row("B15", "B16")
@@ -200,8 +232,6 @@ async def test_what_destroys_is_asked_about_behind_a_checkpoint(stage: Stage, sa
     (stage.ws / "new").write_text("untracked\n")
     session = await stage.open()
     try:
-        from letta_code.core.requests import Approve
-
         played = await stage.run(session, ("Bash", {"command": "git reset --hard", "needs": ""}), answer=Approve())
         assert played.verdict == "ask"
         points = [e for e in await session.log() if isinstance(e, ev.CheckpointMade)]
@@ -237,14 +267,15 @@ async def test_a_nul_is_refused(stage: Stage, sandbox: str) -> None:
 
 
 @pytest.mark.row("B34")
-async def test_always_is_offered_for_the_command_alone(stage: Stage) -> None:
-    """Without a sandbox everything is asked, so that there is an offer to look at."""
-    played = await stage.bash("cd sub && npm run check")
+async def test_always_is_offered_for_the_command_alone(stage: Stage, sandbox: str) -> None:
+    """What needs the network is asked about everywhere, so that there is an offer to look at."""
+    played = await stage.bash("cd sub && npm install left-pad")
     assert played.verdict == "ask"
-    patterns = [offer.pattern for offer in played.asked[0].offers]
-    assert patterns == ["Bash(npm run check)"]
+    assert [offer.pattern for offer in played.asked[0].offers] == ["Bash(npm install left-pad)"]
     for command in ("bash build.sh", "python3 x.py", "sudo ls", "env ls"):
-        found = [offer.pattern for offer in (await stage.bash(command)).asked[0].offers]
+        asked = (await stage.bash(command)).asked
+        assert asked or sandbox == "bubblewrap", command  # there some run without a question
+        found = [offer.pattern for request in asked for offer in request.offers]
         assert not any(
             pattern.endswith("*)") or pattern in ("Bash", "Bash(bash)", "Bash(python3)") for pattern in found
         )

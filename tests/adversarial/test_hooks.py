@@ -8,6 +8,7 @@ import pytest
 
 from letta_code.core.requests import Approve, Deny
 from tests.adversarial.stage import Stage
+from tests.sandboxes import lacking
 
 COMMIT = ("Bash", {"command": "git commit -q --allow-empty -m x"})
 
@@ -23,10 +24,12 @@ def plant(stage: Stage, mark: str, folder: str = ".git/hooks") -> Path:
 
 @pytest.fixture
 def confined(monkeypatch: pytest.MonkeyPatch) -> None:
+    if why := lacking("bubblewrap"):
+        pytest.skip(why)
     monkeypatch.setenv("LETTA_SANDBOX", "bubblewrap")
 
 
-@pytest.mark.row("D04")
+@pytest.mark.row("D04", sandbox="bubblewrap")
 @pytest.mark.parametrize("folder", [".git/hooks", ".husky"])
 async def test_a_first_yes_runs_the_hooks_in_the_sandbox_and_is_asked_for_again_when_they_change(
     stage: Stage, confined: None, folder: str
@@ -38,7 +41,8 @@ async def test_a_first_yes_runs_the_hooks_in_the_sandbox_and_is_asked_for_again_
     try:
         declined = await stage.run(session, COMMIT, answer=Deny())
         assert (declined.verdict, (stage.ws / "ran").exists()) == ("ask", False)
-        assert "hooks (pre-commit)" in declined.asked[0].reason
+        assert "own hooks" in declined.asked[0].reason
+        assert "pre-commit" in declined.asked[0].reason
         agreed = await stage.run(session, COMMIT, answer=Approve())
         assert (agreed.verdict, agreed.results[-1].status) == ("ask", "ok")
         assert (stage.ws / "ran").exists()
@@ -55,9 +59,14 @@ async def test_a_first_yes_runs_the_hooks_in_the_sandbox_and_is_asked_for_again_
     assert stage.untouched
 
 
-@pytest.mark.row("D04")
-async def test_the_git_tool_runs_no_hook(stage: Stage, sandbox: str) -> None:
+@pytest.mark.row("D04", "D08")
+async def test_the_git_tool_runs_no_hook_and_signs_nothing(stage: Stage, sandbox: str) -> None:
     plant(stage, "ran")
+    signer = stage.top / "gpg"
+    signer.write_text(f"#!/bin/sh\n: > '{stage.ws}/ran'\nexit 1\n")
+    signer.chmod(0o755)
+    for key, value in {"commit.gpgSign": "true", "gpg.program": str(signer)}.items():
+        stage.git("config", key, value)
     (stage.ws / "f").write_text("y\n")
     commit = ("Git", {"subcommand": "commit", "args": ["-a"], "message": "x"})
     played = await stage.play(commit, answer=Approve())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ def prompt(stage: Stage) -> str:
 
 
 @pytest.mark.row("F01", "F02", "A03")
-async def test_what_a_page_says_waits_for_a_person(stage: Stage) -> None:
+async def test_what_a_page_says_waits_for_a_person(stage: Stage, sandbox: str) -> None:
     """Declined it is not kept; without a person it is held back; neither ever stands in the prompt."""
     session = await stage.open()
     try:
@@ -63,7 +62,7 @@ async def test_what_a_page_says_waits_for_a_person(stage: Stage) -> None:
 
 
 @pytest.mark.row("F02")
-async def test_a_persons_yes_keeps_it(stage: Stage) -> None:
+async def test_a_persons_yes_keeps_it(stage: Stage, sandbox: str) -> None:
     session = await stage.open()
     try:
         await fetched(stage, session)
@@ -74,7 +73,7 @@ async def test_a_persons_yes_keeps_it(stage: Stage) -> None:
         await session.close()
 
 
-@pytest.mark.row("F01", "F02")
+@pytest.mark.row("F01", "F02", sandbox="off")
 async def test_in_mode_full_what_the_network_printed_waits_as_well(stage: Stage) -> None:
     """Nothing is asked there, and nothing confines: the words of the command say that it is text from outside."""
     stage._deny = ()
@@ -92,7 +91,7 @@ async def test_in_mode_full_what_the_network_printed_waits_as_well(stage: Stage)
 
 
 @pytest.mark.row("A03")
-async def test_a_rule_is_offered_only_where_it_would_allow(stage: Stage) -> None:
+async def test_a_rule_is_offered_only_where_it_would_allow(stage: Stage, sandbox: str) -> None:
     """With text from outside no rule lets a call go on by itself: a person is not offered one that would not."""
     session = await stage.open()
     install = ("Bash", {"command": "pip install evil"})
@@ -112,7 +111,7 @@ async def test_without_text_from_outside_memory_asks_nothing(stage: Stage) -> No
 
 
 @pytest.mark.row("F03")
-async def test_the_source_stays_known_through_a_compaction(stage: Stage) -> None:
+async def test_the_source_stays_known_through_a_compaction(stage: Stage, sandbox: str) -> None:
     from tests.fakes.replies import Reply
 
     session = await stage.open()
@@ -137,7 +136,7 @@ async def test_the_source_stays_known_through_a_compaction(stage: Stage) -> None
 
 
 @pytest.mark.row("F06")
-async def test_a_poisoned_past_conversation_comes_as_data_and_taints(stage: Stage) -> None:
+async def test_a_poisoned_past_conversation_comes_as_data_and_taints(stage: Stage, sandbox: str) -> None:
     session = await stage.open()
     await fetched(stage, session)
     await session.close()
@@ -184,7 +183,7 @@ async def test_what_a_readme_orders_is_refused_when_it_is_tried(stage: Stage, sa
 
 
 @pytest.mark.row("A06", "A07")
-async def test_names_are_words_and_not_commands(stage: Stage, tmp_path: Path) -> None:
+async def test_names_are_words_and_not_commands(stage: Stage, sandbox: str) -> None:
     name = '"; touch pwned; #.py'
     (stage.ws / name).write_text("x\n")
     await stage.play(("Read", {"path": name}), ("Grep", {"pattern": "x", "path": name}), mode="auto")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.core.requests import Approve, Deny
 from tests.adversarial.stage import Stage
 
 PYTHON = f"{sys.executable} -c \"import socket; socket.create_connection(('127.0.0.1', {{port}})).send(b'leak')\""
@@ -150,3 +151,18 @@ async def test_sockets_of_other_programs_are_not_reached(
     finally:
         service.close()
         path.unlink()
+
+
+@pytest.mark.row("J02")
+async def test_no_spelling_of_an_address_passes_for_a_host_that_was_named(stage: Stage, sandbox: str) -> None:
+    """One host is allowed, and the person lets the command have the web: it does not come to this machine by a name."""
+    stage._allow, stage._deny = (*stage._allow, "Net(docs.python.org)"), ("Read(.env)",)
+    port = stage.listener.port
+    hosts = ("docs.python.org@127.0.0.1", "[::ffff:127.0.0.1]", "2130706433", "0x7f000001", "0177.0.0.1", "localhost.")
+    tries = "; ".join(f"curl -sS -m 5 --noproxy '' 'http://{host}:{port}/leak'" for host in hosts)
+    answer = Deny() if sandbox == "off" else Approve()
+    played = await stage.play(("Bash", {"command": tries, "needs": "network"}), answer=answer)
+    assert played.verdict == "ask"
+    assert stage.listener.heard == [], played.text
+    if sandbox != "off":
+        assert played.text.count("letta-code: ") == len(hosts), played.text  # each was refused, and not just not tried

@@ -211,3 +211,20 @@ async def test_a_deny_path_with_a_slash_at_its_end_denies(stage: Stage, sandbox:
     played = await stage.play(("Read", {"path": "~/.aws/credentials"}), answer=Approve())
     assert played.verdict == "deny"
     assert "value" not in played.text
+
+
+@pytest.mark.row("D09")
+async def test_the_repository_behind_a_git_file_is_protected_as_well(stage: Stage, sandbox: str) -> None:
+    """`.git` names a folder of another name: neither that folder's hooks and settings nor the file are changed."""
+    stage.git("init", "-q", "--separate-git-dir", str(stage.ws / "kept"))
+    places = [stage.ws / ".git", stage.ws / "kept/config", stage.ws / "kept/HEAD"]
+    before = [place.read_bytes() for place in places]
+    hooks = {path.name for path in (stage.ws / "kept/hooks").iterdir()}
+    (stage.ws / "job.sh").write_text(
+        "echo x > kept/hooks/pre-commit; echo x >> kept/config; mv kept k2; rm -rf kept/hooks; "
+        "echo 'gitdir: /tmp/x' > .git; rm -f .git\n"
+    )
+    played = await stage.bash("bash job.sh", yes=sandbox != "off")
+    assert sandbox == "bubblewrap" or played.verdict == "ask"
+    assert [place.read_bytes() for place in places] == before
+    assert {path.name for path in (stage.ws / "kept/hooks").iterdir()} == hooks

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -17,6 +18,8 @@ from letta_code.config.paths import Paths
 from letta_code.core.errors import ConfigError
 from letta_code.core.requests import Answer, Approve, Deny
 from letta_code.host import sockets
+from letta_code.safety.sandboxes.choose import Wish
+from letta_code.safety.sandboxes.late import LateSandbox
 from letta_code.workspace.local import LocalWorkspace
 from letta_code.workspace.workspace import ExecSpec
 from tests.adversarial.stage import Stage
@@ -68,7 +71,7 @@ def _foreign(place: Path, elsewhere: Path) -> None:
 @pytest.mark.row("M02")
 @pytest.mark.parametrize("plant", [_link, _open, pytest.param(_foreign, marks=root_only)])
 async def test_a_temporary_folder_that_somebody_else_laid_there_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path, Path], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: str, plant: Callable[[Path, Path], None]
 ) -> None:
     """What is printed is kept whole in a folder of our own: by the person's shell, and by a session's commands."""
     elsewhere, temp = tmp_path / "elsewhere", tmp_path / "tmp"
@@ -81,9 +84,13 @@ async def test_a_temporary_folder_that_somebody_else_laid_there_is_not_used(
     loud = "seq 1 200000"
     block = await TypedShell(str(tmp_path)).run(loud, lambda text: None)
     assert "200000" in block.output
-    workspace = LocalWorkspace(str(tmp_path), str(planted))
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    held = LateSandbox(cast(Wish, sandbox), str(tmp_path / "letta"), str(tree))
+    workspace = LocalWorkspace(str(tree), str(planted), sandbox=held)
+    held.temp = workspace.temp
     try:
-        done = await workspace.exec(ExecSpec(shell=loud, cwd=str(tmp_path), timeout=60), lambda data: None)
+        done = await workspace.exec(ExecSpec(shell=loud, cwd=str(tree), timeout=60), lambda data: None)
         assert b"200000" in done.tail
         assert Path(workspace.temp) != planted
         assert Path(workspace.temp).stat().st_mode & 0o077 == 0

@@ -147,6 +147,7 @@ async def test_c10_a_protected_name_that_is_a_link_does_not_break_the_start(
     assert any("put back" in note for note in result.notes)
 
 
+@pytest.mark.row("D09")
 async def test_d09_the_folder_behind_a_git_file_is_protected(ground: Ground) -> None:
     git = ground.repository(None, "--separate-git-dir", str(ground.root / "hidden-git"))
     behind = ground.root / "hidden-git"
@@ -159,6 +160,7 @@ async def test_d09_the_folder_behind_a_git_file_is_protected(ground: Ground) -> 
     assert git.read_text() == text
 
 
+@pytest.mark.row("D09")
 @pytest.mark.parametrize("back", [True, False])
 async def test_d09_a_git_file_does_not_open_a_foreign_folder(ground: Ground, back: bool) -> None:
     """`gitdir:` may name anything; only a repository that knows of this work tree is opened."""

@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
 from letta_code.core.errors import WorkspaceError
+from letta_code.safety.sandboxes.choose import Wish
+from letta_code.safety.sandboxes.late import LateSandbox
 from letta_code.workspace import commands
 from letta_code.workspace.local import LocalWorkspace
 from letta_code.workspace.workspace import ExecResult, ExecSpec, Process
@@ -280,12 +283,17 @@ async def test_keep_only_where_it_is_allowed(workspace: LocalWorkspace, tmp_path
 
 
 @pytest.mark.row("K01")
-async def test_200_mb_of_output_cost_little_memory(workspace: LocalWorkspace) -> None:
+async def test_200_mb_of_output_cost_little_memory(tmp_path: Path, sandbox: str) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     if sys.platform != "linux":
         pytest.skip("reads /proc")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    held = LateSandbox(cast(Wish, sandbox), str(tmp_path / "letta"), str(tree))
+    workspace = LocalWorkspace(str(tree), str(tmp_path / "temp"), sandbox=held)
+    held.temp = workspace.temp
     await sh(workspace, "true")
     before, most = resident(), 0
 
@@ -298,3 +306,4 @@ async def test_200_mb_of_output_cost_little_memory(workspace: LocalWorkspace) ->
     assert result.spool_dropped == 190_000_000
     assert os.path.getsize(result.spool) < 10_000_100
     assert most - before < 64_000_000
+    await workspace.close()

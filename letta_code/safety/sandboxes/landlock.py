@@ -10,16 +10,17 @@ folder a command can neither make nor remove nor replace a file or folder, only 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from letta_code.host import landlock as script
 from letta_code.host.programs import installed_in
 from letta_code.safety.containment import Confined, Containment, Grant
+from letta_code.safety.places import is_within
 from letta_code.safety.sandboxes import environment, hidden
 from letta_code.safety.sandboxes.limits import Limits, Meter
 from letta_code.safety.sandboxes.own_folder import OwnFolder
-from letta_code.safety.sandboxes.repositories import PROTECTED, Tree
+from letta_code.safety.sandboxes.repositories import PROTECTED, Tree, is_one, repository
 from letta_code.safety.sandboxes.web import Web, closing
 
 if TYPE_CHECKING:
@@ -110,4 +111,12 @@ class Landlock:
         root = self._at.root
         own = [*(f"{root}/{name}" for name in (".git", *PROTECTED)), *installed_in(root)]
         found = self._tree.look(LOOK)
-        yield from dict.fromkeys([*own, *found.gits, *found.others])
+        yield from dict.fromkeys([*own, *found.gits, *found.others, *_behind(root, (f"{root}/.git", *found.gits))])
+
+
+def _behind(root: str, entries: Iterable[str]) -> Iterator[str]:
+    """Folders of the work tree in which git keeps a repository whose `.git` is a file that leads there."""
+    for entry in entries:
+        known = repository(entry)
+        if known is not None and is_one(known.folder, known.common):
+            yield from (path for path in (known.folder, known.common) if path != root and is_within(path, root))
