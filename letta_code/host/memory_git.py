@@ -111,7 +111,12 @@ class Repository:
             text = read_bounded(self.git_dir / name, _LONGEST).decode("ascii").strip() or "?"
         except (FileNotFoundError, NotADirectoryError):
             text = self._packed_refs().get(name, "")
-            if not text and name == BRANCH and (self.own_dir / "checkout.json").exists():
+            if not text and (not ref or name == BRANCH) and (self.own_dir / "checkout.json").exists():
+                if name != BRANCH:  # a bent HEAD, or a branch that a person has only begun
+                    raise GitDamage(
+                        f"{self.git_dir / 'HEAD'} stands on {name}, which has no commit",
+                        hint=f"Run `git symbolic-ref HEAD {BRANCH}` in {self.root}.",
+                    ) from None
                 text = "?"  # it had commits: an empty memory would be a lie
         except (UnicodeDecodeError, IsADirectoryError):
             text = "?"

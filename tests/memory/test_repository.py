@@ -118,6 +118,16 @@ def test_a_head_that_names_no_branch_is_damage_and_no_empty_memory(repository: R
         repository.head()
 
 
+def test_a_bent_head_is_damage_and_no_empty_memory(repository: Repository) -> None:
+    """One flipped bit makes another name of it, of a branch that has no commit."""
+    repository.add({"a.md": b"1"}, "1", parent="", author="a")
+    (repository.own_dir / "checkout.json").write_text("{}")
+    (repository.git_dir / "HEAD").write_text("ref: refs/heads/mail\n")
+    with pytest.raises(GitDamage, match=r"refs/heads/mail, which has no commit"):
+        repository.head()
+    assert repository.head("refs/heads/reflection/none") == ""
+
+
 def test_packed_and_detached_heads_and_other_branches(repository: Repository) -> None:
     root = repository.root
     head = repository.add({"a.md": b"1"}, "1", parent="", author="a")
