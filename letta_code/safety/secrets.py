@@ -46,34 +46,32 @@ class Found(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """The formats, made ready: tokens by their marks, what is told by its place, Discord's without any mark."""
+    """The formats by their marks: tokens, what is told by its place, and Discord's without any mark."""
 
-    tokens: tuple[tuple[bytes, str, re.Pattern[str], Format], ...]
-    placed: tuple[tuple[str, str, re.Pattern[str], Format], ...]  # the first is a mark within the mark
+    tokens: tuple[tuple[bytes, str, Format], ...]
+    placed: tuple[tuple[str, str, Format], ...]  # the first is a mark within the mark
     roots: tuple[str, ...]
-    discord: re.Pattern[str]
+    discord: Format
 
 
 @functools.cache
 def _table() -> _Table:
-    made = [
-        (mark, re.compile(one.pattern, re.MULTILINE | (re.IGNORECASE if one.folded else 0)), one)
-        for one in FORMATS
-        for mark in one.marks
-    ]
-    low = {mark for mark, _, one in made if one.folded}
+    made = [(mark, one) for one in FORMATS for mark in one.marks]
+    low = {mark for mark, one in made if one.folded}
     roots = tuple(sorted(mark for mark in low if not any(other != mark and other in mark for other in low)))
-    [discord] = [re.compile(one.pattern) for one in FORMATS if not one.marks]
+    [discord] = [one for one in FORMATS if not one.marks]
     return _Table(
-        tokens=tuple((mark.encode(), mark, pattern, one) for mark, pattern, one in made if not one.folded),
-        placed=tuple(
-            (next(root for root in roots if root in mark), mark, pattern, one)
-            for mark, pattern, one in made
-            if one.folded
-        ),
+        tokens=tuple((mark.encode(), mark, one) for mark, one in made if not one.folded),
+        placed=tuple((next(root for root in roots if root in mark), mark, one) for mark, one in made if one.folded),
         roots=roots,
         discord=discord,
     )
+
+
+@functools.cache
+def _pattern(one: Format) -> re.Pattern[str]:
+    """A format's pattern, made when a mark of it was found: all of them are 20 ms of a start."""
+    return re.compile(one.pattern, re.MULTILINE | (re.IGNORECASE if one.folded else 0) if one.marks else 0)
 
 
 def _folded(text: str) -> str:
@@ -152,22 +150,23 @@ def _known(text: str, known: Sequence[str]) -> Iterator[Found]:
 def _formatted(text: str) -> Iterator[Found]:
     table = _table()
     if runs := _long_runs(text):
-        for mark, written, pattern, one in table.tokens:
+        for mark, written, one in table.tokens:
             if mark in runs:
-                yield from _at_marks(one, pattern, text, text, written)
+                yield from _at_marks(one, text, text, written)
         if _DISCORD.search(text) is not None:
-            for match in table.discord.finditer(text):
+            for match in _pattern(table.discord).finditer(text):
                 yield Found(match.start(), match.end(), "discord-token", "a Discord token")
     low = _folded(text)
     there = {root for root in table.roots if root in low}
     if not there:
         return
-    for root, mark, pattern, one in table.placed:
+    for root, mark, one in table.placed:
         if root in there and mark in low:
-            yield from _at_marks(one, pattern, text, low, mark)
+            yield from _at_marks(one, text, low, mark)
 
 
-def _at_marks(one: Format, pattern: re.Pattern[str], text: str, marked: str, mark: str) -> Iterator[Found]:
+def _at_marks(one: Format, text: str, marked: str, mark: str) -> Iterator[Found]:
+    pattern = _pattern(one)
     at = marked.find(mark)
     while at >= 0:
         match = pattern.match(text, at)
