@@ -23,9 +23,8 @@ def is_plain_target(redirect: Redirect, root: str) -> bool:
     path = os.path.join(redirect.cwd or root, target)
     if not redirect.cwd_known or ".." in target.split("/") or places.real(path) != os.path.normpath(path):
         return False
-    if not places.is_within(path := os.path.normpath(path), root) or ".git" in path.lower().split("/"):
-        return False
-    return _names(path) <= 1 and not _of_a_repository(path, root)
+    path = os.path.normpath(path)
+    return places.is_within(path, root) and _names(path) <= 1 and not is_of_a_repository(path, root)
 
 
 def _names(path: str) -> int:
@@ -36,8 +35,10 @@ def _names(path: str) -> int:
         return 0
 
 
-def _of_a_repository(path: str, root: str) -> bool:
-    """Whether git would take a folder above it, in the work tree, for a repository (`gitdir:` may name any)."""
+def is_of_a_repository(path: str, root: str) -> bool:
+    """Whether it is a `.git`, or git would take a folder above it in the work tree for one (`gitdir:` may name any)."""
+    if ".git" in os.path.relpath(path, root).lower().split("/"):
+        return True
     folder = os.path.dirname(path)
     while places.is_within(folder, root):
         names = {name for name in _PARTS if os.path.lexists(f"{folder}/{name}")}

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from letta_code.safety.containment import Grant
+from letta_code.safety.sandboxes import guards
 from letta_code.safety.sandboxes.mounts import Mounts
 from letta_code.safety.sandboxes.named_programs import UNREAD, NamedPrograms
 from letta_code.safety.sandboxes.planted import planted
@@ -136,6 +137,29 @@ async def test_a_head_that_was_broken_is_put_back(ground: Ground) -> None:
     assert any("no repository any more (refs)" in note for note in done.notes), done.notes
 
 
+@pytest.mark.parametrize("at", ["sub/.envrc", "hooks path"])
+async def test_no_stub_is_put_in_the_way_of_git(ground: Ground, at: str) -> None:
+    """It would stand there as long as a command runs, while the person uses git, which reads `commondir`."""
+    own = ground.repository()
+    made = "git init -q n; git config -f n/.git/config core.hooksPath ../.git/commondir"
+    await ground.sh("mkdir sub; ln -s ../.git/commondir sub/.envrc" if at == "sub/.envrc" else made)
+    await ground.sh("true")
+    said = await ground.said("ls .git")
+    assert "config" in said and "commondir" not in said
+    assert not (own / "commondir").exists()
+
+
+async def test_the_main_repository_of_a_linked_work_tree_is_looked_after_too(ground: Ground) -> None:
+    own = ground.repository()
+    head = (own / "HEAD").read_text()
+    subprocess.run(["git", "worktree", "add", "-q", "wt"], cwd=ground.root, check=True, capture_output=True)
+    await ground.sh("true")
+    done = await ground.sh(f"echo ../evil > {own}/commondir; rm {own}/HEAD", GIT, cwd=f"{ground.root}/wt")
+    assert (own / "HEAD").read_text() == head
+    assert not (own / "commondir").exists()
+    assert len(done.notes) == 2, done.notes
+
+
 HIDDEN = {
     "form feed": b'[filter "x"]\n#\x0c[user]\n clean = ./evil\n',
     "continued": b'[filter "x"]\n name = a\\\n[user]\n clean = ./evil\n',
@@ -169,6 +193,20 @@ async def test_a_repository_that_leads_out_of_sight_keeps_the_tree_s_own_closed(
     done = await ground.sh("touch .git/x; git -C sub status", GIT)
     assert not (own / "x").exists()
     assert any("sub/.git leads to a configuration that cannot be looked through" in note for note in done.notes)
+
+
+async def test_a_repository_that_came_since_is_seen_in_a_tree_too_large_for_one_look(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "LATER_LOOK", 0.0)
+    own = ground.repository()
+    for number in range(200):
+        (ground.root / f"d{number}/inner").mkdir(parents=True)
+    await ground.sh("true")
+    await ground.sh("git init -q n; git config -f n/.git/config core.fsmonitor ./evil")
+    done = await ground.sh("touch .git/x; git -C n status", GIT)
+    assert not (own / "x").exists()
+    assert any("core.fsmonitor" in note for note in done.notes), done.notes
 
 
 async def test_a_nested_repository_is_not_opened_while_a_command_may_move_it(ground: Ground) -> None:

@@ -35,6 +35,7 @@ from letta_code.safety.terminal import visible
 
 FIRST_LOOK = 0.05  # seconds for the whole tree before the first command
 LATER_LOOK = 0.015  # … and after each one; a tree that takes longer is looked through in parts
+GIT_LOOK = 0.25  # … and before one that gets a repository opened: programs of one that came since would run with it
 _TICK = 20_000_000  # ns; a file system's clock may be that much behind
 _CLOSED = ("config", "config.worktree", "hooks", "info", "modules", "worktrees")
 _RC_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zshenv", ".zprofile", ".gitconfig")
@@ -50,7 +51,7 @@ class _Before(NamedTuple):
     complete: bool  # whether these were all of the tree
     told: tuple[str, ...]
     links: Mapping[str, Link]
-    opened: Opened | None
+    opened: Sequence[Opened]
 
 
 class Guards:
@@ -83,7 +84,8 @@ class Guards:
         own = [*(f"{self._root}/{name}" for name in (".git", *PROTECTED)), *installed_in(self._root)]
         every = [*own, *(path for path in (*found.gits, *found.others) if path not in own)]
         entries = list(dict.fromkeys(path for path in (*self._gits(found), here) if path))
-        repositories = [known for known in map(repository, entries) if known is not None and self._is_ours(known)]
+        within = self._ours()
+        repositories = [known for known in map(repository, entries) if known is not None and self._in(known, within)]
         open_one = next((known for known in repositories if known.entry == here and known.sound), None)
         why = self._refused(open_one, entries, repositories) if open_one is not None else ""
         if why:
@@ -92,15 +94,16 @@ class Guards:
         missing = [path for path in map(self._real, every) if path and not os.path.lexists(path)]
         missing += _absent(open_one) if open_one is not None else ()
         linked = links([*every, *(_closed(open_one) if open_one is not None else ())])
-        before = _Before(dict(self._known), found.complete, tuple(told), linked, _opened(open_one))
+        about = opened(open_one) if open_one is not None else ()
+        before = _Before(dict(self._known), found.complete, tuple(told), linked, about)
         stubs = self._stubs.take(path for path in missing if os.path.dirname(path) != path)
         for path in (*map(self._real, every), *self._rc_files()):
             if path and os.path.exists(path):
                 mounts.read_only(path)
         for known in repositories:
             _close(known, mounts)
-        if before.opened is not None:
-            self._open(before.opened.known, mounts)
+        if open_one is not None:
+            self._open(open_one, mounts)
         for path in stubs:
             mounts.read_only(path)
         return Raised(self, before)
@@ -115,7 +118,7 @@ class Guards:
         if not grant.git:
             return self._found, []
         complete = self._found.complete
-        self._found = self._tree.look(LATER_LOOK)
+        self._found = self._tree.look(GIT_LOOK, anew=True)
         return self._found, self._told_of_new(self._known, complete)
 
     def _told_of_new(self, before: Mapping[str, Identity], complete: bool) -> list[str]:
@@ -170,6 +173,8 @@ class Guards:
         path = os.path.join(os.path.realpath(os.path.dirname(named)), os.path.basename(named))
         if not is_within(path, self._root) or is_within(self._root, path):
             return ""
+        if not self._is_own(known) and self._is_kept_by_git(path):
+            return ""  # a stub there would be in git's way
         while not os.path.isdir(os.path.dirname(path)):
             path = os.path.dirname(path)
         return path
@@ -201,7 +206,7 @@ class Guards:
     def _lowered(self, raised: Raised) -> tuple[str, ...]:
         before = raised.before
         told = [*before.told, *put_back(before.links)]
-        told += looked_after(before.opened) if before.opened is not None else ()
+        told += [line for one in before.opened for line in looked_after(one)]
         self._stubs.release()
         self._found = self._tree.look(LATER_LOOK)
         return (*told, *self._told_of_new(before.gits, before.complete))
@@ -215,33 +220,46 @@ class Guards:
         if around:
             yield around
 
-    def _is_ours(self, known: Repository) -> bool:
-        """Whether a repository lies in the work tree, or is the tree's own, or a part of that (a submodule).
+    def _ours(self) -> tuple[str, ...]:
+        """Where repositories of ours lie: the work tree, and the tree's own one with its parts (submodules).
 
         A `.git` file and a link may name any folder of the disk: a mount there would show what is hidden.
         """
         own = self._own.known if self._own is not None and self._own_stands() else None
-        within = [self._root, *((own.folder, own.common) if own is not None else ())]
-        for folder in (known.folder, known.common):
-            if is_within(self._root, folder) or not any(is_within(folder, one) for one in within):
-                return False
-        return True
+        return (self._root, own.folder, own.common) if own is not None else (self._root,)
+
+    def _in(self, known: Repository, within: Sequence[str]) -> bool:
+        return not any(
+            is_within(self._root, folder) or not any(is_within(folder, one) for one in within)
+            for folder in (known.folder, known.common)
+        )
 
     def _real(self, path: str) -> str:
         """What is to be covered for a name: a link's own place cannot be, so what it leads to in the work tree is.
 
-        What lies outside is not written, or is hidden; a mount there would show it again.
+        What lies outside is not written, or is hidden; a mount there would show it again.  What lies in a repository is
+        covered with it, and a stub there would be in git's way.
         """
         if not os.path.islink(path):
             return path
         real = os.path.realpath(path)
-        return real if is_within(real, self._root) and real != self._root else ""
+        ours = is_within(real, self._root) and real != self._root
+        return real if ours and not self._is_kept_by_git(real) else ""
+
+    def _is_kept_by_git(self, path: str) -> bool:
+        """Whether a path of the tree lies below a `.git`, or in the tree's own repository wherever that is."""
+        own = (self._own.known.folder, self._own.known.common) if self._own is not None else ()
+        if any(path != folder and is_within(path, folder) for folder in own):
+            return True
+        return ".git" in os.path.relpath(os.path.dirname(path), self._root).split("/")
 
     def _open(self, known: Repository, mounts: Mounts) -> None:
         """What git writes in a repository may be written."""
         for folder in (known.common, known.folder):
             mounts.writable(folder)
-        for path in map(self._real, _closed(known)):
+        for path in map(os.path.realpath, _closed(known)):
+            if not any(is_within(path, one) for one in (self._root, known.folder, known.common)):
+                continue
             if os.path.exists(path) and path != known.folder and not is_within(known.common, path):
                 mounts.read_only(path)
         mounts.writable(known.folder)
@@ -307,13 +325,6 @@ def _absent(known: Repository) -> Iterator[str]:
             with suppress(OSError), beneath.folder(folder) as at:
                 flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 os.close(os.open("config.worktree", flags, 0o644, dir_fd=at))
-
-
-def _opened(known: Repository | None) -> Opened | None:
-    if known is not None:
-        with suppress(OSError):
-            return opened(known)
-    return None
 
 
 def _close(known: Repository, mounts: Mounts) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from letta_code.safety.sandboxes import beneath
@@ -16,33 +17,40 @@ _LONGEST = 4096  # bytes of a head
 
 
 class Opened(NamedTuple):
-    """A repository as it was before the command; `head` is what its HEAD held, b"" where that was not one."""
+    """A folder of a repository before the command; `head` is what its HEAD held, b"" where that was not one.
 
-    known: Repository
+    `whole`: it holds objects and refs too, and is not the folder of a linked work tree.
+    """
+
+    path: str
     folder: beneath.Identity
     head: bytes
+    whole: bool
 
 
-def opened(known: Repository) -> Opened:
-    """A repository that is about to be opened; an `OSError` where it is not there any more."""
-    with beneath.folder(known.folder) as folder:
-        return Opened(known, beneath.identity(folder), _head(folder))
+def opened(known: Repository) -> list[Opened]:
+    """The folders of a repository that is about to be opened; a linked work tree has one beside the common one."""
+    found: list[Opened] = []
+    for path in dict.fromkeys((known.common, known.folder)):
+        with suppress(OSError), beneath.folder(path) as folder:
+            found.append(Opened(path, beneath.identity(folder), _head(folder), path == known.common))
+    return found
 
 
 def looked_after(before: Opened) -> Iterator[str]:
     """Set right what would lead git elsewhere, all by descriptors; what is to be told."""
-    known, shown = before.known, visible(before.known.folder)
+    shown = visible(before.path)
     try:
-        with beneath.folder(known.folder) as folder:
+        with beneath.folder(before.path) as folder:
             if beneath.identity(folder) != before.folder:
                 yield f"{shown} was replaced by another folder while the repository was open; look before you use git"
                 return
-            if known.folder == known.common:
-                yield from _without_detour(folder, known.folder)
+            if before.whole:
+                yield from _without_detour(folder, before.path)
             if before.head and not _head(folder):
                 yield from _head_put_back(folder, before)
-        with beneath.folder(known.common) as common:
-            lost = [name for name in ("objects", "refs") if not os.access(name, os.X_OK, dir_fd=common)]
+            parts = ("objects", "refs") if before.whole else ()
+            lost = [name for name in parts if not os.access(name, os.X_OK, dir_fd=folder)]
         if lost:
             yield _lost(shown, ", ".join(lost))
     except OSError as error:
@@ -72,8 +80,8 @@ def _head_put_back(folder: int, before: Opened) -> Iterator[str]:
     written = os.open("HEAD", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
     with open(written, "wb") as file:
         file.write(before.head)
-    rest = f"; what stood there is now {visible(f'{before.known.folder}/{aside}')}" if aside else ""
-    yield f"{visible(before.known.folder)}/HEAD named no commit any more and was put back{rest}"
+    rest = f"; what stood there is now {visible(f'{before.path}/{aside}')}" if aside else ""
+    yield f"{visible(before.path)}/HEAD named no commit any more and was put back{rest}"
 
 
 def _head(folder: int) -> bytes:

@@ -65,6 +65,8 @@ def hooks_path(known: Repository, *more: str) -> str:
 
 def _hooks_paths(text: str) -> Iterator[str]:
     section = ""
+    if "hookspath" not in text.lower():
+        return
     for line in text.split("\n"):
         started = _SECTION.match(line)
         section = started[1].lower() if started else section

@@ -30,9 +30,9 @@ class Tree:
     def __init__(self, root: str) -> None:
         self._walk = Walk(root, _sifted)
 
-    def look(self, seconds: float) -> Found:
-        """What there is; a look that takes longer is gone on with at the next call, the upper folders come first."""
-        paths = self._walk.look(seconds)
+    def look(self, seconds: float, *, anew: bool = False) -> Found:
+        """What there is, as far as `Walk.look` comes."""
+        paths = self._walk.look(seconds, anew=anew)
         return Found(
             gits=tuple(path for path in paths if path.endswith("/.git")),
             others=tuple(path for path in paths if not path.endswith(("/.git", _BARE))),

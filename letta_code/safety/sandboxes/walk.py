@@ -30,8 +30,13 @@ class Walk:
         self._names: dict[str, None] = {}
         self._left_out = False  # in this round
 
-    def look(self, seconds: float) -> list[str]:
-        """The noted paths; a look that takes longer is gone on with at the next call, the upper folders come first."""
+    def look(self, seconds: float, *, anew: bool = False) -> list[str]:
+        """The noted paths; a look that takes longer is gone on with at the next call, the upper folders come first.
+
+        `anew` begins at the top whatever is left of the last one.
+        """
+        if anew:
+            self._queue.clear()
         if not self._queue:
             self._queue.append(self._root)
             self._looked = 0
