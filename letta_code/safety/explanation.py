@@ -10,6 +10,7 @@ from letta_code.safety.operations import Decision
 from letta_code.safety.rules import Rule
 from letta_code.safety.shell_syntax import Reading
 
+HARD_DENY = "hard deny"  # the name of what is refused in every mode
 _NETWORKS = {"proxy": "the network through a proxy that checks the host", "open": "the network as you have it"}
 
 
@@ -23,27 +24,32 @@ def explanation(
     """The lines; `weighed` are the rules in force and whether each covers the operation (yes, maybe, no)."""
     lines = [f"{decision.verdict}: {decision.reason or decision.rule}", f"decided by: {decision.rule}"]
     if reading is not None:
-        lines += _read(reading)
+        held = containment.confines and decision.verdict != "deny" and not decision.grant.outside
+        lines += _read(reading, held=held)
     lines += [f"needs: {need.why}" for need in needs]
     rules = [(rule, cover) for rule, cover in weighed if cover != "no"]
     lines += [f"{rule.name}: {'covers it' if cover == 'yes' else 'may cover it'}" for rule, cover in rules]
-    if not rules:
+    if decision.rule == HARD_DENY and decision.verdict == "deny":
+        lines.append("no rule changes that")
+    elif not rules:
         lines.append("no rule covers it")
-    if decision.destructive:
+    if decision.destructive and decision.verdict != "deny":
         lines.append("it may destroy work that nothing brings back: a checkpoint is made first")
     if reading is not None and decision.verdict != "deny":
         lines.append(_sandbox(decision, containment))
     return tuple(lines)
 
 
-def _read(reading: Reading) -> Iterator[str]:
+def _read(reading: Reading, *, held: bool) -> Iterator[str]:
+    """`held`: what is not known runs in a sandbox."""
     for command in reading.commands:
         through = f" (run by {command.wrapper})" if command.wrapper else ""
         yield f"command: {' '.join(command.words)[:200]}{through}"
     for redirect in reading.redirects:
         yield f"{'writes' if redirect.writes else 'reads'}: {redirect.target}"
     for one in reading.opaque:
-        yield f"cannot be read: {' '.join(one.words)[:200]} ({one.why})"
+        what = f"what it does is not known before: {' '.join(one.words)[:200]} ({one.why})"
+        yield f"{what}; the sandbox holds it" if held else what
     if reading.doubt:
         yield f"not one simple command: {reading.doubt}"
 
@@ -67,5 +73,8 @@ def granted(grant: Grant) -> str:
     if grant.hooks:
         given.append("the repository's own hooks")
     given += [f"{path} to write" for path in grant.writes]
+    given += [f"{path} to read" for path in grant.reads]
+    if grant.logins:
+        given.append("what git logs in with" + (" and the keys of ssh" if grant.network == "open" else ""))
     given.append(_NETWORKS.get(grant.network, "no network"))
     return ", ".join(given)

@@ -28,6 +28,7 @@ _KNOWN = frozenset((
     "variable_assignments", "variable_name", "while_statement", "word",
 ))  # fmt: skip
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_HERE_STRING = re.compile(r"(?<=[ \t])<<<(?=[ \t]*[^<\s])")
 _COMMANDS = {"declaration_command", "unset_command", "test_command"}
 
 
@@ -35,7 +36,11 @@ def differs(text: str, starts: Set[int]) -> str:
     """Why this parser does not agree that commands begin at these places of the text, "" when it does."""
     # The grammar's scanner asks C's isalpha about any character, which reads outside its table for one beyond ASCII and
     # can end the whole process.  For bash they are ordinary characters of a word; one letter each keeps the places.
-    tree = _parser().parse(_NOT_ASCII.sub("x", text).encode("ascii"))
+    plain = _NOT_ASCII.sub("x", text)
+    tree = _parser().parse(plain.encode("ascii"))
+    if tree.root_node.has_error and _HERE_STRING.search(plain):
+        # It knows no here-string behind another redirection (`cat > a <<< x`); a file begins no command either.
+        tree = _parser().parse(_HERE_STRING.sub("<  ", plain).encode("ascii"))
     if tree.root_node.has_error:
         return "its syntax is not understood"
     begun: set[int] = set()

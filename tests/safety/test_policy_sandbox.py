@@ -490,3 +490,19 @@ def test_a_file_of_the_environment_that_letta_code_runs_from_is_asked_about(monk
     open_rule = Rules.of(parse_rules(["Edit(**)"], "allow"))
     for mode in ("ask", "auto"):
         assert policy(mode, rules=open_rule).decide("Edit", write).verdict == "ask"
+
+
+def test_explain_of_a_refusal_and_of_what_the_sandbox_holds_says_no_more_than_is_so() -> None:
+    refused = policy().explain("Bash", ExecOperation(command="rm -rf /", cwd=ROOT))
+    assert "no rule changes that" in refused
+    assert not any("no rule covers it" in line or "checkpoint" in line for line in refused)
+    held = policy().explain("Bash", ExecOperation(command="python -m pytest", cwd=ROOT))
+    assert held[0].startswith("allow") and any(line.endswith("; the sandbox holds it") for line in held)
+    keys = policy().explain("Bash", ExecOperation(command="git push", cwd=ROOT))
+    assert any("what git logs in with and the keys of ssh" in line for line in keys)
+
+
+@pytest.mark.parametrize("text", ["cat > a <<< x", 'grep -c a 2>/dev/null <<< "$x"', "wc -l >> a <<<'b c'"])
+def test_a_here_string_behind_another_redirection_is_no_question(text: str) -> None:
+    assert run(text).verdict == "allow", run(text)
+    assert run(f"{text}; curl x.org").verdict == run(f"{text} > /etc/x").verdict == "ask"
