@@ -33,6 +33,7 @@ _AROUND = (
     "echo $({x})", "echo `{x}`", 'echo "$({x})"', 'echo "`{x}`"', "cat <({x})", "echo a >({x})", "v=$({x})",
     'v="$({x})"', "v[$({x})]=1", "echo ${{v[$({x})]}}", "echo $(({x}))", "echo $((v[$({x})]))",
     "echo ${{none:-$({x})}}", 'echo "${{none:-$({x})}}"', 'echo "${{none:-`{x}`}}"', "echo ${{none:-{x}}}",
+    "cat > o <<< $({x})",
     "cat <<< $({x})", 'cat <<< "$({x})"', "echo a > $({x}; echo o)", "[[ $({x}) ]]", "[[ -n $({x}) && x == x ]]",
     "(( $({x}; echo 1) ))", "case $({x}) in *) ;; esac", "case a in a) {x};; esac",
     "case a in b) ;; a|c) {x} ;; esac", "case a in (a) {x} ;; esac", "case x in $({x})) ;; esac",
