@@ -86,7 +86,12 @@ class Context:
             max_output=max_output,
             conversation_id=started.conversation_id if started else "",
         )
-        return self._guarded.request(request) if self._guarded else request
+        return self._guarded.request(request, self._history.seqs) if self._guarded else request
+
+    def looked(self) -> None:
+        """Note for the next process how far the messages were looked through for secrets (writes a file)."""
+        if self._guarded:
+            self._guarded.keep(self._history.messages, self._history.seqs)
 
     def tools(self) -> tuple[ToolSpec, ...]:
         """The tools of the next request: the pinned ones, then those that were loaded since."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from letta_code.agent.looked import Looked
 from letta_code.core.messages import Message
 from letta_code.llm.model import ChatRequest
 from letta_code.safety.vault import Vault, redacted
@@ -25,28 +26,39 @@ class Guarded:
     What is stored since has none; what an older version stored, and what came by another way, may have some.
     """
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, looked: Looked | None = None) -> None:
+        """`looked` says what was looked through before, by an earlier process."""
         self._vault = vault
+        self._looked = looked
         self._system = ("", "")
         self._given: list[Message] = []  # the messages of the last request as they came
         self._instead: dict[int, Message] = {}  # by place: those that held a secret, as they go out
 
-    def request(self, request: ChatRequest) -> ChatRequest:
-        """The request without secrets; the same object when it held none."""
+    def request(self, request: ChatRequest, seqs: Sequence[int] = ()) -> ChatRequest:
+        """The request without secrets; the same object when it held none.
+
+        `seqs` are the events that its messages came with.
+        """
         if self._system[0] is not request.system:
             self._system = (request.system, self._vault.clean(request.system))
         messages = list(request.messages)
-        self._look_at(messages)
+        self._look_at(messages, seqs)
         if self._system[1] is request.system and not self._instead:
             return request
         for place, message in self._instead.items():
             messages[place] = message
         return replace(request, system=self._system[1], messages=tuple(messages))
 
-    def _look_at(self, messages: list[Message]) -> None:
+    def keep(self, messages: Sequence[Message], seqs: Sequence[int]) -> None:
+        """Note for the next process what was looked through of a conversation's messages; it held no secret."""
+        count = len(self._given)
+        if self._looked is not None and not self._instead and [*messages[:count]] == self._given:
+            self._looked.keep(seqs[:count])
+
+    def _look_at(self, messages: list[Message], seqs: Sequence[int]) -> None:
         known = len(self._given)
-        if messages[:known] != self._given:  # a comparison by identity, as long as the list only grew
-            known = 0
+        if not known or messages[:known] != self._given:  # a comparison by identity, as long as the list only grew
+            known = self._looked.leading(seqs) if self._looked is not None else 0
             self._instead.clear()
         for place in range(known, len(messages), _BATCH):
             batch = messages[place : place + _BATCH]

@@ -21,6 +21,7 @@ from letta_code.agent.handover import Handover
 from letta_code.agent.head import Head, Toolset
 from letta_code.agent.history import MEMORY, History
 from letta_code.agent.ledger import ConversationJournal, Ledger, Listening
+from letta_code.agent.looked import Looked
 from letta_code.agent.port import SessionOptions, Status
 from letta_code.agent.printed import Printed
 from letta_code.agent.reflection import Reflection
@@ -82,6 +83,7 @@ class Session:
         printed: Printed | None = None,
         trees: Trees | None = None,
         vault: Vault | None = None,
+        looked: Looked | None = None,
     ) -> None:
         self.conversation_id = conversation_id
         self.agent_id = agent_id
@@ -93,7 +95,7 @@ class Session:
         self.surroundings = surroundings
         self.desk = surroundings.desk
         self.vault = vault or Vault()
-        self.context = Context(history, counter, Guarded(self.vault))
+        self.context = Context(history, counter, Guarded(self.vault, looked))
         self.counter = counter
         self.limits = Limits(options.settings.context)
         self._notices = notices
@@ -495,6 +497,7 @@ class Session:
             await self.commit(*self._stopped(words), *told)
         if self._model is not None:
             await self._model.close()
+        self.context.looked()
         if self._store is not None:
             for text in await asyncio.to_thread(self._store.complete_copies):
                 self._ledger.publish(ev.Notice(level="warning", text=text, code="store"))

@@ -13,6 +13,7 @@ from letta_code.agent.heartbeat import Heartbeat
 from letta_code.agent.history import History
 from letta_code.agent.live.door import LateDoor, socket_path
 from letta_code.agent.logfile import log_to
+from letta_code.agent.looked import Looked
 from letta_code.agent.mending import mended, open_store
 from letta_code.agent.place import Place
 from letta_code.agent.port import SessionOptions
@@ -181,6 +182,7 @@ async def _session(
     if paths.credentials.exists():
         credentials.names()  # reads the file, so that what is wrong with it can be told
     stored = [ev.Notice(level="warning", text=text, code="store") for text in (*journal.store.notices, *found)]
+    vault = secrets.vault(journal.conversation_id)
     session = Session(
         conversation_id=journal.conversation_id,
         agent_id=agent.id,
@@ -195,7 +197,8 @@ async def _session(
         notices=(*stored, *place.notices, *credentials.notices),
         quiet=_upkeep(journal.store, paths, options.settings.checkpoints),
         printed=Printed(paths.cache / "printed" / journal.conversation_id),
-        vault=secrets.vault(journal.conversation_id),
+        vault=vault,
+        looked=Looked(paths.cache / "looked" / journal.conversation_id, vault.known),
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
     session.handover.workers = Workers(paths)

@@ -9,6 +9,7 @@ import pytest
 
 from letta_code.agent.guarded import Guarded
 from letta_code.agent.logfile import NAME, LogFile
+from letta_code.agent.looked import Looked
 from letta_code.core.messages import Message, Reminder, TextPart, UserText
 from letta_code.llm.model import ChatRequest
 from letta_code.safety.vault import Secrets, Vault, redacted
@@ -79,3 +80,59 @@ def test_a_long_conversation_loses_what_each_message_alone_would(texts: list[str
     for message, given in zip(sent, messages, strict=True):
         assert (message is not given) is (redacted(given, Vault()) is not given), given
     assert not [value for value in (HALF, TOKEN, KEY) if value in str(sent)]
+
+
+def long_conversation(count: int = 600) -> tuple[list[Message], list[int]]:
+    return [said(f"{at} words") for at in range(count)], [at * 2 for at in range(count)]
+
+
+def test_what_an_earlier_process_looked_through_is_not_looked_through_again(tmp_path: Path) -> None:
+    note = tmp_path / "looked" / "conv-1"
+    messages, seqs = long_conversation()
+    first = Guarded(Vault(), Looked(note, ["known-value"]))
+    first.request(request(*messages), seqs)
+    first.keep(messages, seqs)
+    assert note.stat().st_mode & 0o777 == 0o600 and b"known-value" not in note.read_bytes()
+    # A message that holds a secret in spite of the note shows whether it was looked at.
+    messages[3] = said(f"it is {TOKEN}")
+
+    def finds(known: list[str], seqs: list[int]) -> bool:
+        guarded = Guarded(Vault(), Looked(note, known))
+        more = [*messages, said("more")]
+        return TOKEN not in str(guarded.request(request(*more), [*seqs, 99_999]))
+
+    assert not finds(["known-value"], seqs)
+    assert finds(["known-value", "a-new-value"], seqs), "another value is known now"
+    assert finds([], seqs)
+    assert finds(["known-value"], [*seqs[:-1], 5_000]), "other messages"
+    whole = note.read_bytes()
+    for torn in (b"", b"600", b"601 " + whole.split()[1], b"9" * 5_000, b"\xff\xfe x", b"-1 x", b"600 x y"):
+        note.write_bytes(torn)
+        assert finds(["known-value"], seqs), torn
+    note.unlink()
+    assert finds(["known-value"], seqs)
+
+
+def test_a_conversation_that_held_a_secret_is_looked_through_each_time(tmp_path: Path) -> None:
+    note = tmp_path / "looked" / "conv-1"
+    messages, seqs = long_conversation()
+    messages[3] = said(f"it is {TOKEN}")
+    guarded = Guarded(Vault(), Looked(note, []))
+    guarded.request(request(*messages), seqs)
+    guarded.keep(messages, seqs)
+    assert not note.exists()
+    clean, seqs = long_conversation()
+    guarded = Guarded(Vault(), Looked(note, []))
+    guarded.request(request(*clean), seqs)
+    guarded.keep(clean[300:], seqs[300:])  # it was compacted since
+    assert not note.exists()
+
+
+def test_what_came_after_the_note_is_looked_through(tmp_path: Path) -> None:
+    messages, seqs = long_conversation()
+    first = Guarded(Vault(), Looked(tmp_path / "conv-1", []))
+    first.request(request(*messages), seqs)
+    first.keep(messages, seqs)
+    second = Guarded(Vault(), Looked(tmp_path / "conv-1", []))
+    sent = second.request(request(*messages, said(f"it is {TOKEN}")), [*seqs, 99_999])
+    assert TOKEN not in str(sent)
