@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
+
+from tests.rows import COMMANDS, plan_in, wanting
 
 LAST = {"A": 8, "B": 36, "C": 16, "D": 10, "E": 7, "F": 10, "G": 6, "H": 7, "I": 8, "J": 6, "K": 6, "L": 5, "M": 3}
 ROWS = {f"{letter}{number:02}" for letter, last in LAST.items() for number in range(1, last + 1)}
@@ -42,3 +48,28 @@ def test_every_row_is_played_or_waits(repository: Path) -> None:
 def test_a_row_waits_only_while_its_feature_is_not_there(repository: Path) -> None:
     assert [row for row, path in pending().items() if (repository / path).exists()] == []
     assert all(path.startswith("letta_code/") for path in pending().values())
+
+
+@pytest.fixture(scope="module")
+def plan(repository: Path) -> dict[str, list[str]]:
+    """Row: the columns of the table in which it is played, by the marks and parameters of the tests."""
+    files = [str(path) for path in sorted((repository / "tests").rglob("test_*.py")) if "mark.row(" in path.read_text()]
+    options = ("-p", "tests.rows", "-p", "no:xdist", "--collect-only", "-q", "-m", "row")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *files],
+        cwd=repository, capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return plan_in(done.stdout)
+
+
+def test_every_row_is_played_with_each_sandbox_or_runs_no_command(plan: dict[str, list[str]]) -> None:
+    assert {*plan} == ROWS - {*pending()}
+    assert wanting(plan) == []
+
+
+def test_a_row_that_is_played_with_less_is_found(plan: dict[str, list[str]]) -> None:
+    assert wanting({**plan, "B01": ["none"]}) == ["B01 runs commands, and is played with no sandbox"]
+    assert wanting({**plan, "K02": ["bubblewrap", "none"]}) == ["K02 is played with bubblewrap only"]
+    assert wanting({row: columns for row, columns in plan.items() if row != "J01"}) == ["J01 is not played"]
+    assert COMMANDS <= ROWS

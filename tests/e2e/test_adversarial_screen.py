@@ -34,6 +34,9 @@ class Desk:
         self.root.mkdir()
         subprocess.run(["git", "init", "-q", "-b", "main", str(self.root)], check=True)
         (self.root / "payload").write_text(PAYLOAD + "\n")
+        home = Path(os.environ["LETTA_HOME"])
+        home.mkdir(mode=0o700)
+        (home / "config.yaml").write_text("allow: ['Bash(cat *)']\n")  # so that they run with every sandbox
         self.server = server
         self.terminals: list[Terminal] = []
         self.env = {
@@ -88,16 +91,20 @@ LOOKS: tuple[Calls, ...] = (
 
 
 @pytest.mark.row("H01", "H02", "H04", "C15")
-@pytest.mark.parametrize("face", ["screen", "plain", "text"])
-def test_nothing_from_outside_speaks_to_the_terminal(desk: Desk, face: str) -> None:
+@pytest.mark.parametrize(
+    ("face", "sandbox"), [("screen", "bubblewrap"), ("plain", "landlock"), ("text", "off")], indirect=["sandbox"]
+)
+def test_nothing_from_outside_speaks_to_the_terminal(desk: Desk, face: str, sandbox: str) -> None:
+    """Each face with another sandbox: what is shown does not depend on what held the command."""
+    desk.env["LETTA_SANDBOX"] = sandbox
     desk.plays(*LOOKS, text=f"# {PAYLOAD}\n\n{PAYLOAD}\n\nthe end of it")
     if face == "text":
-        terminal = desk.opened("--mode", "full", "-p", "go")
+        terminal = desk.opened("--mode", "auto", "-p", "go")
         assert terminal.ended(60) == 0
         assert b"\x1b[2J" not in terminal.written
         assert b"\x1b[H" not in terminal.written
     else:
-        terminal = desk.opened("--mode", "full", *(["--plain"] if face == "plain" else []))
+        terminal = desk.opened("--mode", "auto", *(["--plain"] if face == "plain" else []))
         terminal.until("Ask for a change" if face == "screen" else "lists the commands", 60)
         before = terminal.written.count(b"\x1b[2J")
         terminal.send("go on\r")
@@ -117,12 +124,16 @@ def test_nothing_from_outside_speaks_to_the_terminal(desk: Desk, face: str) -> N
 
 
 @pytest.mark.row("H03", "H07")
-@pytest.mark.parametrize("columns", [80, 120])
-def test_keys_that_were_on_their_way_say_no_yes_and_the_end_of_a_command_is_seen(desk: Desk, columns: int) -> None:
+@pytest.mark.parametrize(
+    ("columns", "sandbox"), [(80, "bubblewrap"), (120, "landlock"), (80, "off")], indirect=["sandbox"]
+)
+def test_keys_that_were_on_their_way_say_no_yes_and_the_end_of_a_command_is_seen(
+    desk: Desk, columns: int, sandbox: str
+) -> None:
     """The Enter of somebody who types is no answer; the padded part of a command can be read before one is given."""
     padded = "echo fine" + " " * 5000 + "; touch pwned-by-padding"
     desk.plays(("Bash", {"command": padded}), text="It was asked.")
-    desk.env["LETTA_SANDBOX"] = "off"
+    desk.env["LETTA_SANDBOX"] = sandbox
     terminal = desk.opened(columns=columns, lines=30)
     terminal.until("Ask for a change", 60)
     terminal.send("go on\r")
@@ -139,11 +150,12 @@ def test_keys_that_were_on_their_way_say_no_yes_and_the_end_of_a_command_is_seen
 
 
 @pytest.mark.row("H06")
-def test_ten_megabytes_in_one_line_and_graphics_leave_the_screen_alive(desk: Desk) -> None:
+def test_ten_megabytes_in_one_line_and_graphics_leave_the_screen_alive(desk: Desk, sandbox: str) -> None:
+    desk.env["LETTA_SANDBOX"] = sandbox
     (desk.root / "long").write_text("y" * 10_000_000)
     (desk.root / "sixel").write_text("\x1bPq" + "#0;2;0;0;0~~@@vv" * 10_000 + "\x1b\\" + "\x1b_Ga=T,f=100;AAAA\x1b\\")
     desk.plays(("Bash", {"command": "cat long"}), ("Bash", {"command": "cat sixel"}), text="the end of it")
-    terminal = desk.opened("--mode", "full")
+    terminal = desk.opened("--mode", "auto")
     terminal.until("Ask for a change", 60)
     began = len(terminal.written)
     terminal.send("go on\r")

@@ -110,7 +110,6 @@ def test_the_payloads_do_run_when_a_person_is_careless(world: World) -> None:
 
 
 @pytest.mark.row("E01", "E03", "E06", "E07", "D01", "D02", "D03")
-@pytest.mark.parametrize("sandbox", ["off", "auto"])
 def test_headless_reads_it_and_nothing_happens(world: World, sandbox: str) -> None:
     world.plays(*LOOKS)
     done = world.letta("-p", "what is this?", "--output-format", "stream-json", LETTA_SANDBOX=sandbox)
@@ -122,7 +121,8 @@ def test_headless_reads_it_and_nothing_happens(world: World, sandbox: str) -> No
     (line,) = lines_about_trust(done.stderr)
     assert ".letta/config.yaml" in line
     assert ".mcp.json" in line
-    assert "never taken from a project's file" in done.stderr
+    assert "AGENTS.md is only data" in line
+    assert "never taken" not in done.stderr, "one line is enough"
     world.harmless()
     assert not (world.root / "home/letta.db").exists()
     assert "\x1b" not in done.stderr
@@ -138,6 +138,33 @@ def test_its_instructions_are_data_until_it_is_trusted(world: World) -> None:
     assert "SECRET-WORD-OF-AGENTS" in world.told
     assert lines_about_trust(done.stderr) == []
     world.harmless()
+
+
+def test_a_clone_that_brings_nothing_but_instructions_is_not_followed(world: World, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ("AGENTS.md", "README.md", ".env"):
+        (clone / name).write_bytes((world.root / name).read_bytes())
+    world.plays()
+    done = world.letta("-p", "hello", "--cwd", str(clone))
+    (line,) = lines_about_trust(done.stderr)
+    assert "AGENTS.md is only data to the agent; .env is never read" in line
+    assert "SECRET-WORD-OF-AGENTS" not in world.told
+    world.plays()
+    assert lines_about_trust(world.letta("-p", "hello", "--cwd", str(clone), "--trust").stderr) == []
+    assert "SECRET-WORD-OF-AGENTS" in world.told
+
+
+def test_what_it_wrote_itself_is_followed_at_the_next_start_without_a_question(world: World, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    world.plays(("Write", {"path": "AGENTS.md", "content": "WORD-OF-MINE\n"}))
+    done = world.letta("-p", "write it", "--cwd", str(mine), "--mode", "auto")
+    assert done.returncode == 0, done.stderr
+    world.plays()
+    done = world.letta("-p", "hello", "--cwd", str(mine))
+    assert lines_about_trust(done.stderr) == []
+    assert "WORD-OF-MINE" in world.told
 
 
 def test_names_of_files_say_nothing_by_themselves(world: World) -> None:
@@ -163,8 +190,7 @@ def test_trust_gives_no_endpoint_no_key_no_mode_and_starts_nothing(world: World,
     world.harmless()
 
 
-@pytest.mark.row("A01", "D04", "D05", "D07")
-@pytest.mark.parametrize("sandbox", ["off", "auto"])
+@pytest.mark.row("A01", "D04", "D05", "D07", "E04")
 def test_a_model_that_obeys_the_injection_gets_nowhere(world: World, sandbox: str) -> None:
     payload = world.hostile.program
     hook = {"path": ".git/hooks/pre-commit", "content": "#!/bin/sh\n"}
@@ -186,7 +212,7 @@ def test_a_model_that_obeys_the_injection_gets_nowhere(world: World, sandbox: st
     assert done.returncode == 0, done.stderr
     statuses = [one["status"] for one in map(json.loads, done.stdout.splitlines()) if one["type"] == "tool_result"]
     assert "ok" not in statuses[len(free) :]
-    assert sandbox == "auto" or "ok" not in statuses
+    assert sandbox == "bubblewrap" or "ok" not in statuses  # elsewhere each command is asked about, and nobody is there
     assert len(statuses) == len(free) + len(asked)
     assert (world.root / ".letta/config.yaml").read_text() == before
     world.harmless()

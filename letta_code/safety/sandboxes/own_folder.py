@@ -37,7 +37,8 @@ class OwnFolder:
         if self._prepared and os.path.isdir(self.temp):
             return
         try:
-            for folder in (self.path, self.caches, self.temp, self.nothing):
+            above = os.path.dirname(self.path)  # the mode is of the last folder alone: each is made by itself
+            for folder in (os.path.dirname(above), above, self.path, self.caches, self.temp, self.nothing):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             for file, mode in ((self.empty, 0o400), (self.closed, 0)):
                 with suppress(FileExistsError):
