@@ -14,13 +14,12 @@ from letta_code.agent import background, folder_trust
 from letta_code.agent.folder_trust import answer, answers, consent_file, forget, look, mark_of, read, still
 from letta_code.agent.job import Job, job_of
 from letta_code.agent.port import SessionOptions
-from letta_code.agent.repository_hooks import RepositoryHooks, hooks_of, run_by
+from letta_code.agent.repository_hooks import RepositoryHooks, hooks_of
 from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings, load
 from letta_code.core.errors import ConfigError
 from letta_code.headless.worker import options_of
 from letta_code.safety.needs import Hooks
-from letta_code.safety.operations import ExecOperation
 from letta_code.safety.trust import Consent, Power, Seen, consent_to, judge, names, not_used, shown
 from tests.host.hostile import git, repository
 
@@ -435,20 +434,6 @@ def test_a_yes_covers_the_hooks_as_they_were(tmp_path: Path, paths: Paths) -> No
     assert hooks.now() == Hooks(waiting=("post-commit",), agreed=True)
     hooks.agree(["pre-push", "commit-msg"])
     assert hooks.now() == Hooks(waiting=("post-commit",), agreed=True), "a yes is to what the command would run"
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ("git commit -m x", {"pre-commit", "commit-msg"}),
-        ("cd sub && git merge main", {"post-merge"}),
-        ("ls", set[str]()),
-    ],
-)
-def test_a_command_says_which_hooks_it_runs(command: str, expected: set[str]) -> None:
-    found = run_by([ExecOperation(command=command, cwd="/w")])
-    assert expected <= found
-    assert bool(found) == bool(expected)
 
 
 def test_a_yes_to_hooks_is_no_trust_in_the_folder_and_the_other_way_it_covers_what_was_shown(
