@@ -42,7 +42,7 @@ _HARMLESS = {
 _EVERYDAY = frozenset(("reads", "writes"))
 _ASKED = _EVERYDAY | {"changes", "network", "runs"}
 _LOG_IN = {"ssh", "scp", "sftp", "rsync", "mosh", "ssh-copy-id"}  # of no use without the person's keys
-_BESIDE = "since not only git runs in the line"
+_BESIDE = "beside other programs"
 _NETWORKS: tuple[Network, ...] = ("off", "proxy", "open")
 # Made by a build or a test, and made again by the next one: removed without a question.
 _MADE_AGAIN = {
@@ -209,7 +209,9 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
         case "reads" | "unknown":
             return
         case "network":
-            says = _NETWORK if alone else f"{_NETWORK}, without your credentials and the repository {_BESIDE}"
+            says = (
+                _NETWORK if alone else f"{_NETWORK}, but {_BESIDE} git gets neither your credentials nor the repository"
+            )
             yield Need(says=says, about=shown, kind="network", grant=_reaching(command, where, alone), leaves=True)
         case "configures":
             says = "It changes git's configuration, outside the sandbox"

@@ -49,7 +49,7 @@ def gives(grant: Grant, *, several: bool) -> str:
     if grant.network == "open":
         can.append("would have your whole network (not only the web through a proxy)")
     elif grant.network == "proxy":
-        can.append("would have the web, through a proxy")
+        can.append("would have the web (through a proxy)")
     if grant.logins:
         can.append(f"could read your git{' and ssh' if grant.network == 'open' else ''} credentials")
     telling = several or grant.logins or grant.network == "open"

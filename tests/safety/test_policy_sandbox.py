@@ -19,7 +19,6 @@ from letta_code.safety.operations import (
 )
 from letta_code.safety.policy import MODES, Mode, Policy
 from letta_code.safety.rules import Rules, parse_rules
-from letta_code.safety.taint import Taints
 
 ROOT, HOME = "/w/app", "/home/me"
 CONFINED = Containment(kind="bubblewrap", confines=True)
@@ -164,72 +163,6 @@ def test_git_that_runs_or_configures_asks_in_both_modes(text: str) -> None:
     assert run(text, "auto").verdict == "ask"
 
 
-GIT = Grant(git=True)
-
-
-@pytest.mark.parametrize(
-    ("text", "grant"),
-    [
-        ("git rebase main", GIT), ("git commit $x", GIT), ("git merge -s evil x", GIT),
-        ("git reset --hard | head", GIT),
-        ("git -c user.name=x commit -m y", GIT), ("git -c core.abbrev=9 stash", GIT),
-        # what an option runs, and what stands beside git, would have the repository too
-        ("git -c core.pager=x commit -m y", Grant()), ("git -c core.fsmonitor='touch .git/zz' status", Grant()),
-        ("git -c core.abbrev=9 stash list; touch .git/zz", Grant()), ("git rebase main; ./x", Grant()),
-        ("git reset --hard && make", Grant()), ("git bisect run ./x", Grant()), ("PATH=. git rebase main", Grant()),
-        # nor what the person logs in with
-        ("git push", Grant(network="open", git=True, logins=True)),
-        ("git add a && git commit -m x && git push 2>&1 | tail", Grant(network="open", git=True, logins=True)),
-        ("git clone https://x.org/y", Grant(network="proxy", git=True, logins=True)),
-        ("git fetch && python3 evil.py", Grant(network="proxy")),
-        ("make; git push git@x.org:y", Grant(network="proxy")),
-        ("git -c core.sshCommand=./x fetch", Grant(network="open")),
-    ],
-)  # fmt: skip
-def test_a_yes_opens_the_repository_and_logs_in_only_where_nothing_but_git_runs(text: str, grant: Grant) -> None:
-    decision = run(text)
-    assert (decision.verdict, decision.grant) == ("ask", grant), decision.reason
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("git push", "It needs the network: `git push`. It would have your whole network (not only the web through a "
-         "proxy) and could read your git and ssh credentials."),
-        ("git fetch && python3 x.py", "It needs the network, without your credentials and the repository since not "
-         "only git runs in the line: `git fetch`. All of this line would have the web, through a proxy."),
-        ("npm ci", "It needs the network: `npm ci`."),
-        ("ssh h ls | ./x", "All of this line would have your whole network (not only the web through a proxy) and "
-         "could read your git and ssh credentials."),
-        ("git rebase x; make", "It changes the repository, which stays closed since not only git runs in the line"),
-        ("git -c a=b commit -m x", "may run a program or write, with the repository closed: `git -c a=b commit -m x`."),
-        # the weightiest first, the same kind together, and what is left out counted
-        ("pip install x && npm ci && PATH=. make && find . -delete && git config a.b c && rm -rf src "
-         "&& echo x > /opt/f",
-         "It may destroy work that nothing brings back: `rm -rf src`. It changes git's configuration, outside the "
-         "sandbox: `git config a.b c`. It would write outside the work tree, without the sandbox: /opt/f. "
-         "And 3 more reasons. Everything in this line would then run outside"),
-        ("pip install x && npm ci", "It needs the network: `pip install x`, `npm ci`."),
-    ],
-)  # fmt: skip
-def test_a_question_says_what_a_yes_gives(text: str, said: str) -> None:
-    assert said in run(text).reason
-
-
-def test_after_text_from_outside_a_question_says_first_what_it_is_about() -> None:
-    tainted = policy("auto").with_taints(Taints(sources=("the page x.org",)))
-    reason = tainted.decide("Bash", ExecOperation(command="git push; echo x > /opt/f", cwd=ROOT)).reason
-    order = ("/opt/f", "`git push`", "Everything in this line", "text from outside")
-    places = [reason.index(part) for part in order]
-    assert places == sorted(places)
-
-
-def test_an_ask_rule_does_not_hide_what_a_yes_gives() -> None:
-    rules = Rules.of(parse_rules(["Bash(git *)"], "ask"))
-    reason = policy(rules=rules).decide("Bash", ExecOperation(command="git push", cwd=ROOT)).reason
-    assert reason.startswith("The rule Bash(git *) asks. It needs the network: `git push`.")
-
-
 def test_git_in_another_repository_is_given_nothing_of_it() -> None:
     for mode in ("ask", "auto"):
         decision = run("git -C /other add x", mode)
@@ -257,39 +190,6 @@ def test_hooks_that_nobody_knows_ask_once() -> None:
         assert policy(hooks=waiting).decide("Bash", ExecOperation(command=text, cwd=ROOT)).verdict == "allow"
     known = policy(hooks=Hooks(agreed=True)).decide("Bash", commit)
     assert (known.verdict, known.grant) == ("allow", Grant(git=True, hooks=True))
-
-
-@pytest.mark.parametrize(
-    ("text", "hook"),
-    [
-        ("git commit --amend -m x", "post-rewrite"), ("git commit -m x", "pre-auto-gc"), ("git merge x", "pre-auto-gc"),
-        ("git merge --continue", "pre-commit"), ("git restore a", "post-checkout"), ("git add x", "post-index-change"),
-        ("git tag v1", "reference-transaction"), ("git cherry-pick --continue", "pre-commit"),
-        ("git fetch", "pre-auto-gc"), ("git pull --rebase", "post-rewrite"), ("git stash branch x", "post-checkout"),
-    ],
-)  # fmt: skip
-def test_every_hook_that_git_would_run_is_asked_about(text: str, hook: str) -> None:
-    decision = policy("auto", hooks=Hooks(waiting=(hook,))).decide("Bash", ExecOperation(command=text, cwd=ROOT))
-    assert decision.verdict == "ask" and hook in decision.reason
-
-
-def test_hooks_run_only_where_none_of_them_waits() -> None:
-    """They are switched on together: a yes to one must not run another, and one that waits must not switch it off."""
-    partly = policy("auto", hooks=Hooks(waiting=("post-checkout",), agreed=True))
-    commit = partly.decide("Bash", ExecOperation(command="git commit -m x", cwd=ROOT))
-    assert commit.verdict == "ask" and "post-checkout" in commit.reason
-    assert partly.decide("Bash", ExecOperation(command="git add x", cwd=ROOT)).grant == Grant(git=True)
-    beside = partly.decide("Bash", ExecOperation(command="make && git commit -m x", cwd=ROOT))
-    assert not beside.grant.hooks and not beside.grant.git
-
-
-def test_a_yes_to_hooks_says_that_it_lasts_and_no_rule_stands_for_it() -> None:
-    commit = ExecOperation(command="git commit --allow-empty -m x", cwd=ROOT)
-    rules = Rules.of(parse_rules(["Bash(git commit *)"], "allow"))
-    waiting = policy(hooks=Hooks(waiting=("pre-commit",)), rules=rules)
-    assert waiting.decide("Bash", commit).verdict == "ask" and not waiting.offers("Bash", commit)
-    assert "until they change" in waiting.yes("Bash", [commit])
-    assert policy().yes("Bash", [ExecOperation(command="git push", cwd=ROOT)]) == ""
 
 
 @pytest.mark.parametrize(
@@ -490,19 +390,3 @@ def test_a_file_of_the_environment_that_letta_code_runs_from_is_asked_about(monk
     open_rule = Rules.of(parse_rules(["Edit(**)"], "allow"))
     for mode in ("ask", "auto"):
         assert policy(mode, rules=open_rule).decide("Edit", write).verdict == "ask"
-
-
-def test_explain_of_a_refusal_and_of_what_the_sandbox_holds_says_no_more_than_is_so() -> None:
-    refused = policy().explain("Bash", ExecOperation(command="rm -rf /", cwd=ROOT))
-    assert "no rule changes that" in refused
-    assert not any("no rule covers it" in line or "checkpoint" in line for line in refused)
-    held = policy().explain("Bash", ExecOperation(command="python -m pytest", cwd=ROOT))
-    assert held[0].startswith("allow") and any(line.endswith("; the sandbox holds it") for line in held)
-    keys = policy().explain("Bash", ExecOperation(command="git push", cwd=ROOT))
-    assert any("what git logs in with and the keys of ssh" in line for line in keys)
-
-
-@pytest.mark.parametrize("text", ["cat > a <<< x", 'grep -c a 2>/dev/null <<< "$x"', "wc -l >> a <<<'b c'"])
-def test_a_here_string_behind_another_redirection_is_no_question(text: str) -> None:
-    assert run(text).verdict == "allow", run(text)
-    assert run(f"{text}; curl x.org").verdict == run(f"{text} > /etc/x").verdict == "ask"
