@@ -13,6 +13,7 @@ from letta_code.core.messages import ToolCall
 from letta_code.core.requests import Answer, Choice, QuestionRequest
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.containment import Grant
+from letta_code.safety.taint import Origin
 from letta_code.tools.base import Wanted
 from letta_code.workspace.workspace import Handle, Workspace
 
@@ -34,13 +35,16 @@ class _Seen:
 class CallContext:
     """Implements `ToolContext` for one of the calls of a conversation."""
 
-    def __init__(self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted], *, approved: bool, grant: Grant) -> None:
+    def __init__(
+        self, calls: Calls, call: ToolCall, wanted: Sequence[Wanted], *, approved: bool, grant: Grant, origin: Origin
+    ) -> None:
         self._calls = calls
         self.call_id = call.id
         self.seq = calls.history.answered_seq
         self.approved = approved
         self.confirmed = False
         self.grant = grant
+        self.origin = origin
         self.taints = calls.history.taints
         self._name = call.name
         self.handles: Mapping[str, Handle] = {w.handle.given: w.handle for w in wanted if w.handle is not None}

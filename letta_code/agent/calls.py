@@ -31,9 +31,9 @@ from letta_code.core.requests import (
 )
 from letta_code.llm.model import ModelInfo
 from letta_code.safety.flowing import Flowing
-from letta_code.safety.operations import Decision, Operation, WriteOperation
+from letta_code.safety.operations import Decision, ExecOperation, Operation, WriteOperation
 from letta_code.safety.secrets import PLACEHOLDER
-from letta_code.safety.taint import MARK, NOT_TRUSTED, Taints, source_of
+from letta_code.safety.taint import MARK, NOT_TRUSTED, Origin, Taints, kept_output, origin_of
 from letta_code.safety.vault import Vault
 from letta_code.tools.base import Tool
 from letta_code.tools.base import ToolResult as Result
@@ -82,13 +82,14 @@ class _Ready:
         title: str,
         *,
         destroys: bool,
-        taint: str,
+        runs: bool,
         creates: Sequence[str] = (),
     ) -> None:
         self.tool, self.args, self.context, self.title = tool, args, context, title
         self.destroys = destroys
         self.creates = creates  # files that were not there before, real paths
-        self.taint = taint  # where the result's text comes from, when it is not the person's own
+        self.runs = runs  # whether it is a command and nothing else: before that runs, all words of a result are ours
+        self.taint = context.origin.source  # where the result's text comes from, when it is not the person's own
 
 
 class Calls:
@@ -186,11 +187,16 @@ class Calls:
         operations = [w.operation for w in wanted]
         policy = self.policy().with_taints(self.history.taints)
         decision = policy.decide_all(tool.name, operations)
-        context = CallContext(self, call, wanted, approved=not self.raises_concerns(), grant=decision.grant)
+        origin = origin_of(operations, decision.grant, foreign=self.foreign)
+        if not origin.source:
+            origin = Origin(source=kept_output(operations, self.workspace))
+        context = CallContext(
+            self, call, wanted, approved=not self.raises_concerns(), grant=decision.grant, origin=origin
+        )
         destroys = decision.destructive or any(map(hides_work, operations))
-        taint = source_of(operations, decision.grant, foreign=self.foreign)
+        runs = all(isinstance(operation, ExecOperation) for operation in operations)
         creates = [one.path for one in operations if isinstance(one, WriteOperation) and one.action == "create"]
-        ready = _Ready(tool, args, context, tool.title(args), destroys=destroys, taint=taint, creates=creates)
+        ready = _Ready(tool, args, context, tool.title(args), destroys=destroys, runs=runs, creates=creates)
         if decision.verdict == "allow":
             return await self._allowed_or_asked(call, ready, decision)
         if decision.verdict == "deny":
@@ -258,8 +264,9 @@ class Calls:
             result = await ready.tool.run(ready.args, ready.context)
         except asyncio.CancelledError:
             raise
-        except (ToolError, WorkspaceError) as error:
-            result = Result.text(_for_model(error), is_error=True)
+        except (ToolError, WorkspaceError) as error:  # a command that did not start printed nothing
+            own = ready.runs and isinstance(error, WorkspaceError)
+            result = Result.text(_for_model(error), is_error=True, taint="" if own else None)
         except LettaError as error:
             result = Result.text(f"{error} {error.hint}".strip(), is_error=True)
         except Exception as error:  # one of the three borders: a tool's bug must not end the run
@@ -274,7 +281,7 @@ class Calls:
         return self._done(call, ready, result, monotonic() - began)
 
     def _done(self, call: ToolCall, ready: _Ready, result: Result, seconds: float) -> Done:
-        taint = ready.taint or result.taint
+        taint = ready.taint if result.taint is None else result.taint
         marks = _mark(taint, self.history.taints)
         event = ToolResult(
             message_id=new_id("msg"),
@@ -312,7 +319,7 @@ class Calls:
             status=status,
             content=(TextPart(text=text),),
             title=begun.title,
-            taint=begun.taint,
+            taint=begun.taint if printed or not begun.runs else "",
         )
 
     def _unknown(self, name: str) -> str:

@@ -17,7 +17,7 @@ from letta_code.core.messages import (
     UserText,
     text_of,
 )
-from letta_code.core.requests import Approve, Request
+from letta_code.core.requests import ApprovalRequest, Approve, Request
 from letta_code.core.view import View, goes_back
 from letta_code.safety.taint import Taints
 
@@ -167,10 +167,15 @@ class History:
                 self._run_lives(event)
             case ev.RequestMade():
                 self.open_requests[event.request.request_id] = event.request
+                if isinstance(event.request, ApprovalRequest):
+                    self.taints = self.taints.asked(event.request.request_id, event.request.reason)
             case ev.RequestAnswered():
                 self.open_requests.pop(event.request_id, None)
-                if isinstance(event.answer, Approve) and event.answer.pattern:
-                    self.approvals.append(event.answer)
+                given = event.answer if isinstance(event.answer, Approve) and event.answer.pattern else None
+                if given is not None:
+                    self.approvals.append(given)
+                rule = given.pattern.strip() if given is not None and given.remember != "once" else ""
+                self.taints = self.taints.answered(event.request_id, rule)
             case ev.SettingChanged():
                 self._set(event)
             case ev.TodoChanged():

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from letta_code.agent.changed_files import changed_since
@@ -19,6 +20,9 @@ from letta_code.core import events as ev
 from letta_code.core.errors import ToolError
 from letta_code.core.messages import ToolCall, Value
 from letta_code.core.requests import ApprovalRequest, Approve, QuestionRequest, Unanswered
+from letta_code.safety.containment import Grant
+from letta_code.safety.operations import ExecOperation
+from letta_code.safety.taint import source_of
 
 if TYPE_CHECKING:
     from letta_code.agent.session import Session
@@ -35,6 +39,13 @@ _NOT_BEGUN = "Not run: letta-code was stopped before this call began."
 _REFUSED = "Not run: it was not approved."
 _ASKED_AGAIN = "letta-code was stopped before an answer came; it is asked again."
 _NO_ANSWER = "letta-code was stopped before an answer came."
+
+
+class _Command(msgspec.Struct, frozen=True):
+    """What is read of the arguments of a command."""
+
+    command: str
+    needs: str = ""
 
 
 class Left(Value):
@@ -172,7 +183,18 @@ def _unknown(session: Session, call: ToolCall, changed: str) -> ev.ToolResult:
     if changed:
         parts.append(changed)
     text = "\n".join(parts)
-    return not_run(call, text, status="unknown", title=_title(session, call))
+    lost = not_run(call, text, status="unknown", title=_title(session, call))
+    return replace(lost, taint=_source(session, call)) if printed else lost
+
+
+def _source(session: Session, call: ToolCall) -> str:
+    """Where the text of a command that was cut off comes from, as far as its own words tell."""
+    try:
+        said = msgspec.json.decode(call.arguments, type=_Command)
+    except msgspec.DecodeError:
+        return ""
+    operation = ExecOperation(command=said.command, cwd=session.options.cwd, needs=said.needs)
+    return source_of([operation], Grant(), foreign=not session.options.trusted)
 
 
 def _title(session: Session, call: ToolCall) -> str:

@@ -35,7 +35,7 @@ from letta_code.safety.reasons import gives, in_words
 from letta_code.safety.refusals import OwnHome, refusal
 from letta_code.safety.rules import Ground, Rule, Rules
 from letta_code.safety.shell_syntax import Reading
-from letta_code.safety.taint import NO_TAINTS, Taints, why_ask
+from letta_code.safety.taint import NO_TAINTS, Taints, in_spite_of, why_ask
 from letta_code.safety.terminal import has_hidden
 
 Mode: TypeAlias = Literal["plan", "ask", "auto", "full"]
@@ -238,7 +238,8 @@ class Policy:
         return other
 
     def _would_allow(self, rule: Rule, tool: str, operation: Operation) -> bool:
-        return self.with_rules(rule).decide(tool, operation).verdict == "allow"
+        given_now = self.with_rules(rule).with_taints(self._taints.weighing(rule.text))
+        return given_now.decide(tool, operation).verdict == "allow"
 
     def _case(self, tool: str, operation: Operation) -> _Case:
         reading = reading_of(operation)
@@ -273,9 +274,9 @@ class Policy:
             if self.mode != "full" and has_hidden(operation.command):
                 return "ask", "It has invisible or control characters, or long runs of blanks.", "hidden characters"
         # A yes that was remembered was not given to what text from outside asks for.
-        if self.mode != "full" and why_ask(operation, case.wanted, self._taints):
-            return "ask", "", "text from outside"
         name = self._allowed(case)
+        if self.mode != "full" and why_ask(operation, case.wanted, self._against(case)):
+            return "ask", "", "text from outside"
         return ("allow", "", name) if name else None
 
     def _covers(self, rule: Rule, case: _Case) -> str:
@@ -294,6 +295,11 @@ class Policy:
             name = allowed_by_parts(self.rules.allow, operation, reading, self.ground, confined=confined)
         return name
 
+    def _against(self, case: _Case) -> Taints:
+        """The text from outside that no rule about all of an operation was given in the sight of."""
+        rules = [rule for rule in self.rules.allow if self._taints and self._covers(rule, case) == "yes"]
+        return min((self._taints.against(rule, case.operation) for rule in rules), key=_amount, default=self._taints)
+
     def _looks_catastrophic(self, operation: ExecOperation, reading: Reading) -> bool:
         cwd = operation.cwd or self.ground.root
         return mentions_catastrophe(operation.command, reading, cwd, self.ground.home, self._variables)
@@ -308,7 +314,9 @@ class Policy:
         reasons = dict.fromkeys((first, *self._why_ask(case)))
         if isinstance(case.operation, ExecOperation) and self.containment.kind != "none":
             reasons[gives(merged(need.grant for need in case.needs), several=case.of_several)] = None
-        reasons[why_ask(case.operation, case.wanted, self._taints)] = None
+        why = why_ask(case.operation, case.wanted, self._against(case))
+        names = self._allowed(case) if why else ""
+        reasons[in_spite_of([rule for rule in self.rules.allow if rule.name in names], why)] = None
         return (reason for reason in reasons if reason)
 
     def _why_ask(self, case: _Case) -> Iterable[str]:
@@ -360,6 +368,10 @@ class Policy:
                 yield "It changes the git repository."
         elif self.mode != "auto" and case.reading is not None and git_loses(case.reading.commands[0], self._where):
             yield "It may destroy work that nothing brings back."
+
+
+def _amount(taints: Taints) -> int:
+    return len(taints.sources)
 
 
 def _only_looks(operation: Operation) -> bool:

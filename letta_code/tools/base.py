@@ -20,7 +20,7 @@ from letta_code.core.requests import Answer, Choice
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.safety.containment import Grant
 from letta_code.safety.operations import Operation
-from letta_code.safety.taint import Taints
+from letta_code.safety.taint import Origin, Taints
 from letta_code.safety.vault import Vault
 from letta_code.workspace.workspace import Capabilities, Handle, Workspace
 
@@ -48,7 +48,8 @@ class ToolResult(Value):
 
     `files` are file versions the model has now seen or made; `state` is kept with the result and given back on resume
     (`ctx.state`); `load_tools` names deferred tools to bring into the conversation; `todo` replaces the todo list;
-    `taint` names where text from outside in it comes from.
+    `taint` names where text from outside in it comes from: "" says that there is none, None that it is as the call was
+    judged (`ToolContext.origin`).
     """
 
     content: tuple[ContentPart, ...]
@@ -58,7 +59,7 @@ class ToolResult(Value):
     load_tools: tuple[str, ...] = ()
     todo: tuple[TodoItem, ...] | None = None
     is_error: bool = False
-    taint: str = ""
+    taint: str | None = None
 
     @classmethod
     def text(cls, text: str, *blocks: DisplayBlock, **more: Any) -> ToolResult:
@@ -147,6 +148,11 @@ class ToolContext(Protocol):
     @property
     def grant(self) -> Grant:
         """What the policy, or a person's yes, gave this call beyond the sandbox."""
+        ...
+
+    @property
+    def origin(self) -> Origin:
+        """Where the text comes from that the call may bring in."""
         ...
 
     @property

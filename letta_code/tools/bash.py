@@ -77,6 +77,7 @@ class Bash(Tool[BashArgs]):
             keep_tail=SHOWN - HEAD,
             report_cwd=True,
             grant=ctx.grant,
+            source=ctx.origin.source,
         )
         try:
             result = await ctx.workspace.exec(spec, live.add)
@@ -94,7 +95,10 @@ class Bash(Tool[BashArgs]):
         )
         told = _told(args, result, shown, cwd, note)
         refused = refused_by_sandbox(shown, ctx.grant) if result.exit_code and result.confined else ""
-        return ToolResult.text(f"{told}\n{refused}" if refused else told, block, state={"cwd": after})
+        # The folder that it ended in and what the sandbox found are words of the command's, too.
+        taint = ctx.origin.source if after != cwd or result.notes else ctx.origin.of(shown)
+        text = f"{told}\n{refused}" if refused else told
+        return ToolResult.text(text, block, state={"cwd": after}, taint=taint)
 
 
 def _check(args: BashArgs, workspace: Workspace) -> None:
@@ -168,7 +172,7 @@ def _keeps(ctx: ToolContext) -> bool:
 
 
 async def _start(args: BashArgs, ctx: ToolContext, cwd: str, note: str) -> ToolResult:
-    spec = ExecSpec(shell=args.command, cwd=cwd, timeout=None, grant=ctx.grant)
+    spec = ExecSpec(shell=args.command, cwd=cwd, timeout=None, grant=ctx.grant, source=ctx.origin.source)
     process = await ctx.workspace.spawn(spec, keep=args.keep)
     deadline = asyncio.get_running_loop().time() + FIRST_LOOK
     while process.running and asyncio.get_running_loop().time() < deadline:
@@ -192,4 +196,4 @@ async def _start(args: BashArgs, ctx: ToolContext, cwd: str, note: str) -> ToolR
         background_id=process.id,
         full_output=process.spool,
     )
-    return ToolResult.text(note + text, block, state={"cwd": cwd})
+    return ToolResult.text(note + text, block, state={"cwd": cwd}, taint=ctx.origin.of(printed))

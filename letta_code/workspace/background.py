@@ -14,12 +14,13 @@ from letta_code.workspace.workspace import Process
 class Background:
     """A background command: its output goes through a pipe into a spool, or, when kept, straight into a file."""
 
-    def __init__(self, name: str, command: str, path: str, keep: bool, confined: Confined) -> None:
+    def __init__(self, name: str, command: str, path: str, keep: bool, confined: Confined, *, source: str = "") -> None:
         self.name = name
         self.command = command
         self.path = path
         self.keep = keep
         self.confined = confined
+        self.source = source  # of text from outside, in all that it will ever print
         self.notes: tuple[str, ...] = ()
         self.began = time.monotonic()
         self.ended_at = 0.0
@@ -56,6 +57,7 @@ class Background:
             spool=self.path,
             keep=self.keep,
             notes=self.notes,
+            source=self.source,
         )
 
     def _read(self, since: int, length: int) -> tuple[int, bytes, int]:

@@ -48,6 +48,7 @@ class Commands:
         self._count = 0
         self._spools: deque[tuple[str, int]] = deque()
         self._background: dict[str, Background] = {}
+        self._sources: dict[str, str] = {}  # of whole outputs that came from outside, by real path
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------ foreground
@@ -59,7 +60,10 @@ class Commands:
             ending = self._ending(spec.grant)
             env["BASH_ENV"] = ending.variable
         output = Output(
-            head=spec.keep_head, tail=spec.keep_tail, path=self._spool_path("output"), spool_limit=spec.spool_limit
+            head=spec.keep_head,
+            tail=spec.keep_tail,
+            path=self._spool_path("output", spec.source),
+            spool_limit=spec.spool_limit,
         )
         errors = None if spec.merge_stderr else Output(head=spec.keep_head, tail=spec.keep_tail)
         confined = self._confined(spec, env)
@@ -167,9 +171,20 @@ class Commands:
         own = 2 + (grant.network == "proxy") if kind == "bubblewrap" else 0
         return Ending(self.temp, self.temp if kind == "none" else f"{self.temp}/tmp", own=own)
 
-    def _spool_path(self, kind: str) -> str:
+    def _spool_path(self, kind: str, source: str = "") -> str:
         self._count += 1
-        return os.path.join(self.temp, f"{kind}-{self._session}-{self._count}.txt")
+        path = os.path.join(self.temp, f"{kind}-{self._session}-{self._count}.txt")
+        if source:
+            self._sources[os.path.realpath(path)] = source
+        return path
+
+    def source_of(self, path: str) -> str:
+        """Where the newest whole output at or below a real path comes from, "" when it is the person's own."""
+        below = f"{path.rstrip('/')}/"
+        found = (
+            source for known, source in reversed(self._sources.items()) if known == path or known.startswith(below)
+        )
+        return next(found, "")
 
     async def _finish_spool(self, spool: Spool | None) -> None:
         if spool is None:
@@ -197,7 +212,8 @@ class Commands:
             await _closed(confined)
             raise WorkspaceError('What runs in the sandbox ends with the session; `keep` also needs needs="outside".')
         name = f"sh-{len(self._background) + 1}"
-        record = Background(name, spec.shell or " ".join(spec.argv), self._spool_path("background"), keep, confined)
+        path = self._spool_path("background", spec.source)
+        record = Background(name, spec.shell or " ".join(spec.argv), path, keep, confined, source=spec.source)
         try:
             if keep:
                 await self._spawn_kept(record, self._cwd(spec))

@@ -140,6 +140,10 @@ class LocalWorkspace:
         """Start a background command."""
         return await self._commands.spawn(spec, keep)
 
+    def source_of(self, path: str) -> str:
+        """Where a whole output comes from."""
+        return self._commands_made.source_of(path) if self._commands_made is not None else ""
+
     async def poll(self, process_id: str, since: int = 0, length: int = 30_000) -> Process:
         """State and output of a background command."""
         return self._commands.poll(process_id, since, length)

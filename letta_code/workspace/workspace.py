@@ -126,6 +126,7 @@ class ExecSpec(Value):
     report_cwd: bool = False
     merge_stderr: bool = True
     grant: Grant = Grant()  # what it gets beyond the sandbox
+    source: str = ""  # where what it prints comes from, when it is not the person's own (safety/taint.py)
 
 
 class ExecResult(Value):
@@ -169,6 +170,7 @@ class Process(Value):
     spool: str = ""
     keep: bool = False
     notes: tuple[str, ...] = ()  # why it was stopped, what the sandbox found afterwards
+    source: str = ""  # of its output, as at its start: a conversation that goes back does not take it back
 
 
 class Capabilities(Value):
@@ -246,6 +248,10 @@ class Workspace(Protocol):
 
     async def processes(self) -> Sequence[Process]:
         """All background commands of this workspace."""
+        ...
+
+    def source_of(self, path: str) -> str:
+        """Where a whole output that was kept at or below a real path comes from, "" when it is the person's own."""
         ...
 
     async def close(self) -> None:

@@ -248,11 +248,20 @@ class FakePolicy:
         return "full"
 
 
+class NoWorkspace:
+    """Runs nothing and keeps nothing."""
+
+    capabilities = Capabilities()
+
+    def source_of(self, path: str) -> str:
+        return ""
+
+
 class FakeSurroundings:
     """Tools and policy of a test; no workspace."""
 
     def __init__(self) -> None:
-        self.workspace: Any = None
+        self.workspace: Any = NoWorkspace()
         self.containment = Containment()
         self.permissions: Any = None
         self.desk: Desk | None = None

@@ -13,7 +13,7 @@ from letta_code.core.requests import Answer, Choice, Unanswered
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.memory.desk import Desk
 from letta_code.safety.containment import Grant
-from letta_code.safety.taint import Taints
+from letta_code.safety.taint import Origin, Taints
 from letta_code.safety.vault import Vault
 from letta_code.tools.base import Tool, ToolResult, Wanted
 from letta_code.workspace.workspace import Handle, Workspace
@@ -57,6 +57,7 @@ class FakeContext:
         self.confirmed = False
         self.grant = Grant()
         self.taints = Taints()
+        self.origin = Origin()
         self.vault = Vault()
         self.context_from = 0
         self._memory = memory
