@@ -19,6 +19,7 @@ from letta_code.core.events import Notice
 from letta_code.safety.trust import (
     FILES,
     FOLDERS,
+    INSTRUCTION,
     INSTRUCTIONS,
     NEVER_READ,
     Consent,
@@ -49,19 +50,47 @@ class TrustQuestion(Protocol):
 
 def look(cwd: str | Path, paths: Paths) -> Standing:
     """How the folder stands now.  About 0.2 ms where nothing in it has power, else the time to hash that."""
-    root = os.path.realpath(project_root(os.path.realpath(cwd)))
+    real = os.path.realpath(cwd)
+    root = os.path.realpath(project_root(real))
     powers = survey(cwd, root, paths)
-    if not powers:  # by far the most folders: no consent is looked for
+    texts = tuple(_texts(_folders(real, root), root, os.path.realpath(paths.home)))
+    if not powers and not texts:  # no consent is looked for
         return Standing(root=root, trusted=True)
     consent, notices = read(root, paths)
-    standing = judge(root, powers, consent)
-    folders = _folders(os.path.realpath(cwd), root)
-    return replace(
-        standing,
-        unread=tuple(_there(folders, NEVER_READ, root)),
-        instructions=tuple(_there(folders, INSTRUCTIONS, root)),
-        notices=notices,
-    )
+    standing = judge(root, powers, consent, texts)
+    return replace(standing, unread=tuple(_there(_folders(real, root), NEVER_READ, root)), notices=notices)
+
+
+def _texts(folders: Sequence[str], root: str, home: str) -> Iterator[Power]:
+    """The texts that agent/facts.py would read, without reading them; those of letta-code's home are the person's."""
+    for folder in folders:
+        for name in INSTRUCTIONS:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and folder != home:
+                yield Power(path=os.path.relpath(path, root), kind=INSTRUCTION)
+
+
+def to_show(standing: Standing) -> Standing:
+    """The same with the first lines of its texts, for the person who is asked.  Reads them."""
+    room = [MOST_BYTES]
+    root = standing.root
+    read_ = (power_of(os.path.join(root, one.path), root, INSTRUCTION, room) for one in standing.instructions)
+    return replace(standing, instructions=tuple(read_))
+
+
+def wrote(path: str, cwd: str | Path, paths: Paths) -> None:
+    """The agent made a text of instructions in a folder that the person was not asked about: it is the person's own.
+
+    `path` is absolute and real.  Raises `ConfigError` when that cannot be kept.
+    """
+    if os.path.basename(path) not in INSTRUCTIONS:
+        return
+    root = os.path.realpath(project_root(os.path.realpath(cwd)))
+    before, _ = read(root, paths)
+    consent = before or Consent(root=root)
+    name = os.path.relpath(path, root)
+    if consent.trusted is None and name not in consent.wrote:
+        keep(replace(consent, wrote=(*consent.wrote, name)), paths)
 
 
 def mark_of(powers: Sequence[Power]) -> str:

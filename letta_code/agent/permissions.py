@@ -15,7 +15,7 @@ from letta_code.core.messages import Value
 from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
 from letta_code.safety.remembered import Scope
-from letta_code.safety.rules import PATH_TOOLS, Rule, Source, Verdict, parse_rule
+from letta_code.safety.rules import PATH_TOOLS, WHOSE, Rule, Source, Verdict, parse_rule
 
 if TYPE_CHECKING:
     from letta_code.safety.policy import Policy
@@ -24,7 +24,7 @@ VERDICTS: tuple[Verdict, ...] = ("allow", "ask", "deny")
 SCOPES: tuple[Scope, ...] = ("conversation", "project", "always")
 _SOURCES: dict[Scope, Source] = {"conversation": "conversation", "project": "project", "always": "user"}
 _KEPT: dict[Scope, str] = {
-    "conversation": "until letta-code ends",
+    "conversation": "in this conversation, while it is open",
     "project": "for this project",
     "always": "everywhere",
 }
@@ -58,6 +58,9 @@ class Permissions:
         policy = self._policy()
         held = policy.containment
         sandbox = f"{held.kind}: {held.says}" if held.kind != "none" else held.says
+        if policy.mode == "full":
+            there = f"there is {held.kind} for the other modes" if held.kind != "none" else "there is none here either"
+            sandbox = f"not used in mode full ({there})"
         return Listing(mode=f"{policy.mode}: {MODE_TEXT[policy.mode]}", sandbox=sandbox, rules=tuple(policy.rules))
 
     def why(self, text: str) -> tuple[str, ...]:
@@ -83,7 +86,7 @@ class Permissions:
         if (meant := tool_meant(rule.tool)) != rule.tool:
             raise ConfigError(f"The rule {rule.text!r} would cover nothing. {no_tool(rule.tool, meant)}")
         self.keep(rule, scope)
-        return f"{rule.verdict} `{rule.text}` holds {_KEPT[scope]}."
+        return f"{rule.verdict} `{rule.text}` holds {_KEPT[scope]}; `/permissions remove {rule.text}` takes it back."
 
     def keep(self, rule: Rule, scope: Scope) -> None:
         """Put a rule in force and write it where its scope says; `conversation` writes nothing."""
@@ -98,15 +101,22 @@ class Permissions:
         """Take a rule back, wherever it is kept; raises `UsageError` when there is none, or it is not the person's."""
         known = [rule for rule in self._policy().rules if rule.text == text.strip()]
         if not known:
-            raise UsageError(f"There is no rule {text.strip()!r}.", hint="/permissions lists them.")
+            hint = "/permissions and letta-code permissions list them."
+            raise UsageError(f"There is no rule {text.strip()!r}.", hint=hint)
         foreign = [rule for rule in known if rule.source in {"flag", "project_file"}]
         if foreign:
-            whose = "the project's own file" if foreign[0].source == "project_file" else "a flag of this start"
-            raise UsageError(f"{foreign[0].text} comes from {whose}.", hint="It is changed there.")
+            raise UsageError(f"{foreign[0].text} comes from {WHOSE[foreign[0].source]}.", hint="It is changed there.")
         for rule in known:
             self._forget(rule)
         self._use(self._policy().without_rule(known[0].text))
-        return f"`{known[0].text}` ({', '.join(rule.verdict for rule in known)}) is taken back."
+        what = ", ".join(f"{rule.verdict}, {WHOSE[rule.source]}" for rule in known)
+        files = dict.fromkeys(filter(None, (self._file_of(rule) for rule in known)))
+        out_of = f", out of {' and '.join(files)}" if files else ""
+        return f"`{known[0].text}` ({what}) is taken back{out_of}."
+
+    def _file_of(self, rule: Rule) -> str:
+        """Where it is kept, "" for nowhere."""
+        return {"project": str(self._project_file), "user": str(self._paths.config)}.get(rule.source, "")
 
     def _forget(self, rule: Rule) -> None:
         if rule.source == "project":

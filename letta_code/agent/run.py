@@ -130,6 +130,7 @@ class Run:
             info=lambda: model.info,
             ask=self.session.ask,
             agreed=around.agreed,
+            created=around.created,
             emit=self.session.publish,
             memory=self.session.desk,
             printed=self.session.printed,

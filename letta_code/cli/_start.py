@@ -185,7 +185,8 @@ def session_options(
         trusted=trusted,
         trusted_as=mark_of(looked.pinned) if trusted else "",
     )
-    wrong = (notice for notice in loaded.notices if notice.code != "trust")  # said in one line for the whole folder
+    said = {"trust"} if trusted else {"trust", "project_settings"}  # in one line for the whole folder
+    wrong = (notice for notice in loaded.notices if notice.code not in said)
     return options, (*wrong, *ignored(looked, trusted=trusted))
 
 

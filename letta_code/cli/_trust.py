@@ -7,11 +7,12 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from letta_code.agent.folder_trust import answer
+from letta_code.agent.folder_trust import answer, to_show
 from letta_code.agent.port import SessionOptions
 from letta_code.config.paths import Paths
 from letta_code.core.errors import LettaError
 from letta_code.core.events import Notice
+from letta_code.safety.terminal import visible
 from letta_code.safety.trust import Standing, not_used
 
 Opening: TypeAlias = tuple[SessionOptions, tuple[Notice, ...]]
@@ -22,7 +23,7 @@ def ignored(looked: Standing, *, trusted: bool) -> tuple[Notice, ...]:
     words = "" if trusted else not_used(looked)
     if not words:
         return looked.notices
-    how = f"`letta-code trust {looked.root}` is remembered, --trust holds for one start."
+    how = f"`letta-code trust {visible(looked.root)}` uses it from now on (--show lists it all), --trust for one start."
     return (*looked.notices, Notice(level="warning", code="trust", text=f"{words} {how}"))
 
 
@@ -38,7 +39,7 @@ class AskedAtStart:
         """What there is, with the repository's hooks.  Blocks for a few ms."""
         from letta_code.agent.repository_hooks import hooks_of
 
-        self._looked = replace(self._looked, hooks=hooks_of(self._looked.root))
+        self._looked = replace(to_show(self._looked), hooks=hooks_of(self._looked.root))
         return self._looked
 
     def answer(self, *, trusted: bool) -> Opening:
@@ -49,4 +50,8 @@ class AskedAtStart:
             options, notices = self._open_as(trusted)
             told = Notice(level="warning", code="trust", text=str(error), hint=error.hint)
             return options, (*notices, told)
-        return self._open_as(False)
+        options, notices = self._open_as(False)
+        if options.trusted:
+            return options, notices
+        told = ignored(replace(self._looked, news={}, notices=()), trusted=False)  # with the hooks that were shown
+        return options, (*(notice for notice in notices if notice.code != "trust"), *told)

@@ -1,4 +1,4 @@
-"""Show the rules about what may happen in a folder, or why a command would be allowed, asked or refused."""
+"""Show the rules about what may happen in a folder, say why a command would be allowed, or take a rule back."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ FLAGS = (
     Flag(names=("--mode",), metavar="MODE", help="Judge by this mode.", choices=("plan", "ask", "auto", "full")),
     HELP,
 )
-USAGE = 'permissions [why "COMMAND"] [flags]'
+USAGE = "permissions [why 'COMMAND' | remove 'RULE'] [flags]"
 
 
 def run(argv: Sequence[str]) -> int:
-    """List, or explain one command."""
+    """List, explain one command, or take one rule back."""
     parsed = parse(argv, FLAGS)
     if parsed.on("help"):
         print(verb_help(USAGE, __doc__ or "", FLAGS))
         return 0
     words = parsed.words
-    if words and words[0] != "why":
+    if words and words[0] not in ("why", "remove"):
         raise UsageError(f"There is no `permissions {words[0]}`.", hint=f"letta-code {USAGE}")
     if words and len(words) == 1:
-        raise UsageError("Why what?", hint=f"letta-code {USAGE}")
+        raise UsageError(f"{words[0].capitalize()} what?", hint=f"letta-code {USAGE}")
     folder = Path(parsed.text("cwd") or here()).expanduser()
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.")
-    return asyncio.run(_told(str(folder.resolve()), parsed.text("mode"), _command(words[1:]) if words else None))
+    return asyncio.run(_told(str(folder.resolve()), parsed.text("mode"), words))
 
 
 def _command(words: Sequence[str]) -> str:
@@ -42,7 +42,7 @@ def _command(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
-async def _told(cwd: str, mode: str, command: str | None) -> int:
+async def _told(cwd: str, mode: str, words: Sequence[str]) -> int:
     from letta_code.agent.place import Place
     from letta_code.agent.port import SessionOptions
     from letta_code.config.paths import Paths
@@ -55,14 +55,19 @@ async def _told(cwd: str, mode: str, command: str | None) -> int:
     try:
         for notice in (*loaded.notices, *place.notices):
             print(f"{notice.level}: {notice.text}", file=sys.stderr)
-        if command is not None:
-            print(*(visible(line).replace("\n", " ⏎ ") for line in place.permissions.why(command)), sep="\n")
+        if words:
+            known = place.permissions
+            rest = words[1:]
+            told = known.why(_command(rest)) if words[0] == "why" else (known.remove(" ".join(rest)),)
+            print(*(visible(line).replace("\n", " ⏎ ") for line in told), sep="\n")
             return 0
         listing = place.permissions.listing()
-        print(f"mode {listing.mode}", f"sandbox {listing.sandbox}", sep="\n")
+        print(f"mode {listing.mode}", f"sandbox: {listing.sandbox}", sep="\n")
         print(*(visible(rule.name) for rule in listing.rules), sep="\n")
         if not listing.rules:
             print("no rules")
+        elif {"user", "project"} & {rule.source for rule in listing.rules}:
+            print("", "Take one back with: letta-code permissions remove 'RULE'", sep="\n")
     finally:
         await place.close()
     return 0

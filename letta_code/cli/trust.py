@@ -1,7 +1,8 @@
 """Trust a folder: let its own settings, servers, skills, commands and hooks be used.
 
 Without DIR it is this folder. What there is is shown and remembered with a hash of every file; when one changes or a
-new one comes, you are asked again. A project can never set an endpoint, a key, a proxy or the mode, trusted or not.
+new one comes, you are asked again (not for AGENTS.md and CLAUDE.md: later versions are meant too). A project can never
+set an endpoint, a key, a proxy or the mode, trusted or not.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from letta_code.config.paths import Paths
 from letta_code.core.counts import many
 from letta_code.core.errors import UsageError
 from letta_code.safety.terminal import visible
-from letta_code.safety.trust import Consent, shown
+from letta_code.safety.trust import Consent, Standing, not_used, shown
 
 FLAGS = (
+    Flag(names=("--show",), help="Only show what of the folder would be used, and how you answered for it."),
     Flag(names=("-l", "--list"), help="List the folders that you answered for."),
     Flag(names=("--forget",), help="Take your answer for the folder back: it is asked about again."),
     Flag(names=("--json",), help="With --list: as JSON."),
@@ -42,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
         return _list(paths, as_json=parsed.on("json"))
     if parsed.on("forget"):
         return _forget(parsed, paths)
-    return _trust(_folder(parsed), paths)
+    return _show(_folder(parsed), paths) if parsed.on("show") else _trust(_folder(parsed), paths)
 
 
 def _folder(parsed: Parsed) -> Path:
@@ -52,23 +54,39 @@ def _folder(parsed: Parsed) -> Path:
     return folder
 
 
-def _trust(folder: Path, paths: Paths) -> int:
+def _shown(folder: Path, paths: Paths) -> Standing | None:
+    """Print all there is; None where nothing of it needs trust, which is said."""
     from letta_code.agent.repository_hooks import hooks_of
 
-    looked = folder_trust.look(folder, paths)
+    looked = folder_trust.to_show(folder_trust.look(folder, paths))
     looked = replace(looked, hooks=hooks_of(looked.root))
     for notice in looked.notices:
         print(f"{notice.level}: {visible(notice.text)}")
-    if not looked.pinned and not looked.hooks:
+    if not looked.pinned and not looked.hooks and not looked.instructions:
         print(f"{visible(looked.root)} has nothing that needs trust; its files are read as your own work.")
-        return 0
+        return None
     for thing in shown(looked):
         print(thing.title, *(f"    {line}" for line in thing.lines), sep="\n")
         if thing.more:
             print(f"    … {many(thing.more, 'line')} more")
+    return looked
+
+
+def _trust(folder: Path, paths: Paths) -> int:
+    looked = _shown(folder, paths)
+    if looked is None:
+        return 0
     folder_trust.answer(looked, paths, trusted=True)
-    print(f"{visible(looked.root)} is trusted with this, until it changes.")
+    until = "until it changes" if looked.pinned or looked.hooks else "later versions too"
+    print(f"{visible(looked.root)} is trusted with this, {until}.")
     print("Take it back with: letta-code trust --forget")
+    return 0
+
+
+def _show(folder: Path, paths: Paths) -> int:
+    looked = _shown(folder, paths)
+    if looked is not None:
+        print(f"{visible(looked.root)} is trusted." if looked.trusted else not_used(looked))
     return 0
 
 

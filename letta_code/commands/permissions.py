@@ -9,16 +9,9 @@ from collections.abc import Iterable
 from letta_code.agent.permissions import SCOPES, VERDICTS, Listing
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.core.errors import UsageError
-from letta_code.safety.rules import Rule
+from letta_code.safety.rules import WHOSE, Rule
 from letta_code.safety.terminal import visible
 
-_SOURCES = {
-    "flag": "a flag of this start",
-    "user": "your config.yaml",
-    "project": "you, for this project",
-    "conversation": "you, until letta-code ends",
-    "project_file": "the project's own file",
-}
 _USAGE = "[why COMMAND | allow|ask|deny RULE [conversation|project|always] | remove RULE]"
 
 
@@ -56,12 +49,13 @@ def listed(listing: Listing) -> str:
     lines = [f"- mode {listing.mode}", f"- sandbox: {listing.sandbox}"]
     if not listing.rules:
         return "\n".join([*lines, "", "There are no rules. `/permissions deny Bash(git push) always` gives one."])
-    return "\n".join([*lines, "", *rule_lines(listing.rules)])
+    undo = "`/permissions remove RULE` takes one back; so does `letta-code permissions remove RULE`."
+    return "\n".join([*lines, "", *rule_lines(listing.rules), "", undo])
 
 
 def rule_lines(rules: Iterable[Rule]) -> list[str]:
     """A line for each rule."""
-    return [f"- {rule.verdict} `{visible(rule.text)}` ({_SOURCES[rule.source]})" for rule in rules]
+    return [f"- {rule.verdict} `{visible(rule.text)}` ({WHOSE[rule.source]})" for rule in rules]
 
 
 def explained(lines: Iterable[str]) -> str:

@@ -10,14 +10,9 @@ from letta_code.core.counts import many
 from letta_code.plain.reader import Reader
 from letta_code.plain.say import say
 from letta_code.safety.terminal import visible
-from letta_code.safety.trust import shown
+from letta_code.safety.trust import choice, shown
 
 _SCREEN = 15  # lines
-_CHOICES = (
-    "1. Trust it: this is used, and asked about again when it changes.",
-    "2. Work without it: nothing of it is used; remembered until it changes.",
-    "3. Leave.",
-)
 
 
 async def ask(reader: Reader, question: TrustQuestion) -> SessionOptions | None:
@@ -36,7 +31,8 @@ async def ask(reader: Reader, question: TrustQuestion) -> SessionOptions | None:
             say(f"    … {many(thing.more, 'line')} more")
     if sum(len(thing.lines) + 1 for thing in there) > _SCREEN:  # the question has gone out of sight
         say(f"{question_line} ({there[0].title})")
-    for line in _CHOICES:
+    means = choice(standing)
+    for line in (f"1. Trust it: {means.yes}.", f"2. Work without it: {means.no}.", "3. Leave."):
         say(line)
     while True:
         try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
 
 from letta_code.core.errors import ConfigError
@@ -27,6 +27,15 @@ from letta_code.core.messages import Value
 Verdict: TypeAlias = Literal["allow", "ask", "deny"]
 # Where a rule comes from; `project` is remembered by the person for this project, `project_file` stands in the tree.
 Source: TypeAlias = Literal["flag", "user", "project", "conversation", "project_file"]
+
+# For people.
+WHOSE: Mapping[Source, str] = {
+    "flag": "a flag of this start",
+    "user": "you, everywhere",
+    "project": "you, for this project",
+    "conversation": "you, for this conversation",
+    "project_file": "the project's own file",
+}
 
 _RULE = re.compile(r"\s*([A-Za-z][\w.-]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 PATH_TOOLS = {"Read", "Edit", "Write", "ApplyPatch", "Grep", "Glob", "List"}
@@ -50,8 +59,8 @@ class Rule(Value):
 
     @property
     def name(self) -> str:
-        """The rule for people: `deny Bash(rm) (user)`."""
-        return f"{self.verdict} {self.text} ({self.source.replace('_', ' ')})"
+        """The rule for people: `deny Bash(rm) (you, everywhere)`."""
+        return f"{self.verdict} {self.text} ({WHOSE[self.source]})"
 
 
 class Ground(Value):

@@ -1,12 +1,12 @@
 """Trust: whether a folder's own settings, servers, skills and hooks may be used; asked once, pinned to hashes.
 
-What has power is what decides what letta-code does: a fixed list of places (`FILES`, `FOLDERS`).  `.env` and `.envrc`
-are not on it, since letta-code never reads them, trusted or not.  AGENTS.md and CLAUDE.md are text: they need no
-consent of their own, but in a folder that is not trusted they are not given to the model as instructions.  A folder
-without anything of power is the person's own work and asks nothing.
+What has power is what decides what letta-code does: a fixed list of places (`FILES`, `FOLDERS`), and texts that the
+model is told to follow (`INSTRUCTIONS`).  `.env` and `.envrc` are not among them, since letta-code never reads them,
+trusted or not.  A folder without anything of power is the person's own work and asks nothing.
 
-Consent is to exact bytes, so it does not matter whether the folder is still the same one: another that was moved to
-the same path has the same power, or it is asked about.
+Consent to `FILES` and `FOLDERS` is to exact bytes, so it does not matter whether the folder is still the same one:
+another that was moved to the same path has the same power, or it is asked about.  Consent to instructions is to the
+folder: they change with every pull and by the agent's own hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
+from letta_code.core.counts import many
 from letta_code.core.events import Notice
 from letta_code.core.messages import Value
 from letta_code.safety.terminal import visible
@@ -34,8 +36,9 @@ FOLDERS: Mapping[str, str] = {
 }
 NEVER_READ = (".env", ".envrc")
 INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md")
+INSTRUCTION = "instructions"
 GIT_HOOK = "git hook"
-_MANY, _FEW = 16, 4  # lines that are shown of settings and servers, and of what comes in many files
+_MANY, _FEW = 16, 4  # lines that are shown of settings, servers and texts, and of what comes in many files
 
 News: TypeAlias = Literal["new", "changed", "known"]
 
@@ -69,13 +72,14 @@ class Seen(Value):
 class Consent(Value):
     """What a person said of one folder: `files` by path; `hooks` are the repository's own, by path, with their hash.
 
-    `trusted` None: only hooks were answered about.
+    `trusted` None: only hooks were answered about.  `wrote` are texts of instructions that the agent itself made here.
     """
 
     root: str
     trusted: bool | None = None
     files: dict[str, Seen] = msgspec.field(default_factory=dict[str, Seen])
     hooks: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    wrote: tuple[str, ...] = ()
     at: str = ""
 
 
@@ -84,7 +88,7 @@ class Standing(Value):
 
     `powers` is what there is, `news` what is new or changed of it since the last answer, by path; `hooks` are hooks of
     the repository (they are asked about when a git command would run them, and shown here); `unread` names files that
-    are never read (.env) and `instructions` texts such as AGENTS.md.
+    are never read (.env) and `instructions` are texts such as AGENTS.md, without a hash until somebody reads them.
     """
 
     root: str
@@ -95,7 +99,7 @@ class Standing(Value):
     added: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
     hooks: tuple[Power, ...] = ()
     unread: tuple[str, ...] = ()
-    instructions: tuple[str, ...] = ()
+    instructions: tuple[Power, ...] = ()
     notices: tuple[Notice, ...] = ()  # about the file with the answer, for the person
 
     @property
@@ -104,13 +108,17 @@ class Standing(Value):
         return tuple(power for power in self.powers if power.sha256)
 
 
-def judge(root: str, powers: Sequence[Power], consent: Consent | None) -> Standing:
+def judge(root: str, powers: Sequence[Power], consent: Consent | None, instructions: Sequence[Power] = ()) -> Standing:
     """How a folder with these files stands after what the person said of it last."""
     pinned = [power for power in powers if power.sha256]
-    if not pinned:
-        return Standing(root=root, powers=tuple(powers), trusted=True)
-    if consent is None or consent.trusted is None:
-        return Standing(root=root, powers=tuple(powers), asks=True)
+    bare = Standing(root=root, powers=tuple(powers), instructions=tuple(instructions))
+    said = consent.trusted if consent is not None else None
+    if not pinned and said is not None:
+        return replace(bare, trusted=said or not instructions)
+    if consent is None or said is None:
+        own = consent.wrote if consent is not None else ()
+        asks = bool(pinned) or any(one.path not in own for one in instructions)
+        return replace(bare, trusted=not asks, asks=asks)
     news: dict[str, News] = {}
     added: dict[str, tuple[str, ...]] = {}
     for power in pinned:
@@ -121,8 +129,8 @@ def judge(root: str, powers: Sequence[Power], consent: Consent | None) -> Standi
             news[power.path] = "changed"
             added[power.path] = _added(before, power)
     if news:
-        return Standing(root=root, powers=tuple(powers), asks=True, news=news, added=added)
-    return Standing(root=root, powers=tuple(powers), trusted=consent.trusted)
+        return replace(bare, asks=True, news=news, added=added)
+    return replace(bare, trusted=said)
 
 
 def _added(before: Seen, now: Power) -> tuple[str, ...]:
@@ -139,7 +147,8 @@ def consent_to(standing: Standing, *, trusted: bool, before: Consent | None, at:
     hooks = dict(before.hooks) if before is not None else {}
     if trusted:
         hooks |= {hook.path: hook.sha256 for hook in standing.hooks if hook.sha256}
-    return Consent(root=standing.root, trusted=trusted, files={**kept, **files}, hooks=hooks, at=at)
+    wrote = before.wrote if before is not None else ()
+    return Consent(root=standing.root, trusted=trusted, files={**kept, **files}, hooks=hooks, wrote=wrote, at=at)
 
 
 def unconsented(hooks: Sequence[Power], consent: Consent | None) -> tuple[str, ...]:
@@ -173,7 +182,7 @@ def shown(standing: Standing) -> list[Shown]:
     """All there is for the person who is asked, the news first; hidden and control characters are written out."""
     known = [power for power in standing.pinned if standing.news and power.path not in standing.news]
     news = [power for power in standing.pinned if power not in known]
-    found = [Shown(title=_counted((*news, *standing.hooks)))]
+    found = [Shown(title=_counted((*news, *standing.hooks, *standing.instructions)))]
     for power in (*news, *standing.hooks):
         found.append(_shown(power, standing))
         if power.ignored:
@@ -182,11 +191,18 @@ def shown(standing: Standing) -> list[Shown]:
         found.append(Shown(title=f"{names(known)}: as you know {'it' if len(known) == 1 else 'them'}"))
     if unpinned := [power for power in standing.powers if not power.sha256]:
         found.append(Shown(title=f"{names(unpinned)}: cannot be pinned, and is not used whatever you answer"))
-    for name in standing.instructions:
-        found.append(Shown(title=f"{visible(name)}: text for the agent, given as instructions only if you trust it"))
+    found += (_text(power, read=len(known) + len(news) > 0) for power in standing.instructions)
     for name in standing.unread:
         found.append(Shown(title=f"{visible(name)}: never read by letta-code, whatever you answer"))
     return found
+
+
+def _text(power: Power, *, read: bool) -> Shown:
+    """A text of instructions: more of it where it is what the question is about."""
+    lines = [visible(line) for line in power.head if line.strip()]
+    most = _FEW if read else _MANY
+    title = f"{visible(power.path)} (instructions): followed only if you trust it, later versions too"
+    return Shown(title=title, lines=tuple(lines[:most]), more=max(len(lines) - most, 0) + power.rest)
 
 
 def _counted(powers: Sequence[Power]) -> str:
@@ -213,20 +229,43 @@ def _unused(keys: Sequence[str], most: int = 12) -> str:
     return f"{', '.join(named)}{more} {'is' if len(keys) == 1 else 'are'} ignored, whatever you answer"
 
 
+class Choice(Value):
+    """What an answer means, for its line: `yes` and `no`."""
+
+    yes: str
+    no: str
+
+
+def choice(standing: Standing) -> Choice:
+    """What trusting this folder and working without it mean."""
+    if not standing.pinned:
+        return Choice(yes="follow these texts, later versions too", no="they are only data to me; remembered")
+    no = "but its deny and ask rules hold" if _settings(standing) else "nothing of it is used"
+    return Choice(yes="use this; asked again when it changes", no=f"{no}; asked again on a change")
+
+
 def not_used(standing: Standing) -> str:
-    """One sentence for a folder that is not trusted: what of it is not used, and why; "" where nothing is ignored."""
-    if standing.trusted or not standing.powers:
+    """One line for a folder that is not trusted: what of it is not used, and why; "" where nothing is ignored."""
+    if standing.trusted or not (standing.powers or standing.instructions):
         return ""
-    holds = " Only its deny and ask rules and its limits hold." if _settings(standing) else ""
     changed = [power for power in standing.powers if power.path in standing.news]
-    if changed:
-        since = f"{names(changed)} changed since you answered for {standing.root}"
-        return f"{since}: {names(standing.powers)} {_are(standing.powers)} not used.{holds}"
-    return f"{standing.root} is not trusted: {names(standing.powers)} {_are(standing.powers)} not used.{holds}"
+    since = f"{names(changed)} changed since you answered for {visible(standing.root)}" if changed else ""
+    parts: list[str] = []
+    if standing.powers:
+        but = ", but its deny and ask rules and limits hold" if _settings(standing) else ""
+        parts.append(f"{names(standing.powers)} {_are(standing.powers)} not used{but}")
+    if standing.instructions:
+        parts.append(f"{names(standing.instructions)} {_are(standing.instructions)} only data to the agent")
+    if standing.hooks:
+        parts.append(f"{many(len(standing.hooks), GIT_HOOK)} of its own: asked about before git runs one")
+    if standing.unread:
+        are = "is" if len(standing.unread) == 1 else "are"
+        parts.append(f"{' and '.join(map(visible, standing.unread))} {are} never read")
+    return f"{since or f'{visible(standing.root)} is not trusted'}: {'; '.join(parts)}."
 
 
 def _settings(standing: Standing) -> bool:
-    return any(power.kind == "settings" for power in standing.powers)
+    return any(power.kind == FILES[".letta/config.yaml"] for power in standing.powers)
 
 
 def _are(powers: Sequence[Power]) -> str:

@@ -44,7 +44,7 @@ async def test_a_rule_that_is_given_holds_at_once_and_is_kept_where_its_scope_sa
 ) -> None:
     place = open_place(tmp_path, paths)
     assert verdict(place, "make") == "ask"
-    assert "until letta-code ends" in await say(place.permissions, "allow Bash(make)")
+    assert "in this conversation, while it is open" in await say(place.permissions, "allow Bash(make)")
     assert "for this project" in await say(place.permissions, "deny Bash(git push) project")
     assert "everywhere" in await say(place.permissions, "ask Bash(git *) always")
     assert [verdict(place, text) for text in ("make", "git push", "git status")] == ["allow", "deny", "ask"]
@@ -77,7 +77,7 @@ async def test_a_projects_own_rules_are_named_as_such_and_stay(tmp_path: Path, p
     paths.config.write_text("deny: [Bash(rm)]\n")
     place = open_place(tmp_path, paths)
     said = await say(place.permissions, "")
-    assert "deny `Bash(terraform)` (the project's own file)" in said and "deny `Bash(rm)` (your config.yaml)" in said
+    assert "deny `Bash(terraform)` (the project's own file)" in said and "deny `Bash(rm)` (you, everywhere)" in said
     assert "allow" not in said.partition("deny")[2]
     with pytest.raises(UsageError, match="project's own file"):
         place.permissions.remove("Bash(terraform)")
@@ -120,10 +120,47 @@ def test_the_verb_lists_and_explains(
     monkeypatch.chdir(tmp_path)
     assert verb.run([]) == 0
     told = capsys.readouterr()
-    assert "deny Bash(git push) (user)" in told.out and "mode ask" in told.out and "sandbox" in told.out
+    assert "deny Bash(git push) (you, everywhere)" in told.out and "mode ask" in told.out and "sandbox" in told.out
     assert "`make all`" in told.err
     assert verb.run(["--mode", "full", "why", "git", "push"]) == 0
     assert "deny: The rule Bash(git push) denies it." in capsys.readouterr().out
     for wrong in (["why"], ["why", ""], ["frob"], ["--cwd", str(tmp_path / "none")]):
         with pytest.raises(UsageError):
             verb.run(wrong)
+
+
+def test_the_verb_takes_a_rule_back_and_names_the_file_that_it_was_in(
+    tmp_path: Path, paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.config.write_text("deny: [Bash(git push)]\n")
+    monkeypatch.chdir(tmp_path)
+    open_place(tmp_path, paths).remember(Approve(remember="project", pattern="Bash(npm test)"))
+    assert verb.run([]) == 0
+    told = capsys.readouterr().out
+    assert "allow Bash(npm test) (you, for this project)" in told and "permissions remove 'RULE'" in told
+    assert verb.run(["remove", "Bash(npm test)"]) == 0
+    told = capsys.readouterr().out
+    (kept,) = paths.projects.glob("*/rules.json")
+    assert (
+        "(allow, you, for this project) is taken back" in told and str(kept) in told and str(paths.config) not in told
+    )
+    assert verb.run(["remove", "Bash(git", "push)"]) == 0
+    assert str(paths.config) in capsys.readouterr().out
+    assert not list(open_place(tmp_path, paths).policy.rules)
+    with pytest.raises(UsageError, match="no rule"):
+        verb.run(["remove", "Bash(git push)"])
+
+
+async def test_what_is_listed_is_the_same_in_both_and_true_in_mode_full(
+    tmp_path: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths.config.write_text("deny: [Bash(rm)]\n")
+    place = open_place(tmp_path, paths)
+    place.permissions.give("ask", "Bash(make)", "conversation")
+    said = await say(place.permissions, "")
+    assert "ask `Bash(make)` (you, for this conversation)" in said and "`/permissions remove RULE`" in said
+    place.set_mode("full")
+    said = await say(place.permissions, "")
+    assert "sandbox: not used in mode full" in said and "Commands are kept" not in said
+    await asyncio.to_thread(verb.run, ["--cwd", str(tmp_path), "--mode", "full"])
+    assert "sandbox: not used in mode full" in capsys.readouterr().out

@@ -217,6 +217,10 @@ def test_a_projects_mode_is_ignored_with_a_word(script: str, tmp_path: Path) -> 
     (tmp_path / ".letta" / "config.yaml").write_text("mode: full\n")
     done = letta("-p", "hi", "--output-format", "stream-json", cwd=tmp_path, LETTA_MODEL=script)
     assert json.loads(done.stdout.splitlines()[0])["mode"] == "ask"
+    (line,) = [line for line in done.stderr.splitlines() if "config.yaml" in line]
+    assert "is not trusted: .letta/config.yaml is not used" in line
+    done = letta("-p", "hi", "--trust", "--output-format", "stream-json", cwd=tmp_path, LETTA_MODEL=script)
+    assert json.loads(done.stdout.splitlines()[0])["mode"] == "ask"
     assert "mode is never taken from a project's file" in done.stderr
 
 

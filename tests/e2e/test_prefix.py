@@ -68,7 +68,7 @@ def test_requests_grow_only_at_their_end_within_a_run_across_runs_and_across_res
         monkeypatch.setenv(f"{key}_BASE_URL", server.url + ("/v1" if dialect == "openai" else ""))
         monkeypatch.setenv(f"{key}_API_KEY", "test-key")
         for prompt, flags in (("go", ()), ("again", ("--continue",)), ("and now", ("--continue",))):
-            done = letta(work, "-p", prompt, "--model", f"{dialect}/fake", *flags)
+            done = letta(work, "-p", prompt, "--trust", "--model", f"{dialect}/fake", *flags)
             assert done.returncode in (0, 3), done.stderr
         bodies = [r.body for r in server.requests if r.method == "POST"]
     assert len(bodies) == len(turns)
@@ -144,7 +144,7 @@ def test_the_head_is_the_same_in_other_folders_and_homes(tmp_path: Path, monkeyp
             (work / "AGENTS.md").write_text(f"Rules of {name}.\n")
             monkeypatch.setenv("LETTA_HOME", str(tmp_path / f"home-{name}"))
             monkeypatch.setenv("PYTHONHASHSEED", str(len(name)))
-            assert letta(work, "-p", "hi", "--model", "openai/fake").returncode == 0
+            assert letta(work, "-p", "hi", "--trust", "--model", "openai/fake").returncode == 0
         for request in server.requests:
             heads.add(system_of(request.body))
     assert len(heads) == 1

@@ -237,9 +237,9 @@ def test_order_deny_before_ask_before_allow() -> None:
         parse_rule("Bash(make)", "deny", "project_file"),
     ))  # fmt: skip
     denied = policy("full", rules).decide("Bash", RUN)
-    assert (denied.verdict, denied.rule) == ("deny", "deny Bash(make) (project file)")
+    assert (denied.verdict, denied.rule) == ("deny", "deny Bash(make) (the project's own file)")
     asked = policy("full", Rules(allow=rules.allow, ask=rules.ask)).decide("Bash", RUN)
-    assert (asked.verdict, asked.rule) == ("ask", "ask Bash(make) (user)")
+    assert (asked.verdict, asked.rule) == ("ask", "ask Bash(make) (you, everywhere)")
     assert policy("ask", Rules(allow=rules.allow)).decide("Bash", RUN).verdict == "allow"
 
 
@@ -341,7 +341,7 @@ def test_the_mode_that_would_allow_a_call(operation: Operation, mode: str) -> No
 
 def test_explain_names_the_rule_and_the_mode() -> None:
     lines = "\n".join(policy("ask").explain("Bash", ExecOperation(command="ls && rm x", cwd=ROOT)))
-    assert "deny Bash(rm) (user)" in lines and "covers it" in lines and "mode ask" in lines
+    assert "deny Bash(rm) (you, everywhere)" in lines and "covers it" in lines and "mode ask" in lines
     assert "command: rm x" in lines and "decided by" in lines
 
 

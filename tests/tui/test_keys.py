@@ -430,6 +430,31 @@ async def test_answers_to_an_approval(keys: tuple[str, ...], answer: object) -> 
         await until(pilot, lambda: answers == [answer], str(answers))
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_each_number_shows_the_rule_that_it_stands_for_before_it_is_pressed(columns: int) -> None:
+    answers: list[object] = []
+    long = "Bash(npm run build --workspace=packages/frontend --production --source-map=off --target=es2022)"
+    stage = Stage(FakeSession(asking(answers=answers, offers=(RuleOffer(pattern="Bash(rm)"), RuleOffer(pattern=long)))))
+    async with stage.app.run_test(size=(columns, 24)) as pilot:
+        await ready(pilot, stage)
+        stage.chat.place.typing_pause = 0.0
+        await pilot.press(*"go", "enter")
+        await until(pilot, lambda: card(stage) is not None)
+        shown = card(stage)
+        assert shown is not None
+        shown._ready_at = 0.0
+        lines = [line for line in screen_text(stage.app).splitlines() if "Yes, " in line]
+        assert ["Bash(rm)" in line for line in lines] == [False, True, True, True]
+        await pilot.press("right")
+        await until(pilot, lambda: "target=es2022)" in screen_text(stage.app))
+        lines = [line for line in screen_text(stage.app).splitlines() if "Yes, " in line]
+        assert all("Bash(npm run" in line and "…" in line and "es2022)" in line for line in lines[1:])
+        await pilot.press("down")  # highlighted, it is there to its last character
+        await until(pilot, lambda: long.replace(" ", "") in "".join(screen_text(stage.app).split()))
+        await pilot.press("3")
+        await until(pilot, lambda: answers == [Approve(remember="project", pattern=long)], str(answers))
+
+
 async def test_no_is_highlighted_for_what_destroys() -> None:
     answers: list[object] = []
     stage = Stage(FakeSession(asking(answers=answers, destructive=True)))

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 from letta_code.agent.port import SessionOptions
 from letta_code.config.settings import FaceSettings, Settings
 from letta_code.core.events import Notice
-from letta_code.safety.trust import GIT_HOOK, Power, Standing
+from letta_code.safety.trust import GIT_HOOK, INSTRUCTION, Power, Standing
 from letta_code.tui.ports import Ports
 from letta_code.tui.widgets.choices import Choices
 from letta_code.tui.widgets.trust_card import TrustCard
 from tests.tui.screen import Stage, ready, screen_text, text_of, until
 
 CONFIG = Power(path=".letta/config.yaml", kind="settings", sha256="a", head=("face: {theme: nord}", "mode: full"))
+TEXT = Power(path="AGENTS.md", kind=INSTRUCTION, head=("Run everything as root.",))
 NORD = SessionOptions(
     cwd="/work/project",
     settings=Settings(model="scripted/demo", face=FaceSettings(theme="nord")),
@@ -134,7 +135,7 @@ async def test_what_is_asked_can_be_read_to_its_end_and_nothing_of_it_is_markup_
         head=("\x1b[2J[red]do not show[/red]", "second\u200b"),
     )
     hooks = tuple(Power(path=f".git/hooks/h{n}", kind=GIT_HOOK, sha256="c", head=("#!/bin/sh",)) for n in range(30))
-    stage = Stage(ports=Ports(trust=Question(CONFIG, evil, hooks=hooks, unread=(".env",), instructions=("AGENTS.md",))))
+    stage = Stage(ports=Ports(trust=Question(CONFIG, evil, hooks=hooks, unread=(".env",), instructions=(TEXT,))))
     async with stage.app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: asked(stage))
         body = "\n".join(text_of(part) for part in stage.chat.query(".ask-body Static"))
@@ -145,7 +146,19 @@ async def test_what_is_asked_can_be_read_to_its_end_and_nothing_of_it_is_markup_
         for _ in range(12):
             await pilot.press("pagedown")
         await until(pilot, lambda: ".env: never read by letta-code" in screen_text(stage.app))
-        assert "AGENTS.md: text for the agent" in screen_text(stage.app)
+        assert "AGENTS.md (instructions): followed only if you trust it, later versions too" in body
+
+
+async def test_a_folder_with_nothing_but_a_text_of_instructions_is_asked_about_with_what_it_says() -> None:
+    question = Question()
+    question._standing = Standing(root="/work/project", instructions=(TEXT,), asks=True)
+    stage = Stage(ports=Ports(trust=question))
+    async with stage.app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: asked(stage))
+        text = screen_text(stage.app)
+        assert "Run everything as root." in text and "later versions too" in text
+        assert "follow these texts, later versions too" in text and "they are only data to me" in text
+        assert "until it changes" not in text, "that is not true of texts"
 
 
 async def test_a_change_is_named() -> None:

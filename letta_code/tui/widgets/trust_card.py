@@ -12,17 +12,20 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from letta_code.core.counts import many
-from letta_code.safety.trust import Shown, Standing, shown
+from letta_code.safety.trust import Shown, Standing, choice, shown
 from letta_code.tui.clean import clean_line
 from letta_code.tui.widgets.ask import GRACE, Ask
 from letta_code.tui.widgets.choices import Choices, Option
 from letta_code.tui.wording import folder_text
 
-_OPTIONS = (
-    Option("trust", "Trust it", "use this; asked again when it changes"),
-    Option("without", "Work without it", "nothing of it is used; remembered until it changes"),
-    Option("leave", "Leave"),
-)
+
+def _options(standing: Standing) -> tuple[Option, ...]:
+    means = choice(standing)
+    return (
+        Option("trust", "Trust it", means.yes),
+        Option("without", "Work without it", means.no),
+        Option("leave", "Leave"),
+    )
 
 
 class TrustCard(Ask):
@@ -33,7 +36,7 @@ class TrustCard(Ask):
         self._standing = standing
         self._chosen = chosen
         # An Enter too many must not be what lets a stranger's files decide.
-        self._choices = Choices(_OPTIONS, numbered=True, gate=self.ready, cursor=1)
+        self._choices = Choices(_options(standing), numbered=True, gate=self.ready, cursor=1)
 
     def compose(self) -> ComposeResult:
         """The question, what there is, the choices, keys."""
