@@ -139,9 +139,16 @@ def _words(command: Command) -> list[str]:
         if before in _MESSAGE_OPTIONS and name in {"git", "gh", "pytest", "cargo", "jest", "glab"}:
             continue
         found.append(word)
-    if "/" in command.words[0]:
+    if "/" in command.words[0] and not _of_environment(command.words[0]):
         found.append(command.words[0])
     return found
+
+
+def _of_environment(program: str) -> bool:
+    """Whether a program is one of a Python environment, which poetry and others keep in the home folder."""
+    return os.path.isabs(program) and os.path.isfile(
+        os.path.join(os.path.dirname(os.path.dirname(program)), "pyvenv.cfg")
+    )
 
 
 def _is_option(word: str, options: Iterable[str]) -> bool:

@@ -10,10 +10,12 @@ import pytest
 from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant
 from letta_code.safety.destruction import is_destructive
 from letta_code.safety.git_commands import git_effect
+from letta_code.safety.named_paths import Where, private_outside
 from letta_code.safety.operations import Decision, ExecOperation
 from letta_code.safety.option_effects import option_effect
 from letta_code.safety.policy import Policy
 from letta_code.safety.rules import Rules, parse_rules
+from letta_code.safety.shell_syntax import read_shell
 from letta_code.safety.taint import Taints, why_ask
 
 CONFINED = Containment(kind="bubblewrap", confines=True)
@@ -203,3 +205,20 @@ def test_what_a_rule_lets_write_outside_is_asked_about_while_text_from_outside_i
     operation, grant = ExecOperation(command="cp f ~/site/x", cwd="/w/app"), Grant(writes=("/home/me/site",))
     assert "writes outside the work tree" in why_ask(operation, grant, Taints(sources=("page",)))
     assert why_ask(operation, grant, Taints()) == why_ask(operation, Grant(), Taints(sources=("page",))) == ""
+
+
+def test_a_program_of_an_environment_outside_is_run_without_a_question(tmp_path: Path) -> None:
+    """As poetry keeps them; what is no environment, or an argument of it, is asked about."""
+    for name in ("venv/bin", "other/bin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    where = Where(root="/w/app", home=str(tmp_path))
+
+    def looked_at(text: str) -> list[str]:
+        reading = read_shell(text.replace("~", str(tmp_path)), "/w/app")
+        return [os.path.relpath(path, tmp_path) for _, path in private_outside(reading, where)]
+
+    assert looked_at("~/venv/bin/python -m pytest -q") == []
+    assert looked_at("~/other/bin/python -m pytest -q") == ["other/bin/python"]
+    assert looked_at("~/venv/bin/python ~/notes.py") == ["notes.py"]
+    assert looked_at("cat ~/venv/pyvenv.cfg") == ["venv/pyvenv.cfg"]
