@@ -1,7 +1,8 @@
 """The adversarial table as it was played: `pytest -p tests.rows` prints, for each row, what held with which sandbox.
 
 `scripts/adversarial` runs it.  A cell says what became of the row's inputs (denied, asked, allowed where the row says
-so), or `holds` where a test asserted effects; `fails` where one did not pass, `–` where it could not be played here.
+so), and `holds` where they ran, or are no commands, and a test asserted what came of them; `fails` where one did not
+pass, `–` where it could not be played here.
 A test counts for the sandbox that it was played with, never for another one; the fourth column is of tests in which
 no command runs.  With `--collect-only` it prints what would be played.
 """
@@ -66,11 +67,17 @@ def plan_in(printed: str) -> dict[str, list[str]]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Note the rows of a test and the sandbox that it was played with."""
+    """Note the rows of a test, the sandbox that it was played with, and what became of them."""
     report = yield
-    found = places(item)
-    if found and (report.when == "call" or report.failed):
-        report.user_properties.append(("rows", found))
+    if report.failed:
+        words = {"fails"}
+    elif report.when != "call" or report.skipped:
+        return report
+    else:
+        words = getattr(getattr(item, "funcargs", {}).get("stage"), "came_of", set[str]()) or {"ran"}
+    told = {name for name, _ in item.user_properties} if not report.failed else set[str]()
+    found = [(row, column, word) for row, column in places(item) for word in sorted(words) if row not in told]
+    report.user_properties.append(("rows", found))
     return report
 
 
@@ -83,9 +90,9 @@ class Table:
     def take(self, report: pytest.TestReport) -> None:
         """One test's report."""
         for name, value in report.user_properties:
-            if name == "rows" and not report.skipped:
-                for row, column in value:  # type: ignore[attr-defined]
-                    self.cells[row, column].add("fails" if report.failed else "holds")
+            if name == "rows":
+                for row, column, word in value:  # type: ignore[attr-defined]
+                    self.cells[row, column].add("holds" if word == "ran" else word)
             elif _ROW.fullmatch(name):
                 sandbox, verdict = str(value).split(":")
                 self.cells[name, sandbox].add(_WORDS[verdict])
@@ -103,8 +110,7 @@ class Table:
             return "–" if column != NONE and any((row, one) in self.cells for one in SANDBOXES) else ""
         if "fails" in found:
             return "**fails**"
-        order = ("denied", "asked", "allowed", "holds")
-        return ", ".join(word for word in order if word in found and (word != "holds" or len(found) == 1))
+        return ", ".join(word for word in ("denied", "asked", "allowed", "holds") if word in found)
 
 
 _table = Table()

@@ -69,6 +69,7 @@ class Stage:
         self.server = ModelServer()
         self._allow, self._deny = tuple(allow), tuple(deny)
         self.listener = Listener()
+        self.came_of: set[str] = set()  # of its commands: denied, asked (and declined), ran
         self.commands = True  # whether the model may run some: not in a test that counts as played without
         self.reflects = False  # it would take the model's next answer
 
@@ -147,7 +148,13 @@ class Stage:
             await session.idle()
         watching.cancel()
         events = await session.read(before, session.history.last_seq)
-        return Played(asked, [event for event in events if isinstance(event, ev.ToolResult)])
+        played = Played(asked, [event for event in events if isinstance(event, ev.ToolResult)])
+        declined = {request.call_id for request in asked if not isinstance(answer, Approve)}
+        for result in played.results:
+            if calls[int(result.call_id.rpartition("-")[2])][0] == "Bash":
+                refused = "denied" if result.status == "denied" else "ran"
+                self.came_of.add("asked" if result.call_id in declined else refused)
+        return played
 
     async def each(self, session: Session, commands: Sequence[str]) -> list[str]:
         """The verdict on each of many commands, in one run; what is asked is declined."""

@@ -152,7 +152,7 @@ def _expected(case: Case, found: str, sandbox: str) -> bool:
     return found == case.expect or (case.expect == ASK and found == "deny" and case.id in STRICTER)
 
 
-@pytest.mark.row("B01", "B26")
+@pytest.mark.row("B26")
 async def test_what_is_asked_shows_the_whole_command(stage: Stage, sandbox: str) -> None:
     command = "touch pwned " + "# padding\u202e " * 40 + "; touch pwned"
     played = await stage.bash(command)

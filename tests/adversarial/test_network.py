@@ -5,11 +5,12 @@ Tricks with hosts (J02) and with where an allowed host leads (J03) are played wi
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,16 +50,16 @@ async def test_a_yes_to_a_command_that_named_no_need_does_not_open_the_network(
 ) -> None:
     """The person agreed to what the sandbox lets it do."""
     stage._deny = ("Read(.env)",)
-    played = await stage.bash(attempt.format(port=stage.listener.port), yes=True)
-    if sandbox == "off":
-        assert played.verdict == "ask"
-        return
+    played = await stage.bash(attempt.format(port=stage.listener.port), yes=sandbox != "off")
+    assert sandbox != "off" or played.verdict == "ask"
     assert stage.listener.heard == [], played.text
 
 
 @pytest.mark.row("J03")
 @pytest.mark.parametrize("program", ["curl -sS --noproxy ''", "wget -q -t 1 -T 5 -O -"])
-async def test_a_yes_to_the_web_does_not_open_this_machine(stage: Stage, sandbox: str, program: str) -> None:
+async def test_a_yes_to_the_web_does_not_open_this_machine(
+    stage: Stage, sandbox: str, program: str, record_property: Callable[[str, object], None]
+) -> None:
     if shutil.which(program.split(maxsplit=1)[0]) is None:
         pytest.skip(f"{program.split(maxsplit=1)[0]} is not installed")
     stage._deny = ("Read(.env)",)
@@ -67,7 +68,10 @@ async def test_a_yes_to_the_web_does_not_open_this_machine(stage: Stage, sandbox
     if sandbox != "off":
         assert stage.listener.heard == [], played.text
     else:
-        assert stage.listener.heard != []  # so it would have come
+        record_property("J03", f"{sandbox}:ask")  # all that keeps it there is the question
+        async with asyncio.timeout(20):
+            while not stage.listener.heard:  # so it would have come
+                await asyncio.sleep(0.02)
 
 
 class NameServer:
