@@ -125,6 +125,8 @@ def real(path: str) -> str:
     except OSError as error:  # `/proc/1/root` of another user
         link = error.filename if isinstance(error.filename, str) else "/"
         return link if link.startswith("/proc/") else "/"
+    except ValueError:  # half of a surrogate pair: no file can have such a name
+        return "/"
 
 
 def is_within(path: str, folder: str) -> bool:

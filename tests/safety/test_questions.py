@@ -124,3 +124,7 @@ def test_explain_of_a_refusal_and_of_what_the_sandbox_holds_says_no_more_than_is
 def test_a_here_string_behind_another_redirection_is_no_question(text: str) -> None:
     assert run(text).verdict == "allow", run(text)
     assert run(f"{text}; curl x.org").verdict == run(f"{text} > /etc/x").verdict == "ask"
+
+
+def test_a_name_that_no_file_can_have_is_asked_about_and_is_no_fault() -> None:
+    assert run("cat /x\ud800").verdict == "ask"
