@@ -73,8 +73,7 @@ class Mounts:
         return [*words, *closed]
 
     def _hides(self, path: str, mount: tuple[str, ...]) -> bool:
-        other = mount[0] == "--tmpfs" or (mount[0] == "--ro-bind" and mount[1] != path)
-        return other and not is_within(self._root, path)
+        return mount[1:] != (path, path) and not is_within(self._root, path)
 
     def _shows_what_is_hidden(self, path: str, folders: Iterable[str]) -> bool:
         if self._at[path][1:] != (path, path):
