@@ -24,6 +24,8 @@ def to_write(path: str, where: Where) -> Grant:
     if os.path.lexists(path) and not os.path.isdir(path):
         return Grant(writes=(path,))
     folder = path if os.path.isdir(path) else os.path.dirname(path)
+    if folder != path and folder.count("/") < 2:  # nobody named all of /opt
+        return Grant(outside=True)
     return Grant(writes=(folder,)) if os.path.isdir(folder) and _is_plain(folder, where) else Grant(outside=True)
 
 
@@ -35,7 +37,7 @@ def to_read(path: str, where: Where) -> Grant:
 
 
 def _is_plain(folder: str, where: Where) -> bool:
-    if folder.count("/") < 2 or places.is_within(where.home, folder) or places.is_secret(folder):
+    if places.is_within(where.home, folder) or places.is_secret(folder):
         return False
     kept = [one for one in (where.own, *_secrets(where)) if one]
     if any(places.is_within(folder, one) or places.is_within(one, folder) for one in kept):

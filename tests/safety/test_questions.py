@@ -128,3 +128,7 @@ def test_a_here_string_behind_another_redirection_is_no_question(text: str) -> N
 
 def test_a_name_that_no_file_can_have_is_asked_about_and_is_no_fault() -> None:
     assert run("cat /x\ud800").verdict == "ask"
+
+
+def test_git_beside_what_is_only_known_when_it_runs_gets_nothing_and_is_no_fault() -> None:
+    assert not run("let 'a[$(rm x)]=1'; git commit -m x", "auto").grant.git
