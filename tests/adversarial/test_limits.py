@@ -47,9 +47,12 @@ async def _ended(stage: Stage, sandbox: str, command: str, said: str) -> None:
     """The session goes on after it; where nothing holds commands, a person is asked, and theirs is a no."""
     session = await stage.open()
     try:
-        no = sandbox == "off"
-        played = await stage.run(session, ("Bash", {"command": command}), answer=Deny() if no else Approve())
-        assert (played.verdict == "ask") if no else (said in played.text), played.text
+        answer = Deny() if sandbox == "off" else Approve()
+        played = await stage.run(session, ("Bash", {"command": command}), answer=answer)
+        if sandbox == "off":
+            assert played.verdict == "ask"
+            return
+        assert said in played.text, played.text
         after = await stage.run(session, ("Bash", {"command": "echo still here"}), answer=Approve())
         assert "still here" in after.text
     finally:

@@ -69,9 +69,11 @@ async def test_a_yes_to_the_web_does_not_open_this_machine(
         assert stage.listener.heard == [], played.text
     else:
         record_property("J03", f"{sandbox}:ask")  # all that keeps it there is the question
-        async with asyncio.timeout(20):
-            while not stage.listener.heard:  # so it would have come
-                await asyncio.sleep(0.02)
+        for _ in range(1000):
+            if stage.listener.heard:
+                break
+            await asyncio.sleep(0.02)
+        assert stage.listener.heard != []  # so it would have come
 
 
 class NameServer:

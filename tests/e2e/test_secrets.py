@@ -106,7 +106,7 @@ TURNS = (
 )
 
 
-@pytest.mark.row("I01", "I02", "I05", "I06", sandbox="off")  # in mode full commands run outside any
+@pytest.mark.row("I01", "I02", "I03", "I05", "I06", sandbox="off")  # in mode full commands run outside any
 def test_nothing_planted_is_kept_sent_or_exported(work: Path, served: ModelServer, letta_home: Path) -> None:
     served.reply(*TURNS)
     done = letta(work, "-p", f"use {PASTED} for it", "--model", "openai/fake", "--mode", "full")
@@ -115,6 +115,7 @@ def test_nothing_planted_is_kept_sent_or_exported(work: Path, served: ModelServe
     assert len(bodies) == len(TURNS)
     assert {value: n for n, body in enumerate(bodies) for value in found_in(body)} == {}
     assert leaks(letta_home) == {}
+    assert open_to_others(letta_home) == []
     assert found_in((done.stdout + done.stderr).encode()) == []
     assert "a GitHub token" in done.stderr  # the one that was pasted
     assert (work / "made.env").read_text() == f"TOKEN={INVENTED}\n"  # what the model made up is written as it is
@@ -127,7 +128,7 @@ def test_nothing_planted_is_kept_sent_or_exported(work: Path, served: ModelServe
         told = letta(work, *verb)
         assert told.returncode == 0 and told.stdout, told.stderr
         assert found_in(told.stdout.encode()) == []
-    assert "<secret:github-token:" in letta(work, "export", conversation).stdout
+        assert verb[0] == "dump" or "<secret:github-token:" in told.stdout
 
 
 @pytest.mark.row("I01", "I02", sandbox="off")
@@ -165,13 +166,6 @@ def _wait(done: object, seconds: float = 60.0) -> None:
     while not done():  # type: ignore[operator]  # a callable
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.05)
-
-
-@pytest.mark.row("I03", sandbox="off")
-def test_files_are_the_owners_alone(work: Path, served: ModelServer, letta_home: Path) -> None:
-    served.reply(*TURNS)
-    assert letta(work, "-p", "go", "--model", "openai/fake", "--mode", "full").returncode == 0
-    assert open_to_others(letta_home) == []
 
 
 def open_to_others(home: Path) -> list[str]:
