@@ -12,7 +12,7 @@ from letta_code.agent.live.opening import attach
 from letta_code.agent.mending import open_store
 from letta_code.agent.port import SessionOptions
 from letta_code.agent.recovery import end_run
-from letta_code.agent.seeing_runs import last_answer, question_of
+from letta_code.agent.seeing_runs import asked_of, because_of, last_answer, question_of
 from letta_code.agent.start import start_session
 from letta_code.config.paths import Paths
 from letta_code.config.settings import load
@@ -113,18 +113,19 @@ async def _answered(attached: AttachedSession, run: Run, words: str) -> str:
         before = last_answer(attached.store, run.conversation_id)
         told = f" {_standing(*before)}" if before else ""
         raise UsageError(f"{run.id} asks nothing now.{told}", hint=_SHOWS)
-    given = _approval(words) if isinstance(request, ApprovalRequest) else _reply(words, request)
+    given = _approval(words, request) if isinstance(request, ApprovalRequest) else _reply(words, request)
     stands = await attached.answer(request.request_id, given, "runs")
     if stands.answer != given:
         return _standing(request, stands)
-    return f"{question_of(request)}: {_said(given)}."
+    why = because_of(request)
+    return f"{question_of(request)}: {_said(given)}." + (f"\nIt was asked because: {why}" if why else "")
 
 
 def _standing(request: Request, answered: RequestAnswered) -> str:
     return f"{question_of(request)}: it was answered already: {_said(answered.answer)}, by {answered.by or 'another'}."
 
 
-def _approval(words: str) -> Answer:
+def _approval(words: str, request: ApprovalRequest) -> Answer:
     first, _, rest = words.partition(" ")
     match first.lower():
         case "yes" | "y":
@@ -132,7 +133,8 @@ def _approval(words: str) -> Answer:
         case "no" | "n":
             return Deny(message=rest.strip())
         case _:
-            raise UsageError("It asks whether something may be done: answer yes, or no with your reason behind it.")
+            asks = f"It asks whether this may be done: {asked_of(request)}\n{because_of(request)}".rstrip()
+            raise UsageError(asks, hint="To that answer yes, or no with your reason behind it.")
 
 
 def _reply(words: str, request: QuestionRequest) -> Answer:

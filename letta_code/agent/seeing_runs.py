@@ -7,6 +7,7 @@ from datetime import datetime
 
 from letta_code.agent.history import History
 from letta_code.core import events as ev
+from letta_code.core.display import ShellBlock
 from letta_code.core.errors import UsageError
 from letta_code.core.ids import utc_now
 from letta_code.core.messages import Value
@@ -25,7 +26,8 @@ class RunSeen(Value, omit_defaults=False):
 
     `status` is a `RunStatus` value, and orphaned as well where the store calls it open and its owner is dead;
     `seconds` from its beginning to its end or now; `owner` describes the living process that has it, "" for none;
-    `waits_for` is what is asked, `silent` the seconds since its owner last said that it goes on (0: it did just now);
+    `waits_for` is what is asked, whole, `because` why and what a yes gives;
+    `silent` the seconds since its owner last said that it goes on (0: it did just now);
     `error` is why it did not end well, `hint` what the person may do about that.
     """
 
@@ -42,6 +44,7 @@ class RunSeen(Value, omit_defaults=False):
     owner: str = ""
     pid: int = 0
     waits_for: str = ""
+    because: str = ""
     silent: float = 0.0
     error: str = ""
     hint: str = ""
@@ -84,7 +87,8 @@ def seen(store: Store, run: Run) -> RunSeen:
         title=conversation.name if conversation else "",
         owner=owner.described() if owner else "",
         pid=owner.pid if owner else 0,
-        waits_for=question_of(request) if request else "",
+        waits_for=asked_of(request) if request else "",
+        because=because_of(request) if request else "",
         silent=silent if silent >= SILENT_SECONDS else 0.0,
         error=error,
         hint=hint,
@@ -136,6 +140,24 @@ def question_of(request: Request) -> str:
     """What is asked, in one line."""
     words = request.title if isinstance(request, ApprovalRequest) else request.question
     return " ".join(words.split())
+
+
+def asked_of(request: Request) -> str:
+    """What is asked, nothing of it left out: who answers from here sees no card."""
+    if isinstance(request, ApprovalRequest):
+        for block in request.blocks:
+            if isinstance(block, ShellBlock):
+                return f"$ {block.command.strip()}"
+    return question_of(request)
+
+
+def because_of(request: Request) -> str:
+    """Why an approval is asked for, which says what a yes gives; "" for a question."""
+    if not isinstance(request, ApprovalRequest):
+        return ""
+    careful = "Careful, it may destroy work that nothing brings back." if request.destructive else ""
+    longer = f"The answer means: {request.yes}." if request.yes else ""
+    return " ".join(filter(None, (careful, *request.reason.split(), longer)))
 
 
 def find_run(store: Store, name: str, folder: str = "", *, open_first: bool = False) -> Run:

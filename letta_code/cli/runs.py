@@ -45,8 +45,8 @@ def run(argv: Sequence[str]) -> int:
             return _list(parsed)
         case ("stop", name):
             return _act(name, _stop)
-        case ("answer", name, word, *words):
-            return _act(name, _answering(" ".join((word, *words))))
+        case ("answer", name, *words):
+            return _act(name, _answering(" ".join(words)))
         case _:
             raise UsageError(f"This was not understood: runs {' '.join(parsed.words)}.", hint=f"letta-code {_USAGE}")
 
@@ -81,17 +81,21 @@ def _lines(runs: Sequence[RunSeen], width: int, *, folders: bool) -> list[str]:
     for run, begin in zip(runs, begins, strict=True):
         lines.append(f"{begin.ljust(begin_width)}  {_cut(run.title, max(12, width - begin_width - 2))}".rstrip())
         lines += [f"    {_cut(note, max(20, width - 4))}" for note in _notes(run, folders=folders)]
-        for words in filter(None, (run.error, run.hint)):  # whole: a command in it is to be copied
-            lines += wrap(
-                visible(" ".join(words.split())), max(20, width), initial_indent="    ", subsequent_indent="    "
-            )
+        for words in filter(None, (*_asked(run), run.error, run.hint)):  # whole: it is to be judged, or copied
+            one_line = visible("\n".join(" ".join(line.split()) for line in words.splitlines())).replace("\n", " ⏎ ")
+            lines += wrap(one_line, max(20, width), initial_indent="    ", subsequent_indent="    ")
     return lines
+
+
+def _asked(run: RunSeen) -> tuple[str, ...]:
+    if not run.waits_for:
+        return ()
+    how = f"letta-code runs answer {run.id} {'yes|no' if run.because else 'TEXT'}"
+    return (f"waits for an answer: {run.waits_for}", run.because, how)
 
 
 def _notes(run: RunSeen, *, folders: bool) -> list[str]:
     notes = [run.folder] if folders else []
-    if run.waits_for:
-        notes.append(f"waits for an answer: {run.waits_for}")
     if run.silent:
         notes.append(f"silent for {run.silent:.0f} s: its process is stopped, hangs, or the machine slept")
     if run.is_open:

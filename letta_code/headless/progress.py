@@ -125,6 +125,8 @@ class Progress:
             return
         approval = isinstance(request, ApprovalRequest)
         self._say(f"? waits for an answer: {one_line(request.title if approval else request.question, 400)}")
+        if approval and request.reason:
+            self._say(f"  {one_line(request.reason, 400)}")
         if not approval:
             for number, choice in enumerate(request.choices, 1):
                 self._say(f"  {number}. {one_line(choice.label)}")

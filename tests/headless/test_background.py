@@ -191,14 +191,19 @@ def test_an_approval_waits_for_an_answer_and_many_runs_wait_at_once(project: Pat
     assert listed.count("waits for an answer: $ touch yes.txt") == 2
     follower = subprocess.Popen([*LETTA, "follow", first.id], cwd=project, stderr=subprocess.PIPE, text=True)
     assert follower.stderr
-    told = [follower.stderr.readline().strip() for _ in range(2)]
-    assert told == ["? waits for an answer: $ touch yes.txt", f"letta-code runs answer {first.id} yes|no"]
-    not_so = letta(project, "runs", "answer", first.id, "perhaps")
-    assert not_so.returncode == 2 and "answer yes, or no" in not_so.stderr
+    why = "It runs a command without a sandbox"
+    assert " ".join(listed.split()).count(why) == 2, "what a yes gives"
+    told = [follower.stderr.readline().strip() for _ in range(3)]
+    assert told[1].startswith(why)
+    assert told[::2] == ["? waits for an answer: $ touch yes.txt", f"letta-code runs answer {first.id} yes|no"]
+    for unclear in (("perhaps",), ()):
+        not_so = letta(project, "runs", "answer", first.id, *unclear)
+        assert not_so.returncode == 2 and "answer yes, or no" in not_so.stderr
+        assert "$ touch yes.txt" in not_so.stderr and why in not_so.stderr
     several = letta(project, "follow", "run-")
     assert several.returncode == 2 and "2 runs are called run-" in several.stderr
     no = letta(project, "runs", "answer", first.id, "no", "not", "that")
-    assert no.returncode == 0 and "no, not that" in no.stdout
+    assert no.returncode == 0 and "no, not that" in no.stdout and why in no.stdout
     follower.communicate(timeout=SECONDS)
     until(first.free)
     ((status, text),) = first.results()
@@ -520,7 +525,8 @@ def test_the_list_fits_eighty_columns_and_says_why_a_run_failed(project: Path) -
     assert all(len(line) <= 80 for line in listed)
     rows = {line.split()[0]: at for at, line in enumerate(listed) if line.startswith("run-")}
     assert listed[rows[waits.id]].endswith("…") and " waiting " in listed[rows[waits.id]]
-    assert listed[rows[waits.id] + 1].startswith("    waits for an answer: $ touch xxx")
+    below = "".join(line.strip() for line in listed[rows[waits.id] + 1 :])
+    assert f"touch{'x' * 200}" in below.replace(" ", ""), "who says yes from here sees no card: it is there to its end"
     assert "bad key" in " ".join(listed[rows[failed.id] + 1 : rows[failed.id] + 4])
     (error,) = [one["error"] for one in json.loads(letta(project, "runs", "--json").stdout) if one["id"] == failed.id]
     assert "bad key" in error
