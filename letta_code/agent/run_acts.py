@@ -19,6 +19,7 @@ from letta_code.config.settings import load
 from letta_code.core.errors import ConversationBusy, UsageError
 from letta_code.core.events import RequestAnswered
 from letta_code.core.requests import Answer, ApprovalRequest, Approve, Deny, QuestionRequest, Reply, Request, Unanswered
+from letta_code.safety.terminal import visible
 from letta_code.store.database import Store
 from letta_code.store.runs import Run
 from letta_code.store.summary import RunStatus
@@ -134,13 +135,13 @@ def _approval(words: str, request: ApprovalRequest) -> Answer:
             return Deny(message=rest.strip())
         case _:
             asks = f"It asks whether this may be done: {asked_of(request)}\n{because_of(request)}".rstrip()
-            raise UsageError(asks, hint="To that answer yes, or no with your reason behind it.")
+            raise UsageError(visible(asks), hint="To that answer yes, or no with your reason behind it.")
 
 
 def _reply(words: str, request: QuestionRequest) -> Answer:
     """A choice by its number or its label, several with commas between them; else the words themselves."""
     if not words:
-        raise UsageError(f"It asks: {question_of(request)}", hint="Put the answer behind the run.")
+        raise UsageError(f"It asks: {visible(question_of(request))}", hint="Put the answer behind the run.")
     parts = [part.strip() for part in words.split(",")] if request.several else [words]
     labels = {choice.label.lower(): choice.label for choice in request.choices}
     labels |= {str(number): choice.label for number, choice in enumerate(request.choices, 1)}

@@ -207,7 +207,7 @@ def _status(run: RunSeen) -> str:
 def _note(run: RunSeen) -> str:
     parts: list[str] = []
     if run.waits_for:
-        parts.append(f"waits for an answer: {run.waits_for[:80]}")
+        parts.append(f"waits for an answer: {' '.join(run.waits_for.split())[:80]}")
     if run.silent:
         parts.append(f"silent for {run.silent:.0f} s")
     if run.owner:
