@@ -86,6 +86,19 @@ async def test_a_yes_to_git_beside_other_commands_opens_no_repository(ground: Gr
     assert "up to date" in await ground.said(rebase, asked(ground, rebase).grant)
 
 
+async def test_a_push_runs_no_hooks_that_nobody_said_yes_to(ground: Ground) -> None:
+    git = ground.repository()
+    bare = ground.root / "bare"
+    subprocess.run(["git", "clone", "-q", "--bare", git, bare], check=True)
+    (git / "hooks").mkdir(exist_ok=True)
+    (git / "hooks/pre-push").write_text(f"#!/bin/sh\necho x > {ground.root}/ran\n")
+    (git / "hooks/pre-push").chmod(0o755)
+    await ground.sh("git push bare HEAD:refs/heads/x; true", Grant(network="proxy"))
+    assert not (ground.root / "ran").exists()
+    await ground.sh("git push bare HEAD:refs/heads/y; true", Grant(network="proxy", git=True, hooks=True))
+    assert (ground.root / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "text", "network"),
     [

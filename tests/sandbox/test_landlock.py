@@ -229,6 +229,14 @@ def test_secrets_and_the_memory_of_agents_are_not_read(site: Site) -> None:
 
 
 @here
+def test_a_secret_that_was_granted_is_read_and_no_other(site: Site) -> None:
+    named = f"{site.home}/.ssh/id"
+    done = site.sh(f"cat {named} {site.letta}/agents/b/memory; echo x > {named}", Grant(reads=(named,)))
+    assert done.out == "SECRET" and (site.home / ".ssh/id").read_text() == "SECRET"
+    assert "SECRET" not in site.sh(f"cat {named}", Grant(network="open")).out
+
+
+@here
 def test_secrets_stay_hidden_when_the_home_folder_is_the_work_tree(tmp_path: Path) -> None:
     site = Site(tmp_path.resolve())
     site.sandbox.close()

@@ -110,6 +110,10 @@ def test_secrets_and_memory_are_not_read(seatbelt: Seatbelt, tmp_path: Path) -> 
     assert rules.allow("file-read-data", f"{tmp_path}/home/.letta/skills/a/SKILL.md")
     for path in ("home/.ssh/id", "home/.letta/agents/b/memory", "home/.letta/credentials"):
         assert not rules.allow("file-read-data", str(tmp_path / path)), path
+    named = str(tmp_path / "home/.ssh/id")
+    granted = Rules(seatbelt.profile(Grant(reads=(named,)), ""))
+    assert granted.allow("file-read-data", named) and not granted.allow("file-write-create", named)
+    assert not granted.allow("file-read-data", str(tmp_path / "home/.ssh/other"))
 
 
 def test_what_a_deny_rule_names_is_not_read(tmp_path: Path) -> None:

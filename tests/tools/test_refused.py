@@ -31,3 +31,9 @@ def test_the_line(output: str, says: str) -> None:
 
 def test_a_command_that_had_the_network_is_not_told_to_ask_for_it() -> None:
     assert refused_by_sandbox("Could not resolve host: x", Grant(network="proxy")) == ""
+
+
+def test_git_that_lacked_what_it_logs_in_with_is_to_run_by_itself() -> None:
+    said = "fatal: could not read Username for 'https://x.org': terminal prompts disabled"
+    assert "call of its own" in refused_by_sandbox(said, Grant(network="proxy"))
+    assert refused_by_sandbox(said, Grant(network="proxy", git=True, logins=True)) == ""
