@@ -16,6 +16,7 @@ from letta_code.host.files import atomic_write
 from letta_code.host.locks import FileLock
 from letta_code.safety.remembered import Scope
 from letta_code.safety.rules import PATH_TOOLS, WHOSE, Rule, Source, Verdict, parse_rule
+from letta_code.safety.taint import NO_TAINTS, Taints
 
 if TYPE_CHECKING:
     from letta_code.safety.policy import Policy
@@ -32,11 +33,12 @@ _NAMED = re.compile(r"(\w+)\((.*)\)", re.DOTALL)
 
 
 class Listing(Value):
-    """What holds now: `rules` in the order they are asked; `mode` and `sandbox` in words."""
+    """What holds now: `rules` in the order they are asked; `mode` and `sandbox` in words; `taints` what came in."""
 
     mode: str
     sandbox: str
     rules: tuple[Rule, ...]
+    taints: Taints = NO_TAINTS
 
 
 class Permissions:
@@ -50,6 +52,7 @@ class Permissions:
         self._paths = paths
         self._project_file = project_file
         self._root = root
+        self.taints: Callable[[], Taints] = lambda: NO_TAINTS  # what the conversation holds, where there is one
 
     def listing(self) -> Listing:
         """What holds now.  Blocks for some ms the first time, since the sandbox is tried out."""
@@ -61,7 +64,8 @@ class Permissions:
         if policy.mode == "full":
             there = f"there is {held.kind} for the other modes" if held.kind != "none" else "there is none here either"
             sandbox = f"not used in mode full ({there})"
-        return Listing(mode=f"{policy.mode}: {MODE_TEXT[policy.mode]}", sandbox=sandbox, rules=tuple(policy.rules))
+        mode = f"{policy.mode}: {MODE_TEXT[policy.mode]}"
+        return Listing(mode=mode, sandbox=sandbox, rules=tuple(policy.rules), taints=self.taints())
 
     def why(self, text: str) -> tuple[str, ...]:
         """The decision on a command, or on `Read(path)`, `Edit(path)` and `Git(command)`, and all that was weighed."""
@@ -72,7 +76,7 @@ class Permissions:
         tool, inner = (named[1], named[2]) if named and named[1] in {*PATH_TOOLS, "Git"} else ("Bash", text)
         if not inner.strip():
             raise UsageError("Which command?", hint="permissions why 'git push'")
-        policy = self._policy()
+        policy = self._policy().with_taints(self.taints())
         return policy.explain(tool, operation_of(tool, inner, policy.ground))
 
     def give(self, verdict: str, text: str, scope: str) -> str:

@@ -260,6 +260,7 @@ def _nothing_to_continue(store: Store, cwd: str, agent: Agent | None) -> UsageEr
 
 def _place(options: SessionOptions, paths: Paths, history: History, desk: Desk) -> Place:
     place = Place(options, paths, desk)
+    place.permissions.taints = lambda: history.taints
     for answer in history.approvals:
         if answer.remember == "conversation":
             place.remember(answer)

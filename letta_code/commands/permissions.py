@@ -10,8 +10,15 @@ from letta_code.agent.permissions import SCOPES, VERDICTS, Listing
 from letta_code.commands.base import CommandContext, Outcome, command
 from letta_code.core.errors import UsageError
 from letta_code.safety.rules import WHOSE, Rule
+from letta_code.safety.taint import Taints
 from letta_code.safety.terminal import visible
 
+_SOURCES_SHOWN = 10
+_BECAUSE = (
+    "Because of it the network, writes outside the work tree and memory ask in spite of a rule, but for an exact rule "
+    "of this conversation that you gave after it came, or where it is only what that very git command printed. Going "
+    "back (`/rewind`) or a new conversation ends that."
+)
 _USAGE = "[why COMMAND | allow|ask|deny RULE [conversation|project|always] | remove RULE]"
 
 
@@ -47,10 +54,18 @@ def _with_scope(text: str) -> tuple[str, str]:
 def listed(listing: Listing) -> str:
     """What holds, as Markdown: the mode, the sandbox and each rule with where it is from."""
     lines = [f"- mode {listing.mode}", f"- sandbox: {listing.sandbox}"]
+    lines += [f"- text from outside: {_sources(listing.taints)}. {_BECAUSE}"] if listing.taints else []
     if not listing.rules:
         return "\n".join([*lines, "", "There are no rules. `/permissions deny Bash(git push) always` gives one."])
     undo = "`/permissions remove RULE` takes one back; so does `letta-code permissions remove RULE`."
     return "\n".join([*lines, "", *rule_lines(listing.rules), "", undo])
+
+
+def _sources(taints: Taints) -> str:
+    """The newest sources; theirs may be names that somebody else chose, which are never markup."""
+    newest = [visible(source).replace("`", "'") for source in reversed(taints.sources[-_SOURCES_SHOWN:])]
+    more = len(taints.sources) - len(newest)
+    return "; ".join(f"`{source}`" for source in newest) + (f"; and {more} more" if more else "")
 
 
 def rule_lines(rules: Iterable[Rule]) -> list[str]:

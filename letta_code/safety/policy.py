@@ -35,7 +35,7 @@ from letta_code.safety.reasons import gives, in_words
 from letta_code.safety.refusals import OwnHome, refusal
 from letta_code.safety.rules import Ground, Rule, Rules
 from letta_code.safety.shell_syntax import Reading
-from letta_code.safety.taint import NO_TAINTS, Taints, in_spite_of, why_ask
+from letta_code.safety.taint import NO_TAINTS, Taints, in_spite_of, source_of, why_ask
 from letta_code.safety.terminal import has_hidden
 
 Mode: TypeAlias = Literal["plan", "ask", "auto", "full"]
@@ -238,7 +238,8 @@ class Policy:
         return other
 
     def _would_allow(self, rule: Rule, tool: str, operation: Operation) -> bool:
-        given_now = self.with_rules(rule).with_taints(self._taints.weighing(rule.text))
+        own = source_of([operation], self._case(tool, operation).wanted, foreign=False) if self._taints else ""
+        given_now = self.with_rules(rule).with_taints(self._taints.weighing(rule.text, own))
         return given_now.decide(tool, operation).verdict == "allow"
 
     def _case(self, tool: str, operation: Operation) -> _Case:

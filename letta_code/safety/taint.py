@@ -90,9 +90,13 @@ class Taints(Value):
         new = (Given(name=rule, told=card.told, still=card.still),) if rule else ()
         return Taints(sources=self.sources, given=(*kept, *new))
 
-    def weighing(self, rule: str) -> Taints:
-        """As it would be if the rule were given now, on a card that names the newest sources."""
-        return self.asked("now", self.named).answered("now", rule)
+    def weighing(self, rule: str, own: str) -> Taints:
+        """As it would be if the rule were given now, on a card that names the newest sources, and had been used once.
+
+        `own` is the source that the output is: a rule that is spent with its first use is not worth offering.
+        """
+        given = self.asked("now", self.named).answered("now", rule)
+        return given.plus(own) if self.sources else given
 
     def against(self, rule: Rule, operation: Operation) -> Taints:
         """The sources because of which a rule does not count for an operation that it covers; see the module."""

@@ -48,6 +48,7 @@ class ViewState:
         self.model = ""
         self.mode = "ask"
         self.containment = Containment()  # says nothing while it is not known
+        self.outside = False  # whether somebody else's text is in the conversation
         self.running, self.run_since = False, 0.0
         self.waiting: ev.Waiting | None = None
         self.waiting_since = 0.0
@@ -287,6 +288,7 @@ class ViewState:
         # What blocks show is not kept twice; what went wrong may need the words as well.
         card.text = "" if event.blocks and event.status == "ok" else text_of(event.content)
         card.output = "" if event.blocks else card.output
+        self.outside = self.outside or bool(event.taint)  # when it is taken back, all is told anew
         self._unfinished.printed(event.call_id)
         for request_id in [i for i, request in self.requests.items() if request.call_id == event.call_id]:
             del self.requests[request_id]

@@ -169,6 +169,9 @@ def test_a_card_offers_what_would_hold_from_now_on() -> None:
     policy = Policy("ask", Rules(), root="/w", home="/home/me", containment=lambda: HELD).with_taints(TAINTS)
     offers = [offer.pattern for offer in policy.offers("Bash", command("git push origin main"))]
     assert offers == [PUSH]
+    assert policy.offers("Bash", command("npm install")) == ()  # its own output would end it
+    seen = policy.with_taints(TAINTS.plus(INSTALLED))
+    assert [offer.pattern for offer in seen.offers("Bash", command("npm install"))][:1] == [NPM]
     many = TAINTS.plus("the page y").plus("the page z")
     assert policy.with_taints(many).offers("Bash", command("git push origin main")) == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from letta_code.config.settings import Settings
+from letta_code.core.events import ToolResult
 from letta_code.safety.containment import Containment
 from letta_code.tui.widgets.status_bar import StatusBar
 from tests.fakes.session import FakeSession
@@ -88,3 +89,15 @@ async def test_mode_full_is_a_red_badge_and_needs_no_other() -> None:
         back, front = badge.style.bgcolor.triplet, badge.style.color.triplet
         red = front if badge.style.reverse else back
         assert red is not None and red.red > red.green + 60 and red.red > red.blue + 60
+
+
+async def test_text_from_outside_is_a_quiet_word_beside_it() -> None:
+    for taint, begins in (("", "ask · scripted/demo"), ("the page x", "ask · outside text · scripted/demo")):
+        stage = stage_of(FULL)
+        stage.session.keep(ToolResult(message_id="m", call_id="c", name="Bash", status="ok", content=(), taint=taint))
+        async with stage.app.run_test(size=(80, 24)) as pilot:
+            await ready(pilot, stage)
+            await until(pilot, lambda stage=stage: stage.chat.state.last_seq == len(stage.session.journal))
+            await still(pilot, stage)
+            assert begins in text_of(bar(stage))
+            assert ("/permissions" in str(bar(stage).tooltip)) == bool(taint)

@@ -21,6 +21,10 @@ MODE_STYLES = {
     "full": "bold reverse $text-error",
 }
 AMBER = 0.75  # of what may stand in the context
+OUTSIDE = "outside text"
+OUTSIDE_TOLD = (
+    "This conversation holds text that somebody else wrote. /permissions says whose, and what asks because of it."
+)
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_A_SECOND = 5
 CUT_OFF = "The last run was cut off. Enter goes on with it; or say what to do instead."
@@ -47,7 +51,9 @@ class StatusBar(Widget):
         """Draw the state."""
         self._state = state
         held = state.containment
-        self.tooltip = Content(clean_line(described(held))) if sandbox_badge(held, state.mode) else None
+        told = [clean_line(described(held))] if sandbox_badge(held, state.mode) else []
+        told += [OUTSIDE_TOLD] if state.outside else []
+        self.tooltip = Content("\n".join(told)) if told else None
         self.refresh()
 
     def render(self) -> Content:
@@ -71,7 +77,8 @@ class StatusBar(Widget):
         folder = Content.styled(clean_line(self.folder), "$foreground 75%")
         # Whose conversation it is matters where there are several; else it is told where there is room for all.
         agent = Content.styled(clean_line(state.agent), "$text-accent")
-        parts = [mode, held, model] if held else [mode, model]
+        outside = Content.styled(OUTSIDE if state.outside else "", "$foreground 75%")
+        parts = [part for part in (mode, held, outside, model) if part]
         separator, badge = Content.styled(" · ", "$foreground 45%"), _watching(state)
         room -= badge.cell_length
         short = Content.styled(f"…/{clean_line(self.folder.rpartition('/')[2])}", "$foreground 75%")
