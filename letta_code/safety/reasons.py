@@ -20,9 +20,9 @@ _WHOLE_LINE = "Everything in this line would then run outside the sandbox, with 
 
 
 def in_words(needs: Iterable[Need]) -> list[str]:
-    """Sentences, the weightiest first; needs of the same kind are one, and what is left out is counted."""
+    """Sentences about needs in their order; needs of the same kind are one, and what is left out is counted."""
     merged: dict[str, list[str]] = {}
-    for need in sorted(needs, key=lambda one: WEIGHTS.index(one.kind)):
+    for need in needs:
         abouts = merged.setdefault(need.says, [])
         if need.about and need.about not in abouts:
             abouts.append(need.about)
