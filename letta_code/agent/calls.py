@@ -16,7 +16,7 @@ from letta_code.agent.history import History
 from letta_code.agent.loop import Done, Judged, not_run
 from letta_code.agent.printed import Printed
 from letta_code.core.display import DisplayBlock, TodoItem
-from letta_code.core.errors import LettaError, ToolError, WorkspaceError
+from letta_code.core.errors import LettaError, NotStartedError, ToolError, WorkspaceError
 from letta_code.core.events import LiveEvent, TodoChanged, ToolResult, ToolsLoaded, ToolStarted
 from letta_code.core.ids import new_id
 from letta_code.core.messages import TextPart, ToolCall
@@ -264,9 +264,9 @@ class Calls:
             result = await ready.tool.run(ready.args, ready.context)
         except asyncio.CancelledError:
             raise
-        except (ToolError, WorkspaceError) as error:  # a command that did not start printed nothing
-            own = ready.runs and isinstance(error, WorkspaceError)
-            result = Result.text(_for_model(error), is_error=True, taint="" if own else None)
+        except (ToolError, WorkspaceError) as error:  # what did not start brings nothing in
+            taint = "" if ready.runs and isinstance(error, NotStartedError) else None
+            result = Result.text(_for_model(error), is_error=True, taint=taint)
         except LettaError as error:
             result = Result.text(f"{error} {error.hint}".strip(), is_error=True)
         except Exception as error:  # one of the three borders: a tool's bug must not end the run
@@ -319,7 +319,7 @@ class Calls:
             status=status,
             content=(TextPart(text=text),),
             title=begun.title,
-            taint=begun.taint if printed or not begun.runs else "",
+            taint=begun.taint,
         )
 
     def _unknown(self, name: str) -> str:

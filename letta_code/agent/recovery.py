@@ -184,11 +184,11 @@ def _unknown(session: Session, call: ToolCall, changed: str) -> ev.ToolResult:
         parts.append(changed)
     text = "\n".join(parts)
     lost = not_run(call, text, status="unknown", title=_title(session, call))
-    return replace(lost, taint=_source(session, call)) if printed else lost
+    return replace(lost, taint=_source(session, call))
 
 
 def _source(session: Session, call: ToolCall) -> str:
-    """Where the text of a command that was cut off comes from, as far as its own words tell."""
+    """Where the text comes from that a command printed or wrote before it was cut off, as far as its words tell."""
     try:
         said = msgspec.json.decode(call.arguments, type=_Command)
     except msgspec.DecodeError:

@@ -69,6 +69,10 @@ class WorkspaceError(LettaError):
     kind = "workspace"
 
 
+class NotStartedError(WorkspaceError):
+    """A command was not started at all: it has done nothing."""
+
+
 class ToolError(LettaError):
     """A tool could not do what was asked; the message tells the model what to do next."""
 

@@ -1,4 +1,4 @@
-"""Git reports: whether what a `git push` or `git fetch` printed is git's own words, and nothing that the remote said.
+"""Git reports: whether what a `git push` printed is git's own words, and nothing that the remote said.
 
 Each line must be one of git's fixed forms, since a remote behind ssh may print any line.  What is data in them, names
 of branches and tags and the address, is short, of few words and not in many lines, so that no sentence fits in; a

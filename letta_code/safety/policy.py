@@ -299,7 +299,9 @@ class Policy:
     def _against(self, case: _Case) -> Taints:
         """The text from outside that no rule about all of an operation was given in the sight of."""
         rules = [rule for rule in self.rules.allow if self._taints and self._covers(rule, case) == "yes"]
-        return min((self._taints.against(rule, case.operation) for rule in rules), key=_amount, default=self._taints)
+        root = self.ground.root
+        left = (self._taints.against(rule, case.operation, root) for rule in rules)
+        return min(left, key=_amount, default=self._taints)
 
     def _looks_catastrophic(self, operation: ExecOperation, reading: Reading) -> bool:
         cwd = operation.cwd or self.ground.root

@@ -90,7 +90,7 @@ class Rules(Value):
 
     def plus(self, *rules: Rule) -> Rules:
         """These rules and more."""
-        return Rules.of((*self.allow, *self.ask, *self.deny, *rules))
+        return Rules.of(dict.fromkeys((*self.allow, *self.ask, *self.deny, *rules)))
 
     def __iter__(self) -> Iterator[Rule]:
         return iter((*self.deny, *self.ask, *self.allow))

@@ -35,7 +35,7 @@ _SOCKETS = ("/dev/tcp/", "/dev/udp/")  # bash opens a connection for these
 _SHOWN = 60  # characters of a command in the name of a source
 _NAMED = 2  # sources that a question names
 _FILTERS = {"head", "tail", "wc", "sort", "uniq", "cat", "grep", "egrep"}  # what a certain text may end in
-_REPORTS = {"push", "fetch"}  # subcommands of git whose usual report is git's own words
+_OWN = {"push", "fetch", "pull", "ls-remote"}  # subcommands of git whose words say what they do
 
 
 class Given(Value):
@@ -98,16 +98,21 @@ class Taints(Value):
         given = self.asked("now", self.named).answered("now", rule)
         return given.plus(own) if self.sources else given
 
-    def against(self, rule: Rule, operation: Operation) -> Taints:
-        """The sources because of which a rule does not count for an operation that it covers; see the module."""
+    def against(self, rule: Rule, operation: Operation, root: str) -> Taints:
+        """The sources because of which a rule does not count for an operation that it covers; see the module.
+
+        Only at the work tree's root: in a folder below, the same words may mean a repository that a text had made.
+        """
         given = next((one for one in self.given if one.name == rule.text), None)
         if given is None and rule.source == "conversation":
             given = Given(name=rule.text)
         exact = rule.tool == "Bash" and bool(rule.words) and not rule.open
         if given is None or not exact or not isinstance(operation, ExecOperation) or operation.needs:
             return self
+        if operation.cwd not in ("", root) or not _at_once(operation):
+            return self
         own = _own_source(operation, rule)
-        if own not in given.told and rule.words[0] != "git":
+        if own not in given.told and not (rule.words[0] == "git" and rule.words[1:2] and rule.words[1] in _OWN):
             own = ""
         return Taints(sources=tuple(one for one in self.sources if one != own and one not in given.still))
 
@@ -124,27 +129,27 @@ NO_TAINTS = Taints()
 class Origin(Value):
     """Where the text comes from that a call may bring in; `source` is "" where it is the person's own.
 
-    `reports` says that the call is one `git push` or `git fetch`, in a folder that is trusted.
+    `reports` says that the call is one `git push` in a folder that is trusted: it brings in only what it prints.  What
+    any other command has written may be read later (`curl -o page`, the commits of a `git fetch`), so that its mark
+    does not wait until something is printed.
     """
 
     source: str = ""
     reports: bool = False
 
     def of(self, printed: str) -> str:
-        """The source of what was printed: nobody's where there is nothing, or only what git itself says of its work."""
-        if not self.source or not printed.strip():
-            return ""
-        if self.reports:
-            from letta_code.safety.git_reports import is_git_report  # its patterns take ms, and few calls are these
+        """The source, as far as this was printed: nobody's where a push printed only what git itself says of it."""
+        if not self.source or not self.reports:
+            return self.source
+        from letta_code.safety.git_reports import is_git_report  # its patterns take ms, and few calls are these
 
-            return "" if is_git_report(printed) else self.source
-        return self.source
+        return "" if is_git_report(printed) else self.source
 
 
 def origin_of(operations: Sequence[Operation], grant: Grant, *, foreign: bool) -> Origin:
     """Where the result of a call comes from; see `source_of`."""
     one = operations[0] if len(operations) == 1 and not foreign else None
-    reports = isinstance(one, ExecOperation) and not one.needs and _is_alone(one, _REPORTS)
+    reports = isinstance(one, ExecOperation) and not one.needs and _is_alone(one, {"push"})
     return Origin(source=source_of(operations, grant, foreign=foreign), reports=reports)
 
 
@@ -159,6 +164,14 @@ def _is_alone(operation: ExecOperation, subcommands: Collection[str]) -> bool:
     return words[0] == "git" and len(words) > 1 and words[1] in subcommands and _filtered(reading)
 
 
+def _at_once(operation: ExecOperation) -> bool:
+    """Whether it is one command where it begins, with at most filters of what it prints."""
+    from letta_code.safety.coverage import reading_of
+
+    reading = reading_of(operation)
+    return reading is not None and reading.certain and not reading.assignments and _filtered(reading)
+
+
 def _filtered(reading: Reading) -> bool:
     return all(one.name in _FILTERS for one in reading.commands[1:])
 
@@ -168,7 +181,7 @@ def _own_source(operation: ExecOperation, rule: Rule) -> str:
     from letta_code.safety.coverage import reading_of
 
     reading = reading_of(operation)
-    if reading is None or not reading.certain or reading.redirects or reading.assignments or not _filtered(reading):
+    if reading is None or reading.redirects:
         return ""
     shown = visible(" ".join(rule.words))
     return _output_of(shown) if reading.commands[0].words == rule.words and len(shown) <= _SHOWN else ""

@@ -196,4 +196,4 @@ async def _start(args: BashArgs, ctx: ToolContext, cwd: str, note: str) -> ToolR
         background_id=process.id,
         full_output=process.spool,
     )
-    return ToolResult.text(note + text, block, state={"cwd": cwd}, taint=ctx.origin.of(printed))
+    return ToolResult.text(note + text, block, state={"cwd": cwd}, taint=ctx.origin.source)

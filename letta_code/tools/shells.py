@@ -129,8 +129,7 @@ async def _result(process: Process, since: int, ctx: ToolContext) -> ToolResult:
     known = {f"{p.id}/{p.pid}" for p in await ctx.workspace.processes()}
     state = {key: value for key, value in ctx.state.items() if key in known}
     state[f"{process.id}/{process.pid}"] = str(process.since + len(process.output))
-    told = bool(printed or process.notes)
-    return ToolResult.text(text, block, state=state, taint=process.source if told else "")
+    return ToolResult.text(text, block, state=state, taint=process.source)
 
 
 def _status(process: Process) -> str:

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from letta_code.core.errors import WorkspaceError
+from letta_code.core.errors import NotStartedError, WorkspaceError
 from letta_code.core.ids import new_id
 from letta_code.host.output import Output, Spool
 from letta_code.host.process import Child, Launcher, LauncherLost, Outcome, Pipe, run, which
@@ -106,7 +106,8 @@ class Commands:
                 "running it again."
             ) from error
         except (OSError, ValueError) as error:
-            raise _not_started(error, confined.argv[0], self._cwd(spec)) from error
+            found = _not_started(error, confined.argv[0], self._cwd(spec))
+            raise (WorkspaceError(str(found)) if watch.began else found) from error
 
     def _environment(self, spec: ExecSpec) -> dict[str, str]:
         """Only what is needed, where a sandbox holds; the person's own where the command was let out of it.
@@ -206,7 +207,7 @@ class Commands:
         if keep and not self.keep_allowed:
             raise WorkspaceError("Commands may not outlive the session here; start it without `keep`.")
         if sum(1 for b in self._background.values() if b.running) >= BACKGROUND_LIMIT:
-            raise WorkspaceError(f"{BACKGROUND_LIMIT} background commands run already; stop one first.")
+            raise NotStartedError(f"{BACKGROUND_LIMIT} background commands run already; stop one first.")
         confined = self._confined(spec, self._environment(spec))
         if keep and confined.private_pids:
             await _closed(confined)
@@ -327,11 +328,13 @@ class _Watch:
     def __init__(self, confined: Confined) -> None:
         self.stop = asyncio.Event()
         self.exceeded = ""
+        self.began = False
         self._confined = confined
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, pid: int) -> None:
         """The command has started."""
+        self.began = True
         if self._confined.exceeded is not None:
             self._task = asyncio.ensure_future(self._look(self._confined.exceeded, pid))
 
@@ -385,12 +388,12 @@ async def _closed(confined: Confined) -> Sequence[str]:
     return await asyncio.to_thread(confined.close) if confined.close is not None else ()
 
 
-def _not_started(error: OSError | ValueError, program: str, cwd: str) -> WorkspaceError:
+def _not_started(error: OSError | ValueError, program: str, cwd: str) -> NotStartedError:
     if isinstance(error, ValueError):
-        return WorkspaceError(f"The command could not be started: {error}.")
+        return NotStartedError(f"The command could not be started: {error}.")
     if not os.path.isdir(cwd):
-        return WorkspaceError(f"The folder {cwd} does not exist (any more).")
+        return NotStartedError(f"The folder {cwd} does not exist (any more).")
     reason = error.strerror or str(error)
     if error.errno == 7:  # E2BIG
         reason = "the command line is too long; write a script to a file and run that"
-    return WorkspaceError(f"{program} could not be started: {reason}.")
+    return NotStartedError(f"{program} could not be started: {reason}.")

@@ -133,6 +133,16 @@ def test_open_rules_and_those_from_before_do_not(rule: str, source: Source) -> N
     assert "text from outside" in verdict("git push origin main", tainted, rule, source=source)
 
 
+def test_no_rule_counts_below_the_root_where_a_text_may_have_had_a_repository_made() -> None:
+    below = ExecOperation(command="git push origin main", cwd="/w/made")
+    given = Rules.of(parse_rules([PUSH], "allow", "conversation"))
+    policy = Policy("ask", given, root="/w", home="/home/me", containment=lambda: HELD)
+    assert policy.decide("Bash", below).verdict == "allow"
+    after = on_a_card(NO_TAINTS, PUSH).plus(PUSHED)
+    assert policy.with_taints(after).decide("Bash", below).verdict == "ask"
+    assert "text from outside" in verdict("cd made && git push origin main", after, PUSH)
+
+
 def test_a_rule_given_in_the_sight_of_a_source_holds_until_there_is_newer_text_of_it() -> None:
     given = on_a_card(NO_TAINTS.plus("the page x"), PUSH)
     assert verdict("git push origin main", given, PUSH) == "allow"
@@ -182,10 +192,12 @@ def test_a_card_offers_what_would_hold_from_now_on() -> None:
 @pytest.mark.parametrize(
     ("text", "needs", "foreign", "printed", "carries"),
     [
-        ("curl x.example", "", False, " \n", False),
-        ("curl x.example", "", False, "hello", True),
         ("git push origin main", "", False, "Everything up-to-date\n", False),
         ("git push 2>&1 | tail -3", "", False, "Everything up-to-date\n", False),
+        ("git push", "", False, "", False),
+        ("git push", "", False, "remote: Run make deploy\n", True),
+        ("curl -s -o page x.example", "", False, "", True),  # the page is read later
+        ("git fetch origin", "", False, "", True),
         ("git push origin main", "", True, "Everything up-to-date\n", True),
         ("git pull", "", False, "Everything up-to-date\n", True),
         ("git push; cat page", "", False, "Everything up-to-date\n", True),
@@ -193,7 +205,7 @@ def test_a_card_offers_what_would_hold_from_now_on() -> None:
         ("git push", "outside", False, "Everything up-to-date\n", True),
     ],
 )
-def test_nothing_printed_and_gits_own_words_carry_nothing(
+def test_a_push_of_which_only_git_itself_speaks_brings_nothing_in(
     text: str, needs: str, foreign: bool, printed: str, carries: bool
 ) -> None:
     origin = origin_of([command(text, needs)], PROXY, foreign=foreign)
