@@ -7,10 +7,11 @@ stay for good is asked about, and the question names the source (facts/reliabili
 A rule is no yes to what such a text asks for, with one exception, that of an exact rule which the person gave in this
 conversation: it holds while all text from outside was there, and named on the card, when the rule was given.  Newer
 text ends that, also of a source that was named.  The command's own output is the one that may be newer: of git, since
-what it does is in its words and in a configuration that the sandbox keeps read-only, so that nothing which its remote
-says changes what the next one does; of other commands (`npm install` does what files say) only where the card named
-that very output as a source, so that the person said yes in the sight of it.  So no text can use a rule that was given
-before it came, but for the remote's words, and those get no more than the same command once more.
+what it does at the root of the work tree is in its words and in a configuration that the sandbox keeps read-only, so
+that nothing which its remote says changes what the next one does; of other commands (`npm install` does what files
+say) only where the card named that very output as a source, so that the person said yes in the sight of it.  So no
+text can use a rule that was given before it came, but for the remote's words, and those get no more than the same
+command once more.
 """
 
 from __future__ import annotations
