@@ -22,6 +22,7 @@ from letta_code.safety.operations import (
 )
 from letta_code.safety.option_effects import beyond_rule, reads_folders
 from letta_code.safety.rules import PATH_TOOLS, Ground, Rule
+from letta_code.safety.shell_scripts import named_in_script
 from letta_code.safety.shell_syntax import Command, Reading, Redirect, read_argv, read_shell, simple_words
 
 Cover: TypeAlias = Literal["yes", "maybe", "no"]
@@ -252,7 +253,11 @@ def _command_refused(
     if any(_in_order(words, command.words) for command in reading.commands):
         return "maybe"
     if reading.whole:
-        hidden = _hides(reading, words[0]) or any(_may_run(words, command) for command in reading.commands)
+        hidden = (
+            _hides(reading, words[0])
+            or any(_may_run(words, command) for command in reading.commands)
+            or any(named_in_script(words[0], command, ground) for command in reading.commands)
+        )
         return "maybe" if hidden else "no"
     everything = tuple(word for mention in reading.mentions for word in mention)
     # The first place is enough: what comes later in order there comes later everywhere.
@@ -264,7 +269,8 @@ def _hides(reading: Reading, program: str) -> bool:
     """Whether a command that cannot be read may run a denied program.
 
     Code in an argument may run anything.  A script or a program that is not known is asked about only where the denied
-    one is named: what it does by itself the sandbox holds, and else each test run would be asked about.
+    one is named, in the text or in the shell script itself: what it does else the sandbox holds, and each test run would
+    be asked about.
     """
     if any(one.kind == "code" or one.words[:1] in {("source",), (".",)} for one in reading.opaque):
         return True  # what is sourced changes what the names behind it mean

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from _shell_inside import prepare
 from _shell_texts import CANARIES, Texts
 
 from letta_code.safety import shell_syntax, shell_tree
@@ -122,9 +123,10 @@ def work(count: int, seed: int, plant: str, sandboxed: bool, known: bool) -> tup
     texts = Texts(Random(seed))
     counts: dict[str, Counter[str]] = {}
     stories: list[str] = []
-    root = "/tmp/lab/w"
-    judge = policy(root)
-    with laboratory(sandboxed) as run:
+    with laboratory(sandboxed) as run, tempfile.TemporaryDirectory(prefix="letta-shell-") as folder:
+        root = f"{os.path.realpath(folder)}/w"
+        prepare(Path(root))
+        judge = policy(root)
         for begin in range(0, count, BATCH):
             batch = [made for _ in range(min(BATCH, count - begin)) if "\0" not in (made := texts.text())]
             if begin == 0 and known:

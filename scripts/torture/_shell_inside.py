@@ -32,7 +32,7 @@ def main() -> int:
     hits, work = base / "hits", base / "w"
     hits.mkdir(exist_ok=True)
     for line in sys.stdin:
-        _prepare(work)
+        prepare(work)
         _run(json.loads(line), work, base)
         found = sorted(path.name for path in hits.iterdir())
         for name in found:
@@ -41,7 +41,8 @@ def main() -> int:
     return 0
 
 
-def _prepare(work: Path) -> None:
+def prepare(work: Path) -> None:
+    """The folder as each text finds it."""
     shutil.rmtree(work, ignore_errors=True)
     (work / "sub").mkdir(parents=True)
     (work / "f").write_text("1\n", encoding="utf-8")

@@ -222,3 +222,22 @@ def test_a_program_of_an_environment_outside_is_run_without_a_question(tmp_path:
     assert looked_at("~/other/bin/python -m pytest -q") == ["other/bin/python"]
     assert looked_at("~/venv/bin/python ~/notes.py") == ["notes.py"]
     assert looked_at("cat ~/venv/pyvenv.cfg") == ["venv/pyvenv.cfg"]
+
+
+def test_a_shell_script_that_names_a_denied_program_is_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name, text in {
+        "list": "curl\n", "up.sh": "#!/usr/bin/env bash\nset -e\n/usr/bin/curl -s x\n", "plain.sh": "#!/bin/sh\necho my-curl.log\n",
+        "tool.py": "#!/usr/bin/env python3\n# curl\n", "long.sh": "#!/bin/sh\n" + "true\n" * 50_000,
+    }.items():  # fmt: skip
+        (tmp_path / name).write_text(text)
+    (tmp_path / "sub/in.sh").write_text("curl")
+    os.mkfifo(tmp_path / "pipe")
+    for text, verdict in {
+        "bash list": "ask", "sh ./list a": "ask", "env X=1 bash -x list": "ask", "bash < list": "ask", "./up.sh": "ask",
+        "cd sub && sh in.sh": "ask", "bash long.sh": "ask", "bash plain.sh": "allow", "./plain.sh": "allow",
+        "./tool.py": "allow", "bash not-there.sh": "allow", "bash pipe": "allow",
+    }.items():  # fmt: skip
+        assert decide(text, str(tmp_path), deny=("Bash(curl)",)).verdict == verdict, text
+        if verdict == "ask" and "<" not in text:
+            assert decide(text, str(tmp_path)).verdict == "allow", text
