@@ -269,8 +269,8 @@ def _hides(reading: Reading, program: str) -> bool:
     """Whether a command that cannot be read may run a denied program.
 
     Code in an argument may run anything.  A script or a program that is not known is asked about only where the denied
-    one is named, in the text or in the shell script itself: what it does else the sandbox holds, and each test run would
-    be asked about.
+    one is named, in the text or in the shell script itself: what it does else the sandbox holds, and a person would be
+    asked about each test run.
     """
     if any(one.kind == "code" or one.words[:1] in {("source",), (".",)} for one in reading.opaque):
         return True  # what is sourced changes what the names behind it mean

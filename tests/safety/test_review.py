@@ -227,7 +227,8 @@ def test_a_program_of_an_environment_outside_is_run_without_a_question(tmp_path:
 def test_a_shell_script_that_names_a_denied_program_is_asked_about(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name, text in {
-        "list": "curl\n", "up.sh": "#!/usr/bin/env bash\nset -e\n/usr/bin/curl -s x\n", "plain.sh": "#!/bin/sh\necho my-curl.log\n",
+        "list": "curl\n", "up.sh": "#!/usr/bin/env bash\nset -e\n/usr/bin/curl -s x\n",
+        "plain.sh": "#!/bin/sh\necho my-curl.log\n",
         "tool.py": "#!/usr/bin/env python3\n# curl\n", "long.sh": "#!/bin/sh\n" + "true\n" * 50_000,
     }.items():  # fmt: skip
         (tmp_path / name).write_text(text)
