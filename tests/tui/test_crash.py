@@ -23,7 +23,7 @@ async def test_the_trace_of_a_bug_shows_what_failed_and_nothing_that_was_said(
     stage = Stage()
     records: list[str] = []
     kept = logging.Handler()
-    kept.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
+    kept.emit = lambda record: records.append(record.getMessage())
     monkeypatch.setattr(crash.log, "handlers", [kept])
     shown: list[str] = []
     panic = stage.app.panic
