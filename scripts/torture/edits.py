@@ -25,7 +25,7 @@ from letta_code.core.requests import Answer, Choice, Unanswered
 from letta_code.llm.model import ModelInfo, ToolSpec
 from letta_code.memory.desk import Desk
 from letta_code.safety.containment import Grant
-from letta_code.safety.taint import Taints
+from letta_code.safety.taint import Origin, Taints
 from letta_code.safety.vault import Vault
 from letta_code.tools.apply_patch import ApplyPatch
 from letta_code.tools.base import Tool, ToolResult
@@ -62,6 +62,7 @@ class Context:
     context_from = 0
     grant = Grant()
     taints = Taints()
+    origin = Origin()
     vault = Vault()
 
     def __init__(self, root: str) -> None:
