@@ -16,6 +16,7 @@ from letta_code.agent.port import SessionOptions
 from letta_code.config.paths import PROJECT_FOLDER, Paths
 from letta_code.core.errors import ConfigError
 from letta_code.core.events import Notice
+from letta_code.host.files import read_bounded
 from letta_code.safety.trust import (
     FILES,
     FOLDERS,
@@ -57,7 +58,7 @@ def look(cwd: str | Path, paths: Paths) -> Standing:
     if not powers and not texts:  # no consent is looked for
         return Standing(root=root, trusted=True)
     consent, notices = read(root, paths)
-    standing = judge(root, powers, consent, texts)
+    standing = judge(root, powers, _as_it_wrote(consent), texts)
     return replace(standing, unread=tuple(_there(_folders(real, root), NEVER_READ, root)), notices=notices)
 
 
@@ -88,9 +89,27 @@ def wrote(path: str, cwd: str | Path, paths: Paths) -> None:
     root = os.path.realpath(project_root(os.path.realpath(cwd)))
     before, _ = read(root, paths)
     consent = before or Consent(root=root)
-    name = os.path.relpath(path, root)
-    if consent.trusted is None and name not in consent.wrote:
-        keep(replace(consent, wrote=(*consent.wrote, name)), paths)
+    if consent.trusted is not False and not consent.texts:
+        keep(replace(consent, wrote={**consent.wrote, os.path.relpath(path, root): _hash_of(path)}), paths)
+
+
+def _as_it_wrote(consent: Consent | None) -> Consent | None:
+    """The answer without texts of the agent that are not as it made them: they are somebody else's now."""
+    if consent is None or not consent.wrote:
+        return consent
+    same = {
+        name: sha for name, sha in consent.wrote.items() if sha and _hash_of(os.path.join(consent.root, name)) == sha
+    }
+    return replace(consent, wrote=same)
+
+
+def _hash_of(path: str) -> str:
+    from hashlib import sha256
+
+    try:
+        return sha256(read_bounded(Path(path), MOST_BYTES)).hexdigest()
+    except OSError:
+        return ""
 
 
 def mark_of(powers: Sequence[Power]) -> str:

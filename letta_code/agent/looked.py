@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,10 +22,10 @@ class Looked:
     exactly these messages.  A note that is torn, missing or of another state costs the look.
     """
 
-    def __init__(self, path: Path, known: Sequence[str]) -> None:
-        """`known` are the values that are secret whatever they look like, when the conversation is opened."""
+    def __init__(self, path: Path, known: Callable[[], Sequence[str]]) -> None:
+        """`known` gives the values that are secret whatever they look like, as they are when the note is used."""
         self._path = path
-        self._known = tuple(known)
+        self._known = known
         self._kept = 0
 
     def leading(self, seqs: Sequence[int]) -> int:
@@ -57,7 +57,7 @@ class Looked:
         from letta_code.safety.formats import FORMATS
 
         found = hashlib.blake2b(f"{__version__} {FORMATS!r}".encode(), digest_size=20)
-        for value in sorted(self._known):
+        for value in sorted(self._known()):
             found.update(b"\0" + value.encode("utf-8", "surrogatepass"))
         found.update(b"\1" + array("q", seqs).tobytes())
         return found.hexdigest()

@@ -198,7 +198,7 @@ async def _session(
         quiet=_upkeep(journal.store, paths, options.settings.checkpoints),
         printed=Printed(paths.cache / "printed" / journal.conversation_id),
         vault=vault,
-        looked=Looked(paths.cache / "looked" / journal.conversation_id, vault.known),
+        looked=Looked(paths.cache / "looked" / journal.conversation_id, lambda: vault.known),
         trees=Trees(paths.checkpoints / project_key(root), root, paths.home),
     )
     session.handover.workers = Workers(paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from letta_code.core.requests import ApprovalRequest, Request
+from letta_code.safety.taint import MAY_HAVE_ASKED
 
 _LAST = "(--mode full allows it: it asks nothing and has no sandbox, so only in a container that you can throw away.)"
 
@@ -12,6 +13,8 @@ def flag_for(request: ApprovalRequest) -> str:
 
     That one allows everything else as well: it is no advice for a single call, and the model never names it.
     """
+    if MAY_HAVE_ASKED in request.reason:
+        return ""  # no rule of a flag holds against it
     if request.allowed_in == "auto" and not request.destructive:
         return "--mode auto"
     if request.offers:

@@ -25,6 +25,8 @@ from letta_code.safety.containment import Grant
 from letta_code.safety.operations import ExecOperation, GitOperation, Operation, ReadOperation, WriteOperation
 from letta_code.safety.terminal import visible
 
+MAY_HAVE_ASKED = "text from outside that may have asked for it"  # stands in each reason that comes from a mark
+
 if TYPE_CHECKING:
     from letta_code.safety.rules import Rule
     from letta_code.safety.shell_syntax import Reading
@@ -281,6 +283,8 @@ def why_ask(operation: Operation, grant: Grant, taints: Taints) -> str:
             what = "It writes outside the work tree"
         case WriteOperation(inside=False):
             what = "It writes outside the work tree"
+        case WriteOperation(path=path) if os.path.basename(path) in ("AGENTS.md", "CLAUDE.md"):
+            what = "It writes what later conversations follow"
         case _:
             return ""
     return f"{what}, {asked_for(taints)}"
@@ -296,4 +300,4 @@ def in_spite_of(rules: Sequence[Rule], why: str) -> str:
 
 def asked_for(taints: Taints) -> str:
     """The second half of a reason: who may have asked for it."""
-    return f"and this conversation holds text from outside that may have asked for it: {taints.named}."
+    return f"and this conversation holds {MAY_HAVE_ASKED}: {taints.named}."

@@ -72,14 +72,16 @@ class Seen(Value):
 class Consent(Value):
     """What a person said of one folder: `files` by path; `hooks` are the repository's own, by path, with their hash.
 
-    `trusted` None: only hooks were answered about.  `wrote` are texts of instructions that the agent itself made here.
+    `trusted` None: only hooks were answered about.  `texts`: there were instructions to be seen when it was said: later
+    ones are meant as well.  `wrote` are instructions that the agent itself made here, with their hash.
     """
 
     root: str
     trusted: bool | None = None
     files: dict[str, Seen] = msgspec.field(default_factory=dict[str, Seen])
     hooks: dict[str, str] = msgspec.field(default_factory=dict[str, str])
-    wrote: tuple[str, ...] = ()
+    texts: bool = False
+    wrote: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     at: str = ""
 
 
@@ -113,12 +115,14 @@ def judge(root: str, powers: Sequence[Power], consent: Consent | None, instructi
     pinned = [power for power in powers if power.sha256]
     bare = Standing(root=root, powers=tuple(powers), instructions=tuple(instructions))
     said = consent.trusted if consent is not None else None
-    if not pinned and said is not None:
-        return replace(bare, trusted=said or not instructions)
+    own = consent.wrote if consent is not None else {}
+    seen = consent is not None and consent.texts
+    strange = not seen and any(one.path not in own for one in instructions)
     if consent is None or said is None:
-        own = consent.wrote if consent is not None else ()
-        asks = bool(pinned) or any(one.path not in own for one in instructions)
+        asks = bool(pinned) or strange
         return replace(bare, trusted=not asks, asks=asks)
+    if not pinned and not said:
+        return replace(bare, trusted=not instructions)
     news: dict[str, News] = {}
     added: dict[str, tuple[str, ...]] = {}
     for power in pinned:
@@ -130,7 +134,8 @@ def judge(root: str, powers: Sequence[Power], consent: Consent | None, instructi
             added[power.path] = _added(before, power)
     if news:
         return replace(bare, asks=True, news=news, added=added)
-    return replace(bare, trusted=said)
+    asks = said and strange
+    return replace(bare, trusted=said and not asks, asks=asks)
 
 
 def _added(before: Seen, now: Power) -> tuple[str, ...]:
@@ -147,8 +152,11 @@ def consent_to(standing: Standing, *, trusted: bool, before: Consent | None, at:
     hooks = dict(before.hooks) if before is not None else {}
     if trusted:
         hooks |= {hook.path: hook.sha256 for hook in standing.hooks if hook.sha256}
-    wrote = before.wrote if before is not None else ()
-    return Consent(root=standing.root, trusted=trusted, files={**kept, **files}, hooks=hooks, wrote=wrote, at=at)
+    wrote = before.wrote if before is not None else {}
+    texts = bool(standing.instructions)
+    return Consent(
+        root=standing.root, trusted=trusted, files={**kept, **files}, hooks=hooks, texts=texts, wrote=wrote, at=at
+    )
 
 
 def unconsented(hooks: Sequence[Power], consent: Consent | None) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def long_conversation(count: int = 600) -> tuple[list[Message], list[int]]:
 def test_what_an_earlier_process_looked_through_is_not_looked_through_again(tmp_path: Path) -> None:
     note = tmp_path / "looked" / "conv-1"
     messages, seqs = long_conversation()
-    first = Guarded(Vault(), Looked(note, ["known-value"]))
+    first = Guarded(Vault(), Looked(note, lambda: ["known-value"]))
     first.request(request(*messages), seqs)
     first.keep(messages, seqs)
     assert note.stat().st_mode & 0o777 == 0o600 and b"known-value" not in note.read_bytes()
@@ -97,7 +97,7 @@ def test_what_an_earlier_process_looked_through_is_not_looked_through_again(tmp_
     messages[3] = said(f"it is {TOKEN}")
 
     def finds(known: list[str], seqs: list[int]) -> bool:
-        guarded = Guarded(Vault(), Looked(note, known))
+        guarded = Guarded(Vault(), Looked(note, lambda: known))
         more = [*messages, said("more")]
         return TOKEN not in str(guarded.request(request(*more), [*seqs, 99_999]))
 
@@ -117,12 +117,12 @@ def test_a_conversation_that_held_a_secret_is_looked_through_each_time(tmp_path:
     note = tmp_path / "looked" / "conv-1"
     messages, seqs = long_conversation()
     messages[3] = said(f"it is {TOKEN}")
-    guarded = Guarded(Vault(), Looked(note, []))
+    guarded = Guarded(Vault(), Looked(note, list))
     guarded.request(request(*messages), seqs)
     guarded.keep(messages, seqs)
     assert not note.exists()
     clean, seqs = long_conversation()
-    guarded = Guarded(Vault(), Looked(note, []))
+    guarded = Guarded(Vault(), Looked(note, list))
     guarded.request(request(*clean), seqs)
     guarded.keep(clean[300:], seqs[300:])  # it was compacted since
     assert not note.exists()
@@ -130,9 +130,22 @@ def test_a_conversation_that_held_a_secret_is_looked_through_each_time(tmp_path:
 
 def test_what_came_after_the_note_is_looked_through(tmp_path: Path) -> None:
     messages, seqs = long_conversation()
-    first = Guarded(Vault(), Looked(tmp_path / "conv-1", []))
+    first = Guarded(Vault(), Looked(tmp_path / "conv-1", list))
     first.request(request(*messages), seqs)
     first.keep(messages, seqs)
-    second = Guarded(Vault(), Looked(tmp_path / "conv-1", []))
+    second = Guarded(Vault(), Looked(tmp_path / "conv-1", list))
     sent = second.request(request(*messages, said(f"it is {TOKEN}")), [*seqs, 99_999])
     assert TOKEN not in str(sent)
+
+
+def test_a_key_that_becomes_known_after_the_opening_counts(tmp_path: Path) -> None:
+    """A key of the keyring is known when the model is opened, after the conversation was."""
+    key = "plain-words-of-a-keyring"
+    messages, seqs = long_conversation()
+    messages[3] = said(f"it is {key}")
+    for vault, sent in ((Vault(), True), (Vault(), False)):
+        guarded = Guarded(vault, Looked(tmp_path / "conv-1", lambda vault=vault: vault.known))
+        if not sent:
+            vault.know([key])
+        assert (key in str(guarded.request(request(*messages), seqs))) == sent
+        guarded.keep(messages, seqs)

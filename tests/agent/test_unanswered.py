@@ -10,6 +10,7 @@ from letta_code.safety.containment import Containment
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.policy import Policy
 from letta_code.safety.rules import Rules, parse_rule
+from letta_code.safety.taint import Taints
 
 HELD = Containment(kind="bubblewrap", confines=True, says="All is held.")
 
@@ -66,3 +67,19 @@ def test_what_is_named_allows_the_call_and_mode_full_is_only_a_last_word(
         assert words.startswith("No rule is offered for it; letta-code --resume conv-1 goes on where you can be asked.")
         assert "throw away" in words.partition("--mode full")[2]
     assert "full" not in reason_for(request), "the model is never told to advise it"
+
+
+def test_no_flag_is_named_against_text_from_outside() -> None:
+    operation = ExecOperation(command="git push origin main", cwd="/w")
+    rules = Rules.of([parse_rule("Bash(git push origin main)", "allow")])
+    judge = Policy("ask", rules, root="/w", home="/h", letta_home="/h/.letta", containment=lambda: HELD)
+    assert judge.decide("Bash", operation).verdict == "allow"
+    judge = judge.with_taints(Taints(sources=("page.html",)))
+    decision = judge.decide("Bash", operation)
+    assert decision.verdict == "ask", "a rule of a flag does not hold against it"
+    request = ApprovalRequest(
+        request_id="r", call_id="c", tool="Bash", title="push", reason=decision.reason,
+        offers=judge.offers("Bash", operation), allowed_in=judge.allowed_in("Bash", [operation]),
+    )  # fmt: skip
+    assert flag_for(request) == ""
+    assert "--allow" not in advice_for(request, "conv-1") and "--allow" not in reason_for(request)

@@ -11,7 +11,7 @@ from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant
 from letta_code.safety.destruction import is_destructive
 from letta_code.safety.git_commands import git_effect
 from letta_code.safety.named_paths import Where, private_outside
-from letta_code.safety.operations import Decision, ExecOperation
+from letta_code.safety.operations import Decision, ExecOperation, WriteOperation
 from letta_code.safety.option_effects import option_effect
 from letta_code.safety.policy import Policy
 from letta_code.safety.rules import Rules, parse_rules
@@ -242,3 +242,11 @@ def test_a_shell_script_that_names_a_denied_program_is_asked_about(tmp_path: Pat
         assert decide(text, str(tmp_path), deny=("Bash(curl)",)).verdict == verdict, text
         if verdict == "ask" and "<" not in text:
             assert decide(text, str(tmp_path)).verdict == "allow", text
+
+
+def test_what_later_conversations_follow_is_not_written_unasked_after_text_from_outside() -> None:
+    tainted = Taints(sources=("page",))
+    for name, asks in {"AGENTS.md": True, "sub/CLAUDE.md": True, "notes.md": False}.items():
+        operation = WriteOperation(path=f"/w/app/{name}", inside=True, action="modify")
+        assert bool(why_ask(operation, Grant(), tainted)) == asks, name
+        assert why_ask(operation, Grant(), Taints()) == ""

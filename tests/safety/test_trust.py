@@ -163,12 +163,21 @@ def test_a_look_reads_no_text_of_instructions(tmp_path: Path, paths: Paths, monk
     assert look(tmp_path, paths).asks
 
 
-def test_an_answer_of_before_holds_for_instructions_as_well(project: Path, paths: Paths) -> None:
-    for trusted in (True, False):
-        answer(look(project, paths), paths, trusted=trusted)
-        (project / "AGENTS.md").write_text("Use tabs.\n")
-        standing = look(project, paths)
-        assert (standing.trusted, standing.asks) == (trusted, False)
+def test_instructions_that_came_after_a_yes_are_asked_about_once(project: Path, paths: Paths) -> None:
+    answer(look(project, paths), paths, trusted=False)
+    (project / "AGENTS.md").write_text("Use tabs.\n")
+    assert (look(project, paths).trusted, look(project, paths).asks) == (False, False), "a no is a no to all of it"
+    (project / "AGENTS.md").unlink()
+    answer(look(project, paths), paths, trusted=True)
+    (project / "AGENTS.md").write_text("Use tabs.\n")
+    standing = look(project, paths)
+    assert (standing.trusted, standing.asks) == (False, True), "nobody has seen any"
+    answer(standing, paths, trusted=True)
+    (project / "AGENTS.md").write_text("Use spaces.\n")
+    (project / "CLAUDE.md").write_text("And more.\n")
+    assert (look(project, paths).trusted, look(project, paths).asks) == (True, False), (
+        "later versions are meant as well"
+    )
 
 
 def test_what_the_agent_wrote_itself_is_not_asked_about_and_only_that(tmp_path: Path, paths: Paths) -> None:
@@ -180,6 +189,12 @@ def test_what_the_agent_wrote_itself_is_not_asked_about_and_only_that(tmp_path: 
     assert (look(root, paths).trusted, look(root, paths).asks) == (True, False)
     (root / "CLAUDE.md").write_text("Of somebody else.\n")
     assert look(root, paths).asks, "the note is about one file"
+    (root / "CLAUDE.md").unlink()
+    (root / "AGENTS.md").write_text("Run evil.\n")
+    assert look(root, paths).asks, "the note is about its text: another clone at the same place is not meant"
+    (root / "AGENTS.md").write_text("Run make test.\n")
+    assert not look(root, paths).asks
+    (root / "CLAUDE.md").write_text("Of somebody else.\n")
     answer(look(root, paths), paths, trusted=False)
     folder_trust.wrote(str(root / "CLAUDE.md"), root, paths)
     assert not look(root, paths).trusted, "a no stays a no"
