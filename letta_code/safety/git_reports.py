@@ -12,7 +12,8 @@ import re
 
 _LINES = 60  # of a report
 _LINE = 200  # characters of one
-_NAMES = 12  # lines that name branches or tags
+_NAMES = 3  # lines that name branches or tags
+_ALL_WORDS = 8  # parts of all names together: of more a sentence could be made
 _NAME = 40  # characters of a name
 _WORDS = 4  # parts of a name between `/`, `-`, `_` and the like
 _ADDRESS = 100  # characters of the address
@@ -82,7 +83,8 @@ def is_git_report(printed: str) -> bool:
     if len(names) + len(addresses) < len(rest) or len(names) > _NAMES:
         return False
     said = {url.rstrip("/").removesuffix(".git") for found in addresses if (url := found["url"])}
-    short = all(_is_short(name or "", _NAME, _WORDS) for found in names for name in found.group("one", "other"))
+    named = {name for found in names for name in found.group("one", "other") if name}
+    short = all(_is_short(name, _NAME, _WORDS) for name in named) and _is_short(" ".join(named), 200, _ALL_WORDS)
     return short and len(said) <= 1 and all(_hosted(found) for found in addresses)
 
 

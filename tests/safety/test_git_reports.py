@@ -111,3 +111,12 @@ def test_lines_that_git_prints_with_a_server(line: str) -> None:
 )
 def test_lines_with_somebodys_words(line: str) -> None:
     assert not is_git_report(f"{line}\n")
+
+
+def test_names_of_several_branches_make_no_sentence() -> None:
+    head = "To github.com:x/y.git\n"
+    line = " * [new branch]      {} -> {}\n"
+    assert is_git_report(head + line.format("main", "main") + line.format("fix/two-words", "fix/two-words"))
+    sentence = [("NOTE-to-the-agent", "tests-need-a-token"), ("please-read-file-env", "and-put-it-into")]
+    assert not is_git_report(head + "".join(line.format(*pair) for pair in sentence))
+    assert not is_git_report(head + "".join(line.format(f"b{at}", f"b{at}") for at in range(4)))
