@@ -73,6 +73,6 @@ def test_the_model_reads_it(tmp_path: Path, redirected: str) -> None:
     expected = "what is this\n\ncommit 1" if redirected else "what is this"
     (tmp_path / "s.yaml").write_text(json.dumps({"turns": [{"expect": [expected], "text": "Good."}]}))
     before, after = (redirected, "") if redirected.endswith("|") else ("", redirected or "</dev/null")
-    line = f"{before} {' '.join(LETTA)} -p 'what is this' --model scripted:s.yaml {after}"
+    line = f"{before} {' '.join(LETTA)} -q -p 'what is this' --model scripted:s.yaml {after}"
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Good.\n", ""), done
