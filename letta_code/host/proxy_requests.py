@@ -59,6 +59,8 @@ def _plain(method: str, target: str, headers: list[str]) -> ProxyRequest:
     scheme, slashes, rest = target.partition("://")
     if scheme.lower() != "http" or not slashes:
         raise BadRequest("it asks for no http://… address; https goes through CONNECT")
+    if method == "TRACE":  # would send back what is added on the way, a proxy's password
+        raise BadRequest("it is a TRACE")
     found = re.fullmatch(r"([^/?#]*)(/?[^#]*)", rest)
     if found is None:
         raise BadRequest("its address cannot be read in one way only")

@@ -161,6 +161,7 @@ def test_a_plain_request_is_written_anew() -> None:
         ("GET http://a.org/ x HTTP/1.1",),
         ("GET http://a.org/ HTTP/2.0",),
         ("get http://a.org/ HTTP/1.1",),
+        ("TRACE http://a.org/ HTTP/1.1", "Max-Forwards: 0"),
         ("GET http:///etc HTTP/1.1",),
         ("CONNECT a.org HTTP/1.1",),
         ("CONNECT a.org.:443 HTTP/1.1",),
