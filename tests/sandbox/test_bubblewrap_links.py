@@ -234,3 +234,12 @@ async def test_a_submodule_of_the_tree_still_commits(ground: Ground) -> None:
     subprocess.run(words, cwd=ground.root, check=True, env={**os.environ, **IDENTITY})
     done = await ground.sh("git commit -q --allow-empty -m second", GIT, cwd=f"{ground.root}/sub")
     assert (done.exit_code, done.notes) == (0, ()), done.head
+
+
+async def test_a_repository_is_seen_where_the_folder_got_its_old_time_back(ground: Ground) -> None:
+    (ground.root / "sub").mkdir()
+    os.utime(ground.root / "sub", (1, 1_000_000_000))
+    await ground.sh("true")
+    made = "git init -q sub; git config -f sub/.git/config core.fsmonitor ./evil; touch -d @1000000000 sub"
+    done = await ground.sh(made)
+    assert any("core.fsmonitor" in note for note in done.notes), done.notes

@@ -102,9 +102,9 @@ class Walk:
 
 
 def _changed(folder: str) -> int | None:
-    """When a folder changed; None where it is none (any more), or a link."""
+    """When a folder changed, as nobody can set it; None where it is none (any more), or a link."""
     try:
         found = os.lstat(folder)
     except OSError:
         return None
-    return found.st_mtime_ns if stat.S_ISDIR(found.st_mode) else None
+    return found.st_ctime_ns if stat.S_ISDIR(found.st_mode) else None
