@@ -21,7 +21,7 @@ from letta_code.safety.containment import Confined, Grant, Sandbox
 from letta_code.safety.sandboxes.environment import allowed
 from letta_code.workspace.background import Background
 from letta_code.workspace.endings import Ending
-from letta_code.workspace.variables import environment, written_last
+from letta_code.workspace.variables import environment, stands_in, written_last
 from letta_code.workspace.workspace import ExecResult, ExecSpec, OnOutput, Process
 
 SPOOLS_LIMIT = 1_000_000_000  # bytes of all spool files of a workspace; the oldest go first
@@ -126,8 +126,10 @@ class Commands:
             )
             env = environment(known, spec.env)
         named = grant.outside or grant.git or grant.network == "open" or grant.logins or grant.writes or grant.reads
-        if kind != "none" and named:
-            path = env.get("PATH", "")
+        path = env.get("PATH", "")
+        # With the web alone the tree's own pip or npm is the one that is meant; its own curl is not.
+        web = grant.network != "off" and stands_in(path, self.root, self.temp)
+        if kind != "none" and (named or web):
             last = written_last(path, self.root, self.temp)
             if last != path:
                 env["PATH"] = last

@@ -30,6 +30,10 @@ _SET = {
 }
 
 
+# Programs that use the network for others, and that no project brings itself.
+_CARRY = ("curl", "wget", "git", "ssh", "scp", "sftp", "rsync", "gh", "nc", "openssl", "bash", "sh", "env")
+
+
 def environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """What a command finds in its environment: the person's, made non-interactive."""
     env = {name: value for name, value in inherited.items() if name not in _DROPPED}
@@ -40,8 +44,19 @@ def environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[s
 
 def written_last(path: str, *folders: str) -> str:
     """A search path with what lies in `folders`, leads there or is not absolute behind the rest, else in its order."""
+    first, written = _parted(path, folders)
+    return os.pathsep.join([*first, *written])
+
+
+def stands_in(path: str, *folders: str) -> bool:
+    """Whether a program in `folders` on a search path has the name of a usual one that carries things away."""
+    _, written = _parted(path, folders)
+    return any(os.path.lexists(os.path.join(folder or ".", name)) for folder in written for name in _CARRY)
+
+
+def _parted(path: str, folders: tuple[str, ...]) -> tuple[list[str], list[str]]:
     kept = path
     for folder in folders:
         kept = outside(kept, folder)
     first = kept.split(os.pathsep) if kept else []
-    return os.pathsep.join([*first, *(one for one in path.split(os.pathsep) if one not in first)])
+    return first, [one for one in path.split(os.pathsep) if one not in first]

@@ -239,7 +239,8 @@ async def test_what_a_confined_command_plants_on_the_search_path_does_not_get_wh
     )
     assert await ground.said("git --version; only") == "planted\nplanted\n"
     # Nor does it get what the name was granted: the repository, the open network, a folder outside.
-    for grant in (OUTSIDE, GIT, Grant(network="open"), Grant(writes=(str(ground.outside),))):
+    web = Grant(network="proxy")
+    for grant in (OUTSIDE, GIT, Grant(network="open"), Grant(writes=(str(ground.outside),)), web):
         said = await ground.said("git --version; only", grant)
         assert said.startswith("git version ") and said.endswith("planted\n"), grant
     process = await ground.workspace.spawn(ExecSpec(shell="git --version; sleep 0.01", grant=OUTSIDE))
