@@ -243,3 +243,10 @@ async def test_a_repository_is_seen_where_the_folder_got_its_old_time_back(groun
     made = "git init -q sub; git config -f sub/.git/config core.fsmonitor ./evil; touch -d @1000000000 sub"
     done = await ground.sh(made)
     assert any("core.fsmonitor" in note for note in done.notes), done.notes
+
+
+def test_a_word_is_harmless_only_for_a_key_that_takes_it_for_a_switch(ground: Ground) -> None:
+    path = ground.root / "config"
+    path.write_text("[include]\n path = merge\n[core]\n hooksPath = merge\n sshCommand = true\n fsmonitor = true\n")
+    named = NamedPrograms(str(ground.root)).in_file(str(path))
+    assert named == ["include.path", "core.hookspath", "core.sshcommand"]

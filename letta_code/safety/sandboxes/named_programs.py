@@ -40,7 +40,17 @@ _RUNS = {
     "uploadpack": {"packobjectshook"},
 }
 _WHOLE = {"alias", "pager"}  # sections whose every variable may be a command
-_HARMLESS = {"", "true", "false", "yes", "no", "on", "off", "1", "0", "never", "none", "checkout", "rebase", "merge"}
+_SWITCH = {"", "true", "false", "yes", "no", "on", "off", "1", "0"}
+# Values that name no program, for the keys that have such; any other key may name a file by each of these words.
+_HARMLESS = {
+    "core.fsmonitor": _SWITCH,
+    "credential.helper": {""},
+    "filter.clean": {""},
+    "filter.process": {""},
+    "filter.smudge": {""},
+    "protocol.allow": {"never"},
+    "submodule.update": {"checkout", "merge", "none", "rebase"},
+}
 _LARGE_FILES = re.compile(r"git-lfs (clean|smudge|filter-process)( --skip)?( -- %f)?")  # as `git lfs install` writes it
 
 
@@ -93,7 +103,8 @@ def _named(found: tuple[tuple[str, str], ...]) -> Iterator[str]:
     for key, value in found:
         section, _, rest = key.partition(".")
         name = rest.rpartition(".")[2]
-        if value.lower() in _HARMLESS or (section == "filter" and _LARGE_FILES.fullmatch(value)):
+        harmless = _SWITCH if section == "pager" else _HARMLESS.get(f"{section}.{name}", set())
+        if value.lower() in harmless or (section == "filter" and _LARGE_FILES.fullmatch(value)):
             continue
         if name in _RUNS.get(section, ()) or section in _WHOLE:
             yield f"{section}.{name}"
