@@ -250,3 +250,13 @@ def test_a_word_is_harmless_only_for_a_key_that_takes_it_for_a_switch(ground: Gr
     path.write_text("[include]\n path = merge\n[core]\n hooksPath = merge\n sshCommand = true\n fsmonitor = true\n")
     named = NamedPrograms(str(ground.root)).in_file(str(path))
     assert named == ["include.path", "core.hookspath", "core.sshcommand"]
+
+
+async def test_a_nested_repository_that_was_there_before_is_judged_too(ground: Ground) -> None:
+    """Git runs the filters of a submodule at the root's own commit."""
+    own, nested = ground.repository(), ground.repository(ground.root / "n")
+    with (nested / "config").open("a") as file:
+        file.write('[filter "x"]\n clean = ./evil\n')
+    done = await ground.sh("touch .git/x", GIT)
+    assert not (own / "x").exists()
+    assert any("n/.git names programs that git would run (filter.clean)" in note for note in done.notes), done.notes

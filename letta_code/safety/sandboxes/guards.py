@@ -67,7 +67,6 @@ class Guards:
         self._began = time.time_ns() - _TICK
         self._own: _Own | None = None
         self._known: dict[str, Identity] = {}  # each `.git` as it was last seen
-        self._made: dict[str, Identity] = {}  # those of them that came while we were here
         self._running = 0  # commands whose guards are up
         self._lock = Lock()  # a command may begin while others end, each on a thread of its own
 
@@ -136,7 +135,6 @@ class Guards:
             and (complete or path in before or _changed(path) >= self._began)
         ]
         self._known = now
-        self._made |= {path: now[path] for path in new}
         shown = {path: os.path.relpath(path, self._root) for path in new}
         return [line for path in new for line in planted(path, shown[path], self._began, self._programs)]
 
@@ -150,9 +148,8 @@ class Guards:
             )
         behind = {one.entry: one for one in known}
         for entry in entries:
-            made = entry in self._made and identity(entry) == self._made[entry]
             one = behind.get(entry)
-            if (one is not None and self._is_own(one)) or not (one == wanted or made):
+            if one is not None and self._is_own(one):
                 continue
             named = self._programs.of(one) if one is not None else [UNREAD]
             if named:
