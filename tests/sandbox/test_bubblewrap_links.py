@@ -226,6 +226,21 @@ async def test_a_nested_repository_is_not_opened_while_a_command_may_move_it(gro
     assert (await ground.sh("git commit -q --allow-empty -m second", GIT, cwd=f"{ground.root}/n")).exit_code == 0
 
 
+async def test_nothing_is_redirected_beside_an_open_repository_while_another_command_runs(ground: Ground) -> None:
+    """It could make the file a link to `.git/commondir` after the line was decided."""
+    own = ground.repository()
+    process = await ground.workspace.spawn(ExecSpec(shell="touch up; sleep 60"))
+    await until((ground.root / "up").exists)
+    refused = await ground.sh("touch .git/x; echo ../evil > log", GIT)
+    assert not (own / "x").exists()
+    assert any("redirects into" in note for note in refused.notes), refused.notes
+    plain = await ground.sh("git commit -q --allow-empty -m 'a > b' 2>&1 >/dev/null", GIT)
+    assert (plain.exit_code, plain.notes) == (0, ())
+    await ground.workspace.kill(process.id)
+    await until(lambda: not (ground.root / ".mcp.json").exists())
+    assert (await ground.sh("git commit -q --allow-empty -m second > log", GIT)).exit_code == 0
+
+
 async def test_a_submodule_of_the_tree_still_commits(ground: Ground) -> None:
     source = ground.folder / "source"
     ground.repository(source)

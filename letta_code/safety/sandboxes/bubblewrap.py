@@ -63,7 +63,7 @@ class Bubblewrap:
             if door is not None:
                 undo.callback(door.close)
             mounts = self._mounts(grant, env)
-            raised = self._guards.raise_for(grant, mounts, cwd)
+            raised = self._guards.raise_for(grant, mounts, cwd, argv)
             undo.callback(raised.lower)
             self._hide(mounts, grant, env)
             told = self._cover(mounts)

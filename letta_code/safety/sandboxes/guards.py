@@ -19,6 +19,7 @@ from letta_code.safety.sandboxes.mounts import Mounts
 from letta_code.safety.sandboxes.named_programs import UNREAD, NamedPrograms
 from letta_code.safety.sandboxes.opened import Opened, looked_after, opened
 from letta_code.safety.sandboxes.planted import hooks_path, planted
+from letta_code.safety.sandboxes.redirected import writes_by_name
 from letta_code.safety.sandboxes.repositories import (
     PROTECTED,
     Found,
@@ -70,14 +71,14 @@ class Guards:
         self._running = 0  # commands whose guards are up
         self._lock = Lock()  # a command may begin while others end, each on a thread of its own
 
-    def raise_for(self, grant: Grant, mounts: Mounts, cwd: str) -> Raised:
+    def raise_for(self, grant: Grant, mounts: Mounts, cwd: str, argv: Sequence[str] = ()) -> Raised:
         """Add the mounts for one command in a folder; what comes back is to be lowered when it has ended."""
         with self._lock:
-            raised = self._raised(grant, mounts, cwd)
+            raised = self._raised(grant, mounts, cwd, argv)
             self._running += 1
             return raised
 
-    def _raised(self, grant: Grant, mounts: Mounts, cwd: str) -> Raised:
+    def _raised(self, grant: Grant, mounts: Mounts, cwd: str, argv: Sequence[str]) -> Raised:
         found, told = self._looked(grant)
         here = nearest(cwd, self._root) if grant.git else ""
         own = [*(f"{self._root}/{name}" for name in (".git", *PROTECTED)), *installed_in(self._root)]
@@ -86,7 +87,9 @@ class Guards:
         within = self._ours()
         repositories = [known for known in map(repository, entries) if known is not None and self._in(known, within)]
         open_one = next((known for known in repositories if known.entry == here and known.sound), None)
-        why = self._refused(open_one, entries, repositories) if open_one is not None else ""
+        why = ""
+        if open_one is not None:
+            why = self._refused(open_one, entries, repositories) or self._refused_beside(argv, cwd)
         if why:
             open_one, told = None, [*told, why]
         every += [path for path in map(self._hooks, repositories) if path and path not in every]
@@ -165,6 +168,16 @@ class Guards:
     def _hooks(self, known: Repository) -> str:
         """The folder in the work tree that hooks are taken from by `core.hooksPath`; where it is missing, its stub."""
         named = hooks_path(known, f"{self._home}/.gitconfig", f"{self._home}/.config/git/config")
+    def _refused_beside(self, argv: Sequence[str], cwd: str) -> str:
+        """Why no repository is opened where the shell could be led into it between two of its commands."""
+        if not self._running or not writes_by_name(argv, cwd):
+            return ""
+        return (
+            "No repository was opened for writing while another command runs, which can make a file that this one "
+            "redirects into lead into the repository. Use git without a redirection into a file, or when that command "
+            "has ended."
+        )
+
         if not named:
             return ""
         path = os.path.join(os.path.realpath(os.path.dirname(named)), os.path.basename(named))
