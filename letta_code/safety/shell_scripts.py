@@ -31,10 +31,14 @@ def _has(path: str, program: str, *, any_file: bool) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return False
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
-        text = file.read(_LONGEST + 1)
+        text = os.read(descriptor, _LONGEST + 1)
+    except OSError:
+        return True  # a file that is there and cannot be read
+    finally:
+        os.close(descriptor)
     if not any_file and _FIRST_LINE.match(text) is None:
         return False
     name = re.escape(os.path.basename(program).encode())

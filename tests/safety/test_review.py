@@ -237,7 +237,7 @@ def test_a_shell_script_that_names_a_denied_program_is_asked_about(tmp_path: Pat
     for text, verdict in {
         "bash list": "ask", "sh ./list a": "ask", "env X=1 bash -x list": "ask", "bash < list": "ask", "./up.sh": "ask",
         "cd sub && sh in.sh": "ask", "bash long.sh": "ask", "bash plain.sh": "allow", "./plain.sh": "allow",
-        "./tool.py": "allow", "bash not-there.sh": "allow", "bash pipe": "allow",
+        "./tool.py": "allow", "bash not-there.sh": "allow", "bash pipe": "allow", "bash sub": "allow",
     }.items():  # fmt: skip
         assert decide(text, str(tmp_path), deny=("Bash(curl)",)).verdict == verdict, text
         if verdict == "ask" and "<" not in text:
@@ -250,3 +250,34 @@ def test_what_later_conversations_follow_is_not_written_unasked_after_text_from_
         operation = WriteOperation(path=f"/w/app/{name}", inside=True, action="modify")
         assert bool(why_ask(operation, Grant(), tainted)) == asks, name
         assert why_ask(operation, Grant(), Taints()) == ""
+
+
+@pytest.mark.parametrize("made", [(".git/HEAD",), ("HEAD",), (".git",)])
+def test_a_rule_and_a_yes_for_one_repository_open_nothing_for_another_one_below(
+    tmp_path: Path, made: tuple[str, ...]
+) -> None:
+    for path in (".git/HEAD", *(f"sub/{name}" for name in made), "sub/in/f", "src/f"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("x")
+    root, rules = str(tmp_path), ("Bash(git push origin master)", "Bash(git fetch *)")
+    for text, verdict in {
+        "git push origin master": "allow", "cd src && git fetch origin": "allow", "cd sub && git fetch origin": "ask",
+        "cd sub/in && git push origin master": "ask", "git fetch origin && git -C sub fetch origin": "ask",
+    }.items():  # fmt: skip
+        assert decide(text, root, allow=rules).verdict == verdict, text
+        decision = decide(text, root)
+        assert decision.verdict == "ask" and decision.grant.logins == (verdict == "allow"), text
+        assert verdict == "allow" or (decision.grant == Grant(network="proxy") and "not the work" in decision.reason)
+    held = Rules.of(parse_rules(rules, "allow"))
+    policy = Policy("ask", held, root=root, home="/home/me", variables={}, containment=lambda: CONFINED)
+    below = policy.decide("Bash", ExecOperation(command="git push origin master", cwd=f"{root}/sub/in"))
+    assert below.verdict == "ask" and not below.grant.logins
+    assert decide("cd sub && git commit -m x", root).grant == Grant()  # the guards would open the tree's own
+    assert decide("git commit -m x", root).grant == Grant(git=True)
+
+
+def test_a_bare_repository_below_opens_no_other_one(tmp_path: Path) -> None:
+    for text in ("git --bare tag x", "git --bare push origin main", "cd sub && git --bare tag x"):
+        (tmp_path / "sub").mkdir(exist_ok=True)
+        grant = decide(text, str(tmp_path)).grant
+        assert not grant.git and not grant.logins, text
