@@ -221,6 +221,7 @@ class Calls:
         blocks: tuple[DisplayBlock, ...],
     ) -> Judged:
         policy = self.policy().with_taints(ready.context.taints)  # what it was judged with
+        yes = policy.yes(ready.tool.name, operations)
         answer = await self.ask(
             ApprovalRequest(
                 request_id=new_id("req"),
@@ -232,13 +233,13 @@ class Calls:
                 offers=policy.offers(ready.tool.name, operations) if operations else (),
                 destructive=decision.destructive,
                 allowed_in=policy.allowed_in(ready.tool.name, operations) if operations else "full",
-                yes=policy.yes(ready.tool.name, operations),
+                yes=yes,
             )
         )
         match answer:
             case Approve():
                 ready.context.approved = ready.context.confirmed = True
-                if decision.grant.hooks:
+                if decision.grant.hooks and yes:  # those with a yes from earlier may have changed since
                     self._agreed()
                 return self._allowed(call, ready)
             case Deny(message=message, stop=stop):

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from letta_code.agent import folder_trust
 from letta_code.config.paths import Paths
+from letta_code.safety.places import called_from, is_within
 from letta_code.safety.trust import GIT_HOOK, Consent, Power, unconsented
 
 if TYPE_CHECKING:  # loaded with the policy, after the first request
-    from letta_code.safety.needs import Hooks
+    from letta_code.safety.own_hooks import Hooks
 
 _NAMES = frozenset([
     "applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg",
@@ -27,6 +28,7 @@ _NAMES = frozenset([
 _STUBS = "_"  # husky's folder of stubs, which call the files of the same name above it
 _FRESH_SECONDS = 0.05  # several questions about one command; the next command may have changed them
 _MOST_BYTES = 8 << 20
+_MOST_FILES = 300  # of a folder of hooks in the work tree; with more of them its hooks are asked about each time
 
 
 class RepositoryHooks:
@@ -62,10 +64,16 @@ class RepositoryHooks:
 
     def now(self) -> Hooks:
         """The same for the policy: the names of those that wait, and whether there are others."""
-        from letta_code.safety.needs import Hooks
+        from letta_code.safety.own_hooks import Hooks
 
         waiting = self.waiting()
-        return Hooks(waiting=tuple(map(os.path.basename, waiting)), agreed=len(waiting) < len(self._found))
+        names = dict.fromkeys(os.path.basename(hook.path) for hook in self._found)
+        return Hooks(
+            waiting=tuple(map(os.path.basename, waiting)),
+            agreed=len(waiting) < len(self._found),
+            names=tuple(name for name in names if name in _NAMES),
+            tracked=any(_in_work_tree(os.path.join(self._root, hook.path), self._root) for hook in self._found),
+        )
 
     def agree(self, names: Collection[str]) -> None:
         """The person said yes to hooks of these names: as they are now they are known.  Raises `ConfigError`."""
@@ -76,6 +84,12 @@ class RepositoryHooks:
         self._at = float("-inf")
         if kept != consent.hooks:
             folder_trust.keep(replace(consent, hooks=kept), self._paths)
+
+
+def _in_work_tree(path: str, root: str) -> bool:
+    """Whether a file, or what it leads to, lies where commands write: `.git` is kept from them."""
+    named = (os.path.normpath(path), os.path.realpath(path))
+    return any(is_within(one, root) and ".git" not in os.path.relpath(one, root).split(os.sep) for one in named)
 
 
 def _stamp(path: str) -> tuple[int, ...]:
@@ -104,7 +118,24 @@ def hooks_of(root: str) -> tuple[Power, ...]:
     if not (drivers.hooks_own or inside):
         return ()
     above = _hooks_in(folder.parent, root) if folder.name == _STUBS else ()
-    return (*_hooks_in(folder, root), *above)
+    found = (*_hooks_in(folder, root), *above)
+    return (*found, *_beside(found, called_from(str(folder)), root)) if found and inside else found
+
+
+def _beside(hooks: Collection[Power], top: str, root: str) -> Iterator[Power]:
+    """The other files that hooks of the work tree may call: those that stand with them."""
+    known = {hook.path for hook in hooks}
+    room, left = [_MOST_BYTES], _MOST_FILES
+    for where, folders, names in os.walk(top):
+        folders.sort()
+        for name in sorted(names):
+            left -= 1
+            if left < 0:
+                yield Power(path=os.path.relpath(top, root), kind=GIT_HOOK)
+                return
+            path = os.path.join(where, name)
+            if os.path.relpath(path, root) not in known:
+                yield folder_trust.power_of(path, root, GIT_HOOK, room)
 
 
 def _common_folder(root: str) -> Path | None:

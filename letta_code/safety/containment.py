@@ -48,7 +48,8 @@ class Grant(Value):
     """What one command is given beyond the sandbox; the default is nothing.
 
     `outside` runs it without any sandbox (mode full, a person's yes to leave it).  `git` opens the repository's `.git`
-    but for config, hooks, info and modules; `hooks` lets the repository's own hooks run (inside the sandbox).
+    but for config, hooks, info and modules; `hooks` lets the repository's own hooks run (inside the sandbox),
+    `hooks_off` names those that do not although git would run them, and why, for whoever wrote the command.
     `writes` are further real paths that may be written, `reads` files and folders with secrets that are seen after all,
     `logins` shows what git and ssh log in with (keys, tokens, the agent of keys).
     """
@@ -57,6 +58,7 @@ class Grant(Value):
     network: Network = "off"
     git: bool = False
     hooks: bool = False
+    hooks_off: str = ""
     writes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     logins: bool = False

@@ -18,7 +18,6 @@ from letta_code.safety.git_commands import (
     discards_much,
     from_subcommand,
     git_effect,
-    hooks_run_by,
     is_as_without_options,
     is_of_the_repository,
     runs_own_hooks,
@@ -28,6 +27,7 @@ from letta_code.safety.network_programs import leaves_whole, network_of
 from letta_code.safety.openings import to_read, to_write
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.option_effects import is_option, option_effect
+from letta_code.safety.own_hooks import Hooks, changes_them, hooks_of_command, with_hooks
 from letta_code.safety.reasons import WEIGHTS
 from letta_code.safety.redirect_targets import is_plain_target
 from letta_code.safety.remotes import network_of_remote
@@ -61,16 +61,6 @@ _PLAIN_GIT = re.compile(
 )
 
 
-class Hooks(Value):
-    """The repository's own hooks: `waiting` nobody has said yes to; `agreed`: there are others, with a yes."""
-
-    waiting: tuple[str, ...] = ()
-    agreed: bool = False
-
-
-NO_HOOKS = Hooks()
-
-
 class Need(Value):
     """One thing that a person is asked about.
 
@@ -95,11 +85,13 @@ class Need(Value):
 def merged(grants: Iterable[Grant]) -> Grant:
     """Everything that several grants give."""
     known = list(grants)
+    hooks = any(grant.hooks for grant in known)
     return Grant(
         outside=any(grant.outside for grant in known),
         network=_NETWORKS[max((_NETWORKS.index(grant.network) for grant in known), default=0)],
         git=any(grant.git for grant in known),
-        hooks=any(grant.hooks for grant in known),
+        hooks=hooks,
+        hooks_off="" if hooks else next((grant.hooks_off for grant in known if grant.hooks_off), ""),
         writes=tuple(dict.fromkeys(path for grant in known for path in grant.writes)),
         reads=tuple(dict.fromkeys(path for grant in known for path in grant.reads)),
         logins=any(grant.logins for grant in known),
@@ -113,6 +105,8 @@ def needs_of(operation: ExecOperation, reading: Reading, where: Where, hooks: Ca
     alone = bool(effects) and _only_git(reading, effects, where, _ASKED)
     for at, command in enumerate(reading.commands[:MOST_COMMANDS]):
         found += _of_command(at, command, where, hooks, alone)
+    if effects and any(need.grant.git or need.grant.network != "off" for need in found):
+        found = _with_hooks(found, reading, hooks())
     found += _of_paths(msgspec.structs.replace(reading, commands=reading.commands[:MOST_COMMANDS]), where)
     if len(reading.commands) > MOST_COMMANDS:
         found.append(Need(says=f"It is more than {MOST_COMMANDS} commands"))
@@ -128,9 +122,17 @@ def free_grant(reading: Reading, where: Where, hooks: Callable[[], Hooks]) -> Gr
     effects = [git_effect(command.words) for command in reading.commands if command.name == "git"]
     if not any(effect.effect == "writes" for effect in effects) or not _only_git(reading, effects, where, _EVERYDAY):
         return Grant()
-    known = hooks()
-    # They run all or none, so one that waits keeps the others from running.
-    return Grant(git=True, hooks=known.agreed and not known.waiting)
+    return with_hooks(Grant(git=True), reading, hooks())
+
+
+def _with_hooks(needs: Iterable[Need], reading: Reading, known: Hooks) -> list[Need]:
+    """Where the line may change the hooks they run with no yes, so there is no question about them."""
+    off = bool(changes_them(reading, known))
+    return [
+        msgspec.structs.replace(need, grant=with_hooks(need.grant, reading, known))
+        for need in needs
+        if need.kind != "hooks" or not off
+    ]
 
 
 def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where, among: frozenset[str]) -> bool:
@@ -259,14 +261,13 @@ def _of_option(command: Command, shown: str, found: GitEffect, where: Where, alo
 def _of_hooks(subcommand: str, command: Command, hooks: Callable[[], Hooks]) -> Iterator[Need]:
     """All that wait are named together: they are switched on together."""
     known = hooks()
-    names = set(hooks_run_by(subcommand))
-    if "--no-verify" in command.words:
-        names -= {"pre-commit", "commit-msg", "pre-push", "pre-merge-commit"}
+    names = hooks_of_command(command)
     beside = known.agreed and runs_own_hooks(subcommand) and "--no-verify" not in command.words
     if known.waiting and (beside or names.intersection(known.waiting)):
         named = ", ".join(dict.fromkeys(known.waiting))
         says = (
-            f"The repository's own hooks ({named}) would run, inside the sandbox, now and later until they change "
+            f"The repository's own hooks ({named}) would run, inside the sandbox with all that the command gets (of a "
+            "push your logins too), now and later until they change "
             "(`letta-code trust --forget` takes it back)"
         )
         yield Need(says=says, kind="hooks", grant=Grant(git=True, hooks=True), leaves=True)

@@ -112,6 +112,12 @@ def is_secret(path: str) -> bool:
     return name.startswith(".env.") or name.endswith(_SECRET_ENDINGS)
 
 
+def called_from(hooks: str) -> str:
+    """The folder that holds what the hooks of a folder call: husky's stubs in `.husky/_` call what is above them."""
+    above, name = os.path.split(hooks)
+    return above if name == "_" or os.path.basename(above).startswith(".") else hooks
+
+
 def is_protected(path: str, root: str) -> bool:
     """Whether a file of the work tree decides what other programs run: written only after a person's yes."""
     parts = os.path.relpath(path, root).lower().split("/")

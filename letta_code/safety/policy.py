@@ -19,7 +19,7 @@ from letta_code.safety.containment import NO_CONTAINMENT, Containment, Grant, to
 from letta_code.safety.coverage import allowed_by_parts, covers, git_words, is_special, reading_of
 from letta_code.safety.destruction import is_destructive, mentions_catastrophe
 from letta_code.safety.named_paths import Where
-from letta_code.safety.needs import NO_HOOKS, Hooks, Need, free_grant, git_loses, merged, needs_of
+from letta_code.safety.needs import Need, free_grant, git_loses, merged, needs_of
 from letta_code.safety.offers import offers_for
 from letta_code.safety.operations import (
     AskOperation,
@@ -31,6 +31,7 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
+from letta_code.safety.own_hooks import NO_HOOKS, Hooks
 from letta_code.safety.reasons import gives, in_words
 from letta_code.safety.refusals import OwnHome, refusal
 from letta_code.safety.rules import Ground, Rule, Rules
@@ -214,7 +215,7 @@ class Policy:
     def yes(self, tool: str, operations: Sequence[Operation]) -> str:
         """What the plain yes to this call says where it holds for longer than this once; "" where it does not."""
         needs = (need for one in operations for need in self._case(tool, one).needs)
-        return _YES_TO_HOOKS if any(need.grant.hooks for need in needs) else ""
+        return _YES_TO_HOOKS if any(need.kind == "hooks" for need in needs) else ""
 
     def allowed_in(self, tool: str, operations: Sequence[Operation]) -> str:
         """The first mode, from auto on, that would allow this very call; "" where a rule asks in every mode."""
@@ -288,7 +289,7 @@ class Policy:
         operation, reading = case.operation, case.reading
         if isinstance(operation, ExecOperation) and operation.needs:
             return ""  # what the model asks for beside the words is a person's to give, each time
-        hooks = any(need.grant.hooks for need in case.needs)  # a yes to a command was not given to these
+        hooks = any(need.kind == "hooks" for need in case.needs)  # a yes to a command was not given to these
         rules = (rule for rule in self.rules.allow if not (hooks and rule.pattern))
         name = next((rule.name for rule in rules if self._covers(rule, case) == "yes"), "")
         if not name and not hooks and isinstance(operation, ExecOperation) and reading is not None:

@@ -22,13 +22,17 @@ _WHOLE_LINE = "Everything in this line would then run outside the sandbox, with 
 def in_words(needs: Iterable[Need]) -> list[str]:
     """Sentences about needs in their order; needs of the same kind are one, and what is left out is counted."""
     merged: dict[str, list[str]] = {}
+    lasting: set[str] = set()  # a yes to hooks holds for later commands too: it must not stand behind a number
     for need in needs:
+        if need.kind == "hooks":
+            lasting.add(need.says)
         abouts = merged.setdefault(need.says, [])
         if need.about and need.about not in abouts:
             abouts.append(need.about)
-    said = [_sentence(says, abouts) for says, abouts in merged.items()]
-    left = len(said) - MOST
-    return said if left <= 0 else [*said[:MOST], f"And {many(left, 'more reason')}."]
+    said = [says for at, says in enumerate(merged) if at < MOST or says in lasting]
+    left = len(merged) - len(said)
+    more = [f"And {many(left, 'more reason')}."] if left else []
+    return [*(_sentence(says, merged[says]) for says in said), *more]
 
 
 def _sentence(says: str, abouts: list[str]) -> str:
@@ -52,6 +56,8 @@ def gives(grant: Grant, *, several: bool) -> str:
         can.append("would have the web (through a proxy)")
     if grant.logins:
         can.append(f"could read your git{' and ssh' if grant.network == 'open' else ''} credentials")
+        if grant.hooks:
+            can[-1] += " (the repository's own hooks, which would run with it, too)"
     telling = several or grant.logins or grant.network == "open"
     if grant.git and several:
         can.append("could change the repository (not its configuration or hooks)")

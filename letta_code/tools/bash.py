@@ -94,6 +94,8 @@ class Bash(Tool[BashArgs]):
             full_output=result.spool,
         )
         told = _told(args, result, shown, cwd, note)
+        if ctx.grant.hooks_off:
+            told += f"\n[the repository's own hooks were not run ({ctx.grant.hooks_off})]"
         refused = refused_by_sandbox(shown, ctx.grant) if result.exit_code and result.confined else ""
         # The folder that it ended in and what the sandbox found are words of the command's, too.
         taint = ctx.origin.source if after != cwd or result.notes else ctx.origin.of(shown)

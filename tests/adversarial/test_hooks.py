@@ -73,3 +73,36 @@ async def test_the_git_tool_runs_no_hook_and_signs_nothing(stage: Stage, sandbox
     assert played.results[-1].status == "ok"
     assert "hooks were not run: pre-commit" in played.text
     assert not (stage.ws / "ran").exists()
+
+
+@pytest.mark.row("D04", sandbox="bubblewrap")
+async def test_what_stubs_of_husky_call_is_neither_brought_nor_written_unasked(stage: Stage, confined: None) -> None:
+    """A branch that brings a hook does not run it, and no other command writes one between the look and the run."""
+    husky = stage.ws / ".husky"
+    (husky / "_").mkdir(parents=True)
+    for name in ("pre-commit", "post-checkout"):
+        stub = husky / "_" / name
+        stub.write_text('#!/bin/sh\n[ ! -f ".husky/${0##*/}" ] || sh ".husky/${0##*/}"\n')
+        stub.chmod(0o755)
+    (husky / "pre-commit").write_text("true\n")
+    (stage.ws / ".gitignore").write_text(".husky/_\n")
+    stage.git("add", "-A")
+    stage.git("commit", "-q", "-m", "husky")
+    stage.git("switch", "-q", "-c", "feature")
+    (husky / "post-checkout").write_text(": > ran\n")
+    stage.git("add", "-A")
+    stage.git("commit", "-q", "-m", "more")
+    stage.git("switch", "-q", "-")
+    stage.git("config", "core.hooksPath", ".husky/_")
+    session = await stage.open()
+    try:
+        assert (await stage.run(session, COMMIT, answer=Approve())).verdict == "ask"
+        written = await stage.run(session, ("Bash", {"command": "sh -c 'echo : \\> ran > .husky/pre-commit'"}))
+        assert "Read-only" in written.text and (husky / "pre-commit").read_text() == "true\n"
+        switched = await stage.run(session, ("Bash", {"command": "git switch -q feature"}))
+        assert (switched.verdict, switched.results[-1].status) == ("allow", "ok")
+        assert "own hooks were not run (post-checkout: they lie in the work tree" in switched.text
+        assert (husky / "post-checkout").exists() and not (stage.ws / "ran").exists()
+        assert (await stage.run(session, COMMIT, answer=Deny())).verdict == "ask", "it is another hook now"
+    finally:
+        await session.close()

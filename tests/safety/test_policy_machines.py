@@ -10,7 +10,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from letta_code.safety.containment import Containment, Grant
 from letta_code.safety.hosts import host_verdict
-from letta_code.safety.needs import Hooks
 from letta_code.safety.operations import (
     AskOperation,
     Decision,
@@ -21,6 +20,7 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
+from letta_code.safety.own_hooks import Hooks
 from letta_code.safety.policy import MODES, Mode, Policy
 from letta_code.safety.rules import Rule, Rules, Source, Verdict, parse_rule
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from letta_code.safety.containment import Containment, Grant, Kind
-from letta_code.safety.needs import Hooks
 from letta_code.safety.operations import (
     Decision,
     ExecOperation,
@@ -17,6 +16,7 @@ from letta_code.safety.operations import (
     ReadOperation,
     WriteOperation,
 )
+from letta_code.safety.own_hooks import Hooks
 from letta_code.safety.policy import MODES, Mode, Policy
 from letta_code.safety.rules import Rules, parse_rules
 

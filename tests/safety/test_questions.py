@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from letta_code.safety.containment import Grant
-from letta_code.safety.needs import Hooks
 from letta_code.safety.operations import ExecOperation
+from letta_code.safety.own_hooks import Hooks
 from letta_code.safety.rules import Rules, parse_rules
 from letta_code.safety.taint import Taints
 from tests.safety.test_policy_sandbox import ROOT, policy, run
@@ -99,6 +99,49 @@ def test_hooks_run_only_where_none_of_them_waits() -> None:
     assert partly.decide("Bash", ExecOperation(command="git add x", cwd=ROOT)).grant == Grant(git=True)
     beside = partly.decide("Bash", ExecOperation(command="make && git commit -m x", cwd=ROOT))
     assert not beside.grant.hooks and not beside.grant.git
+
+
+@pytest.mark.parametrize(
+    ("text", "hooks", "why"),
+    [
+        ("git add -A && git commit -m x", True, ""), ("git commit -m x 2>/dev/null", True, ""),
+        ("git commit -m x && git push", True, ""),
+        ("echo x > .husky/pre-commit && git add -A && git commit -m x", False, "> .husky/pre-commit"),
+        ("git switch x", False, "git switch"), ("git merge x", False, "git merge"), ("git pull", False, "git pull"),
+        ("git stash", False, "git stash"), ("git restore a && git commit -m x", False, "git restore"),
+        ("git checkout x -- .husky; git commit -m x", False, "git checkout"), ("git rebase x", False, "git rebase"),
+        ("git mv a .husky/pre-commit && git commit -m x", False, "git mv"), ("git reset --hard x", False, ""),
+        ("git apply p && git commit -m x", False, "git apply"), ("make; git push", False, "other programs"),
+    ],
+)  # fmt: skip
+def test_hooks_of_the_work_tree_run_only_where_the_line_leaves_them_as_they_were(
+    text: str, hooks: bool, why: str
+) -> None:
+    names = ("pre-commit", "post-checkout", "post-merge", "pre-rebase", "pre-push")
+    for waiting in ((), ("post-merge",)):
+        known = Hooks(agreed=True, names=names, tracked=True, waiting=waiting)
+        decision = policy("auto", hooks=known).decide("Bash", ExecOperation(command=text, cwd=ROOT))
+        if waiting and hooks:
+            assert decision.verdict == "ask" and "own hooks" in decision.reason
+        else:
+            assert decision.grant.hooks is hooks and "own hooks" not in decision.reason.partition("credentials")[0]
+            assert waiting or (why in decision.grant.hooks_off and bool(decision.grant.hooks_off) is bool(why))
+
+
+def test_hooks_with_a_yes_run_for_asked_git_too_and_the_card_says_that_they_could_log_in() -> None:
+    known = policy("auto", hooks=Hooks(agreed=True, names=("pre-push",)))
+    push = ExecOperation(command="git push", cwd=ROOT)
+    decision = known.decide("Bash", push)
+    assert decision.grant.hooks and "credentials (the repository's own hooks" in decision.reason
+    assert not known.yes("Bash", [push]), "this yes is to the push alone"
+    assert known.decide("Bash", ExecOperation(command="git rebase main", cwd=ROOT)).grant.hooks
+
+
+def test_a_yes_to_hooks_never_stands_behind_a_number() -> None:
+    text = "git reset --hard; cat .env; git fetch origin; git -c x.y=1 gc; git commit -m x"
+    waiting = policy(hooks=Hooks(waiting=("pre-commit",)))
+    reason = waiting.decide("Bash", ExecOperation(command=text, cwd=ROOT)).reason
+    assert "own hooks (pre-commit) would run" in reason and "And 1 more reason." in reason
 
 
 def test_a_yes_to_hooks_says_that_it_lasts_and_no_rule_stands_for_it() -> None:

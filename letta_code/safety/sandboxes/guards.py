@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from letta_code.host.programs import installed_in
 from letta_code.safety.containment import Grant
-from letta_code.safety.places import is_within
+from letta_code.safety.places import called_from, is_within
 from letta_code.safety.sandboxes import beneath
 from letta_code.safety.sandboxes.beneath import Identity
 from letta_code.safety.sandboxes.links import Link, links, put_back
@@ -92,7 +92,10 @@ class Guards:
             why = self._refused(open_one, entries, repositories) or self._refused_beside(argv, cwd)
         if why:
             open_one, told = None, [*told, why]
-        every += [path for path in map(self._hooks, repositories) if path and path not in every]
+        hooks = [path for path in map(self._hooks, repositories) if path]
+        if not grant.git or grant.hooks:  # else none of them runs, and a merge may bring others
+            hooks += [above for path in hooks if (above := called_from(path)) != path and above != self._root]
+        every += [path for path in hooks if path not in every]
         missing = [path for path in map(self._real, every) if path and not os.path.lexists(path)]
         missing += _absent(open_one) if open_one is not None else ()
         linked = links([*every, *(_closed(open_one) if open_one is not None else ())])
