@@ -11,6 +11,7 @@ from letta_code.host.programs import installed_in
 from letta_code.safety import places
 from letta_code.safety.destruction import is_destructive, stashes
 from letta_code.safety.git_commands import from_subcommand, git_effect
+from letta_code.safety.meant_repository import is_of_the_tree
 from letta_code.safety.operations import (
     AskOperation,
     ExecOperation,
@@ -125,6 +126,9 @@ def _command_allowed(rule: Rule, operation: ExecOperation | GitOperation, readin
     if not all(one.harmless for one in reading.assignments):
         return False
     command = reading.commands[0]
+    wrapped = reading.commands[1:] if isinstance(operation, ExecOperation) else ()
+    if any(inner.name == "git" and not is_of_the_tree(inner, ground.root) for inner in wrapped):
+        return False
     if isinstance(operation, GitOperation):
         words = command.words[1:]
         return words[: len(rule.words)] == rule.words and (words == rule.words or not is_destructive(command.words))
@@ -148,6 +152,8 @@ def allows_command(rule: Rule, command: Command, ground: Ground) -> bool:
     known = command.cwd_known and all(command.is_literal(at) for at in range(len(command.words)))
     if not known or not _is_below(command.cwd, ground):
         return False
+    if command.name == "git" and not is_of_the_tree(command, ground.root):
+        return False  # nor about another repository: what its configuration names would get what the rule gives
     if command.words == rule.words:
         return True
     begins = rule.open and command.words[: len(rule.words)] == rule.words

@@ -39,7 +39,7 @@ _NETWORK = {"push", "pull", "fetch", "clone", "ls-remote", "send-email", "fetch-
 _RUNS = {"difftool", "mergetool", "gui", "citool", "daemon", "http-backend", "upload-pack", "receive-pack", "shell",
          "upload-archive", "cvsserver", "p4", "web--browse"}  # fmt: skip
 # Options of git itself that change nothing: `-C` is followed, its folder is a path like any other.
-_PLAIN_OWN = {"--no-pager", "-P", "--no-optional-locks", "--literal-pathspecs", "--no-replace-objects", "-C", "--bare"}
+_PLAIN_OWN = {"--no-pager", "-P", "--no-optional-locks", "--literal-pathspecs", "--no-replace-objects", "-C"}
 _OWN_WITH_VALUE = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env",
                    "--super-prefix", "--attr-source"}  # fmt: skip
 # Options that run a program or write a file, whatever the command; git takes any unique beginning of a long one.
@@ -117,6 +117,18 @@ def is_as_without_options(words: Sequence[str]) -> bool:
             return False
         at += 2 if words[at] in _OWN_WITH_VALUE else 1
     return True
+
+
+def folder_meant(words: Sequence[str], cwd: str) -> str:
+    """The folder in which git looks for its repository; "" where an option names the repository itself."""
+    at = 1
+    while at < len(words) and words[at].startswith("-"):
+        if words[at].startswith(("--git-dir", "--bare", "--work-tree")):
+            return ""
+        if words[at] == "-C" and at + 1 < len(words):
+            cwd = os.path.join(cwd, words[at + 1])
+        at += 2 if words[at] in _OWN_WITH_VALUE else 1
+    return cwd
 
 
 def is_of_the_repository(subcommand: str) -> bool:

@@ -22,6 +22,7 @@ from letta_code.safety.git_commands import (
     is_of_the_repository,
     runs_own_hooks,
 )
+from letta_code.safety.meant_repository import is_of_the_tree, is_repository, repository_around, repository_meant
 from letta_code.safety.named_paths import Where, private_outside, secrets_inside, written_outside
 from letta_code.safety.network_programs import leaves_whole, network_of
 from letta_code.safety.openings import to_read, to_write
@@ -43,6 +44,7 @@ _EVERYDAY = frozenset(("reads", "writes"))
 _ASKED = _EVERYDAY | {"changes", "network", "runs"}
 _LOG_IN = {"ssh", "scp", "sftp", "rsync", "mosh", "ssh-copy-id"}  # of no use without the person's keys
 _BESIDE = "beside other programs"
+_WITHIN = "in a repository that is not the work tree's own"
 _NETWORKS: tuple[Network, ...] = ("off", "proxy", "open")
 # Made by a build or a test, and made again by the next one: removed without a question.
 _MADE_AGAIN = {
@@ -143,6 +145,8 @@ def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where, amon
     everyday = among == _EVERYDAY
     unread = (one.words for one in reading.opaque if everyday or one.words[:1] != ("git",))
     opaque = any(len(words) != 1 or not _PLAIN_GIT.fullmatch(words[0]) for words in unread)
+    if not _only_one_repository(reading, effects, where):
+        return False
     if not reading.whole or opaque or any(effect.effect not in among for effect in effects):
         return False
     if any(assignment.decides and not _PLAIN_GIT.fullmatch(assignment.name) for assignment in reading.assignments):
@@ -157,6 +161,17 @@ def _only_git(reading: Reading, effects: Sequence[GitEffect], where: Where, amon
         if everyday and command.name == "git" and not _known_to_the_letter(command):
             return False
     return True
+
+
+def _only_one_repository(reading: Reading, effects: Sequence[GitEffect], where: Where) -> bool:
+    """Whether git works only with the repository that the guards open, for the network only with the tree's own."""
+    found = {
+        repository_meant(one, where.root) if one.name == "git" else repository_around(one.cwd or where.root, where.root)
+        for one in reading.commands  # with each `cd`, in the folder that it leaves
+    }
+    start = found.pop() if len(found) == 1 else ""
+    plain = all(effect.effect in _EVERYDAY | {"changes"} for effect in effects)
+    return start == where.root or (plain and bool(start) and is_repository(start))
 
 
 def _known_to_the_letter(command: Command) -> bool:
@@ -207,12 +222,13 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
     """`alone`: nothing but git runs in the line, so that what is opened for git is opened for nothing else."""
     found = git_effect(command.words)
     opened = Grant(git=alone)
+    beside = _BESIDE if is_of_the_tree(command, where.root) else _WITHIN
     match found.effect:
         case "reads" | "unknown":
             return
         case "network":
             says = (
-                _NETWORK if alone else f"{_NETWORK}, but {_BESIDE} git gets neither your credentials nor the repository"
+                _NETWORK if alone else f"{_NETWORK}, but {beside} git gets neither your credentials nor the repository"
             )
             yield Need(says=says, about=shown, kind="network", grant=_reaching(command, where, alone), leaves=True)
         case "configures":
@@ -221,7 +237,7 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
         case "runs":
             yield _of_option(command, shown, found, where, alone)
         case "changes":
-            says = "It changes the repository" if alone else f"It changes the repository, which stays closed {_BESIDE}"
+            says = "It changes the repository" if alone else f"It changes a repository, but {beside} it stays closed"
             kind = "destroys" if is_destructive(command.words) else "repository"
             yield Need(says=says, about=shown, kind=kind, grant=opened, leaves=True)
         case "writes":

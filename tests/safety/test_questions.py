@@ -48,7 +48,7 @@ def test_a_yes_opens_the_repository_and_logs_in_only_where_nothing_but_git_runs(
         ("npm ci", "It needs the network: `npm ci`."),
         ("ssh h ls | ./x", "All of this line would have your whole network (not only the web through a proxy) and "
          "could read your git and ssh credentials."),
-        ("git rebase x; make", "It changes the repository, which stays closed beside other programs: `git rebase x`"),
+        ("git rebase x; make", "It changes a repository, but beside other programs it stays closed: `git rebase x`"),
         ("git -c a=b commit -m x", "may run a program or write, with the repository closed: `git -c a=b commit -m x`."),
         # the weightiest first, the same kind together, and what is left out counted
         ("pip install x && npm ci && PATH=. make && find . -delete && git config a.b c && rm -rf src "
