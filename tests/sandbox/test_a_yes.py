@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.core.errors import NotStartedError
 from letta_code.safety.containment import Containment, Grant
 from letta_code.safety.operations import Decision, ExecOperation
 from letta_code.safety.policy import Policy
@@ -134,3 +135,15 @@ def test_a_persons_own_other_address_of_a_remote_counts(ground: Ground) -> None:
     assert asked(ground, "git push").grant.network == "proxy"
     Path(ground.home, ".gitconfig").write_text('[url "git@x.org:"]\n\tpushInsteadOf = https://x.org/\n')
     assert asked(ground, "git push").grant.network == "open"
+
+
+async def test_no_git_gets_keys_or_network_where_a_repository_below_names_programs(ground: Ground) -> None:
+    """A rule or a yes may be older than the repository, and git goes into submodules."""
+    ground.repository()
+    await ground.sh("git init -q sub && git -C sub config core.sshCommand ./x; true")
+    for grant in (Grant(network="open", git=True, logins=True), Grant(network="proxy", git=True)):
+        with pytest.raises(NotStartedError, match=r"sub/.git names programs"):
+            await ground.sh("cat ~/.ssh/id_ed25519", grant)
+    await ground.sh("git add README.md", Grant(git=True))
+    subprocess.run(["rm", "-r", ground.root / "sub"], check=True)
+    assert await ground.said("cat ~/.ssh/id_ed25519", Grant(network="open", git=True, logins=True)) == "SECRET"

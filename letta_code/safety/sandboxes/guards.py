@@ -9,6 +9,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
 
+from letta_code.core.errors import NotStartedError
 from letta_code.host.programs import installed_in
 from letta_code.safety.containment import Grant
 from letta_code.safety.places import called_from, is_within
@@ -32,11 +33,13 @@ from letta_code.safety.sandboxes.repositories import (
     repository,
 )
 from letta_code.safety.sandboxes.stubs import Stubs
+from letta_code.safety.sandboxes.together import Together
 from letta_code.safety.terminal import visible
 
 FIRST_LOOK = 0.05  # seconds for the whole tree before the first command
 LATER_LOOK = 0.015  # … and after each one; a tree that takes longer is looked through in parts
-GIT_LOOK = 0.25  # … and before one that gets a repository opened: programs of one that came since would run with it
+GIT_LOOK = 0.25  # … and before one that gets a repository opened: programs of one that came since would run with it;
+# … and where several commands run, each of which can move what another one was kept from
 _TICK = 20_000_000  # ns; a file system's clock may be that much behind
 _CLOSED = ("config", "config.worktree", "hooks", "info", "modules", "worktrees")
 _RC_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zshenv", ".zprofile", ".gitconfig")
@@ -69,6 +72,7 @@ class Guards:
         self._own: _Own | None = None
         self._known: dict[str, Identity] = {}  # each `.git` as it was last seen
         self._running = 0  # commands whose guards are up
+        self._together = Together(root, self._programs)
         self._lock = Lock()  # a command may begin while others end, each on a thread of its own
 
     def raise_for(self, grant: Grant, mounts: Mounts, cwd: str, argv: Sequence[str] = ()) -> Raised:
@@ -80,6 +84,7 @@ class Guards:
 
     def _raised(self, grant: Grant, mounts: Mounts, cwd: str, argv: Sequence[str]) -> Raised:
         found, told = self._looked(grant)
+        self._together.begun((*found.gits, *found.others), alone=not self._running)
         here = nearest(cwd, self._root) if grant.git else ""
         own = [*(f"{self._root}/{name}" for name in (".git", *PROTECTED)), *installed_in(self._root)]
         every = [*own, *(path for path in (*found.gits, *found.others) if path not in own)]
@@ -90,6 +95,9 @@ class Guards:
         why = ""
         if open_one is not None:
             why = self._refused(open_one, entries, repositories) or self._refused_beside(argv, cwd)
+        reaches = grant.git and (grant.logins or grant.network != "off")
+        if reaches and (foreign := why or self._foreign(entries, repositories)):
+            raise NotStartedError(f"The command did not run, nothing of it was done: {foreign}")
         if why:
             open_one, told = None, [*told, why]
         hooks = [path for path in map(self._hooks, repositories) if path]
@@ -114,13 +122,16 @@ class Guards:
         return Raised(self, before)
 
     def _looked(self, grant: Grant) -> tuple[Found, list[str]]:
-        """What is known of the tree; where a repository is to be opened, others may have come in the meantime."""
+        """What is known of the tree; where a repository is to be opened, others may have come in the meantime.
+
+        Where another command runs, it may have moved some.
+        """
         if self._found is None:
             self._found = self._tree.look(FIRST_LOOK)
             self._own = self._own_now()
             self._known = _identities(self._found)
             return self._found, []
-        if not grant.git:
+        if not grant.git and not self._running:
             return self._found, []
         complete = self._found.complete
         self._found = self._tree.look(GIT_LOOK, anew=True)
@@ -152,6 +163,10 @@ class Guards:
                 f"{shown} was not opened for writing while another command runs, which can move the folders above it. "
                 "Use git there when that command has ended."
             )
+        return self._foreign(entries, known)
+
+    def _foreign(self, entries: Sequence[str], known: Sequence[Repository]) -> str:
+        """That a repository beside the tree's own names programs, "" where none does: git goes into submodules."""
         behind = {one.entry: one for one in known}
         for entry in entries:
             one = behind.get(entry)
@@ -221,8 +236,10 @@ class Guards:
         told = [*before.told, *put_back(before.links)]
         told += [line for one in before.opened for line in looked_after(one)]
         self._stubs.release()
-        self._found = self._tree.look(LATER_LOOK)
-        return (*told, *self._told_of_new(before.gits, before.complete))
+        together = self._together.is_so
+        self._found = self._tree.look(GIT_LOOK if together else LATER_LOOK, anew=together)
+        told += self._told_of_new(before.gits, before.complete)
+        return (*told, *self._together.ended((*self._found.gits, *self._found.others), last=not self._running))
 
     def _gits(self, found: Found) -> Iterator[str]:
         own = f"{self._root}/.git"
