@@ -298,6 +298,10 @@ def _may_run(pattern: tuple[str, ...], command: Command) -> bool:
                 return True
     if command.name in _TAKE_DATA:
         return False
+    # A word that is expanded may come to the name (`{rm,x}`, `${none:-rm}`).
+    name = re.compile(rf"(?<!\w){re.escape(os.path.basename(pattern[0]))}(?!\w)")
+    if any(at and not command.is_literal(at) and name.search(word) for at, word in enumerate(command.words)):
+        return True
     at = next((at for at, word in enumerate(command.words) if at and os.path.basename(word) == pattern[0]), None)
     return at is not None and _in_order(pattern, command.words[at:])
 

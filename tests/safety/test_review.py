@@ -281,3 +281,10 @@ def test_a_bare_repository_below_opens_no_other_one(tmp_path: Path) -> None:
         (tmp_path / "sub").mkdir(exist_ok=True)
         grant = decide(text, str(tmp_path)).grant
         assert not grant.git and not grant.logins, text
+
+
+@pytest.mark.parametrize("text", ["mywrap ${none:-rm} x", "mywrap {rm,x} y", "mywrap $y/rm"])
+def test_a_program_that_nobody_knows_may_run_what_a_word_comes_to(text: str) -> None:
+    assert decide(text, deny=("Bash(rm)",)).verdict == "ask"
+    assert decide(text.replace("rm", "true"), deny=("Bash(rm)",)).verdict == "allow"
+    assert decide(text.replace("mywrap", "echo"), deny=("Bash(rm)",)).verdict == "allow"
