@@ -241,6 +241,31 @@ async def test_nothing_is_redirected_beside_an_open_repository_while_another_com
     assert (await ground.sh("git commit -q --allow-empty -m second > log", GIT)).exit_code == 0
 
 
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_repository_that_another_command_moves_away_is_protected_there_too(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    """Where it is moved after the look, what was written is told and its hooks are switched off."""
+    ground.repository()
+    own = ground.repository(ground.root / "n")
+    (ground.root / "n/.envrc").write_text("good\n")
+    await ground.sh("true")
+    moves = "mv n old; touch up; until [ -e done ]; do sleep 0.02; done; mv old n; touch back; sleep 60"
+    process = await ground.workspace.spawn(ExecSpec(shell=moves))
+    await until((ground.root / "up").exists)
+    if not seen:
+        monkeypatch.setattr(ground.sandbox._guards._tree, "look", lambda *_, **__: ground.sandbox._guards._found)
+    hook = "printf '#!/bin/sh\n' > old/.git/hooks/pre-commit; chmod +x old/.git/hooks/pre-commit"
+    written = "git config -f old/.git/config core.fsmonitor ./evil; echo evil > old/.envrc"
+    wait = "until [ -e back ]; do sleep 0.02; done"
+    done = await ground.sh(f"{hook}; {written}; touch done; {wait}")
+    await ground.workspace.kill(process.id)
+    assert not os.access(own / "hooks/pre-commit", os.X_OK)
+    assert ("evil" in (own / "config").read_text(), (own.parent / ".envrc").read_text() == "evil\n") == (not seen,) * 2
+    told = "\n".join(done.notes)
+    assert all((what in told) != seen for what in ("n/.envrc is protected", "core.fsmonitor", "pre-commit")), told
+
+
 async def test_a_submodule_of_the_tree_still_commits(ground: Ground) -> None:
     source = ground.folder / "source"
     ground.repository(source)

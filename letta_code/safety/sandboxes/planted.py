@@ -18,12 +18,12 @@ _SECTION = re.compile(r"^\s*\[\s*([\w.-]+)")
 _VARIABLE = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?hookspath\s*=\s*(.*)$", re.IGNORECASE)
 
 
-def planted(entry: str, shown: str, since: int, programs: NamedPrograms) -> Iterator[str]:
-    """What is told about a `.git` that a command made: its active hooks are switched off, its programs named.
+def planted(entry: str, shown: str, since: int, programs: NamedPrograms, *, what: str = "new") -> Iterator[str]:
+    """What is told about a `.git` that a command made, or changed (`what`).
 
-    A hook that has not changed `since` (ns) is the person's and stays.
-    A hook is switched off by taking its right to be executed, which git respects; all on opened descriptors, since
-    whoever made it may still run and put links in the way.
+    Its active hooks are switched off, its programs named.  A hook that has not changed `since` (ns) is the person's and
+    stays.  A hook is switched off by taking its right to be executed, which git respects; all on opened descriptors,
+    since whoever made it may still run and put links in the way.
     """
     folder = -1
     try:
@@ -35,7 +35,7 @@ def planted(entry: str, shown: str, since: int, programs: NamedPrograms) -> Iter
     except OSError:  # a folder on the way is a link by now, and what it leads to none of the tree's
         return
     if folder < 0:
-        yield f"a new {visible(shown)} points to a repository elsewhere"
+        yield f"a {what} {visible(shown)} points to a repository elsewhere"
         return
     try:
         hooks = list(_switched_off(folder, since))
@@ -45,12 +45,12 @@ def planted(entry: str, shown: str, since: int, programs: NamedPrograms) -> Iter
     if hooks:
         names = ", ".join(visible(name) for name in hooks)
         yield (
-            f"the new repository {visible(shown)} has hooks ({names}); they were switched off "
+            f"the {what} repository {visible(shown)} has hooks ({names}); they were switched off "
             "(chmod +x brings one back)"
         )
     if named:
         names = ", ".join(visible(name) for name in named)
-        yield f"the configuration of the new repository {visible(shown)} names programs that git would run: {names}"
+        yield f"the configuration of the {what} repository {visible(shown)} names programs that git would run: {names}"
 
 
 def hooks_path(known: Repository, *more: str) -> str:
