@@ -8,6 +8,7 @@ from letta_code.core.messages import Value
 from letta_code.safety import places
 from letta_code.safety.containment import Grant
 from letta_code.safety.git_commands import git_effect, hooks_run_by
+from letta_code.safety.meant_repository import is_of_the_tree
 from letta_code.safety.shell_values import Command, Reading
 
 # These change no file of the work tree: hooks that lie in it are after them what they were when the person saw them.
@@ -43,7 +44,18 @@ def hooks_of_command(command: Command) -> set[str]:
     return names - _NOT_VERIFIED if "--no-verify" in command.words else names
 
 
-def changes_them(reading: Reading, hooks: Hooks) -> str:
+def why_never(reading: Reading, hooks: Hooks, root: str) -> str:
+    """Why a text runs no hooks whatever the person says, "" where it may: those that were seen must be those that run.
+
+    `root` is the work tree whose hooks these are.
+    """
+    if not all(is_of_the_tree(command, root) for command in reading.commands if command.name == "git"):
+        return "another repository may have others"
+    change = _changes_them(reading, hooks)
+    return f"they lie in the work tree, whose files `{change}` may change" if change else ""
+
+
+def _changes_them(reading: Reading, hooks: Hooks) -> str:
     """What in a text may change the hooks before git runs them, "" where nothing does."""
     if not hooks.tracked:
         return ""
@@ -58,20 +70,20 @@ def changes_them(reading: Reading, hooks: Hooks) -> str:
     return ""
 
 
-def with_hooks(grant: Grant, reading: Reading, hooks: Hooks) -> Grant:
+def with_hooks(grant: Grant, reading: Reading, hooks: Hooks, root: str) -> Grant:
     """What a text with git in it gets, with the hooks that have a yes, or with why they are left out.
 
     They run all or none, so one that waits keeps the others from running.
     """
     if grant.hooks or grant.outside or not (grant.git or grant.network != "off"):
         return grant
-    change = changes_them(reading, hooks)
+    never = why_never(reading, hooks, root)
     if not grant.git:
         why = "other programs stand in the same line"
+    elif never:
+        why = never
     elif hooks.waiting:
         why = f"the person has not said yes to all of them as they are now ({', '.join(dict.fromkeys(hooks.waiting))})"
-    elif change:
-        why = f"they lie in the work tree, whose files `{change}` may change"
     else:
         return replace(grant, hooks=hooks.agreed)
     git = [command for command in reading.commands if command.name == "git"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from letta_code.safety.containment import Grant
@@ -128,6 +130,16 @@ def test_hooks_of_the_work_tree_run_only_where_the_line_leaves_them_as_they_were
             assert waiting or (why in decision.grant.hooks_off and bool(decision.grant.hooks_off) is bool(why))
 
 
+def test_a_repository_within_the_work_tree_does_not_run_its_hooks_by_a_yes_to_those_of_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "sub/.git").mkdir(parents=True)
+    for hooks in (Hooks(agreed=True, names=("pre-commit",)), Hooks(waiting=("pre-commit",), names=("pre-commit",))):
+        known = policy("auto", hooks=hooks, root=str(tmp_path))
+        for text in ("cd sub && git commit -m x", "git -C sub commit -m x", "cd sub && git rebase x"):
+            grant = known.decide("Bash", ExecOperation(command=text, cwd=str(tmp_path))).grant
+            assert not grant.hooks, text
+            assert not grant.git or "another repository" in grant.hooks_off, text
+
+
 def test_hooks_with_a_yes_run_for_asked_git_too_and_the_card_says_that_they_could_log_in() -> None:
     known = policy("auto", hooks=Hooks(agreed=True, names=("pre-push",)))
     push = ExecOperation(command="git push", cwd=ROOT)
@@ -175,3 +187,21 @@ def test_a_name_that_no_file_can_have_is_asked_about_and_is_no_fault() -> None:
 
 def test_git_beside_what_is_only_known_when_it_runs_gets_nothing_and_is_no_fault() -> None:
     assert not run("let 'a[$(rm x)]=1'; git commit -m x", "auto").grant.git
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["git apply --unsafe-paths x", "git apply --directory=.git/hooks x", "git interpret-trailers --in-place .git/x",
+     "git format-patch -o .git/refs -1", "git mailinfo .git/m .git/p", "git mailsplit -o.git x"],
+)  # fmt: skip
+def test_what_writes_a_file_anywhere_is_no_everyday_git(text: str) -> None:
+    assert run(text).verdict == "allow"
+    assert run(f"git add a && {text}").grant == Grant()
+
+
+def test_an_ssh_of_the_work_tree_logs_in_nowhere() -> None:
+    assert run("ssh host").grant.logins and not run("./bin/ssh host").grant.logins
+
+
+def test_git_says_an_address_without_the_network() -> None:
+    assert run("git ls-remote --get-url origin") == run("git status")
