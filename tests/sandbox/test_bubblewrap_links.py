@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -300,3 +301,48 @@ async def test_a_nested_repository_that_was_there_before_is_judged_too(ground: G
     done = await ground.sh("touch .git/x", GIT)
     assert not (own / "x").exists()
     assert any("n/.git names programs that git would run (filter.clean)" in note for note in done.notes), done.notes
+
+
+_EVIL = "printf '[core]\\n repositoryformatversion = 0\\n fsmonitor = ./evil\\n' > "
+PLANTED = {
+    "commondir": f"git init -q n; mkdir x; mv n/.git/[or]* x; {_EVIL} x/config; echo ../../x > n/.git/commondir",
+    "commondir link": f"git init -q n; git init -q --bare x; {_EVIL} x/config; ln -s ../../x n/.git/commondir",
+    "worktree config": f"git init -q n; {_EVIL} n/.git/config.worktree",
+    "bare with links": f"git init -q --bare n; mv n/objects n/o; ln -s o n/objects; {_EVIL} n/config",
+    "bare commondir": f"git init -q --bare x; mkdir n; cp x/HEAD n; echo ../x > n/commondir; {_EVIL} x/config",
+}
+
+
+@pytest.mark.parametrize("how", PLANTED)
+async def test_a_repository_is_told_however_it_is_put_together(ground: Ground, how: str) -> None:
+    own = ground.repository()
+    await ground.sh("true")
+    done = await ground.sh(PLANTED[how])
+    told = [note for note in done.notes if "commondir" in note or "core.fsmonitor" in note]
+    assert told, done.notes
+    assert not os.path.lexists(ground.root / "n/.git/commondir")
+    assert not os.path.lexists(ground.root / "n/commondir")
+    await ground.sh("touch .git/x", GIT)
+    assert (own / "x").exists() == (how == "commondir"), "that one names none without it"
+
+
+@pytest.mark.parametrize("moved", ["mkdir n; mv old n/.git", "git init -q n; rm -r n/.git/hooks; mv old/hooks n/.git"])
+async def test_old_hooks_that_are_moved_into_a_new_repository_are_switched_off(ground: Ground, moved: str) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", "old"], cwd=ground.root, check=True)
+    hook = ground.root / "old/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\n")
+    hook.chmod(0o755)
+    (ground.root / "old/objects").rename(ground.root / "objects")
+    await until(lambda: time.time_ns() - hook.stat().st_ctime_ns > 100_000_000)
+    await ground.sh("true")
+    done = await ground.sh(f"mv objects old; {moved}")
+    assert any("n/.git has hooks (pre-commit)" in note for note in done.notes), done.notes
+    assert not os.access(ground.root / "n/.git/hooks/pre-commit", os.X_OK)
+
+
+async def test_a_work_tree_of_a_bare_repository_is_left_as_git_makes_it(ground: Ground) -> None:
+    await ground.sh("true")
+    made = "git init -q --bare x; cd x; c=$(git commit-tree -m a $(git mktree </dev/null)); git worktree add -q ../w $c"
+    done = await ground.sh(made)
+    assert (done.exit_code, [note for note in done.notes if "commondir" in note]) == (0, []), (done.head, done.notes)
+    assert (await ground.sh("git -C w status")).exit_code == 0

@@ -43,6 +43,10 @@ GIT_LOOK = 0.25  # … and before one that gets a repository opened: programs of
 _TICK = 20_000_000  # ns; a file system's clock may be that much behind
 _CLOSED = ("config", "config.worktree", "hooks", "info", "modules", "worktrees")
 _RC_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zshenv", ".zprofile", ".gitconfig")
+_LOOSE = (
+    "The command did not run, nothing of it was done: another git command still runs, which may bring other hooks than "
+    "the person said yes to. Run it again when that has ended."
+)
 
 
 class _Own(NamedTuple):
@@ -56,6 +60,8 @@ class _Before(NamedTuple):
     told: tuple[str, ...]
     links: Mapping[str, Link]
     opened: Sequence[Opened]
+    hooked: bool  # whether hooks that lie in the work tree run
+    loose: bool  # whether what they call may be written
 
 
 class Guards:
@@ -72,6 +78,7 @@ class Guards:
         self._own: _Own | None = None
         self._known: dict[str, Identity] = {}  # each `.git` as it was last seen
         self._running = 0  # commands whose guards are up
+        self._hooked = self._loose = 0  # … of them those that `_Before` says it of
         self._together = Together(root, self._programs)
         self._lock = Lock()  # a command may begin while others end, each on a thread of its own
 
@@ -80,6 +87,8 @@ class Guards:
         with self._lock:
             raised = self._raised(grant, mounts, cwd, argv)
             self._running += 1
+            self._hooked += raised.before.hooked
+            self._loose += raised.before.loose
             return raised
 
     def _raised(self, grant: Grant, mounts: Mounts, cwd: str, argv: Sequence[str]) -> Raised:
@@ -92,23 +101,30 @@ class Guards:
         within = self._ours()
         repositories = [known for known in map(repository, entries) if known is not None and self._in(known, within)]
         open_one = next((known for known in repositories if known.entry == here and known.sound), None)
+        bare = self._not_closed(found)
+        judged = list(dict.fromkeys((*entries, *bare)))
+        behind = [*repositories, *(known for known in bare.values() if known is not None and self._in(known, within))]
         why = ""
         if open_one is not None:
-            why = self._refused(open_one, entries, repositories) or self._refused_beside(argv, cwd)
+            why = self._refused(open_one, judged, behind) or self._refused_beside(argv, cwd)
         reaches = grant.git and (grant.logins or grant.network != "off")
-        if reaches and (foreign := why or self._foreign(entries, repositories)):
+        if reaches and (foreign := why or self._foreign(judged, behind)):
             raise NotStartedError(f"The command did not run, nothing of it was done: {foreign}")
         if why:
             open_one, told = None, [*told, why]
-        hooks = [path for path in map(self._hooks, repositories) if path]
-        if not grant.git or grant.hooks:  # else none of them runs, and a merge may bring others
-            hooks += [above for path in hooks if (above := called_from(path)) != path and above != self._root]
+        found_hooks = {path: os.path.dirname(known.entry) for known in repositories if (path := self._hooks(known))}
+        hooks = list(found_hooks)
+        hooked, loose = bool(hooks and grant.hooks), bool(hooks and grant.git and not grant.hooks and not self._hooked)
+        if hooked and self._loose:
+            raise NotStartedError(_LOOSE)
+        if not loose:  # else none of them runs, and a merge may bring others
+            hooks += [called_from(path, tree) for path, tree in found_hooks.items()]
         every += [path for path in hooks if path not in every]
         missing = [path for path in map(self._real, every) if path and not os.path.lexists(path)]
         missing += _absent(open_one) if open_one is not None else ()
         linked = links([*every, *(_closed(open_one) if open_one is not None else ())])
         about = opened(open_one) if open_one is not None else ()
-        before = _Before(dict(self._known), found.complete, tuple(told), linked, about)
+        before = _Before(dict(self._known), found.complete, tuple(told), linked, about, hooked, loose)
         stubs = self._stubs.take(path for path in missing if os.path.dirname(path) != path)
         for path in (*map(self._real, every), *self._rc_files()):
             if path and os.path.exists(path):
@@ -152,8 +168,13 @@ class Guards:
             and (complete or path in before or _changed(path) >= self._began)
         ]
         self._known = now
-        shown = {path: os.path.relpath(path, self._root) for path in new}
-        return [line for path in new for line in planted(path, shown[path], self._began, self._programs)]
+        known = set(before.values()) if complete else set(now.values())
+        told: list[str] = []
+        for path in new:
+            # One that was nowhere before may have been put together of old folders, whose files tell no new time.
+            since = self._began if now[path] in known or (path in before and path in self._found.bare) else 0
+            told += planted(path, os.path.relpath(path, self._root), since, self._programs)
+        return told
 
     def _refused(self, wanted: Repository, entries: Sequence[str], known: Sequence[Repository]) -> str:
         """Why the wanted one is not opened, "" when it may be: programs of a nested one would run with it writable."""
@@ -164,6 +185,11 @@ class Guards:
                 "Use git there when that command has ended."
             )
         return self._foreign(entries, known)
+
+    def _not_closed(self, found: Found) -> dict[str, Repository | None]:
+        """What git takes for a repository as it is, in such a folder; the parts of the tree's own are closed."""
+        own = (self._own.known.folder, self._own.known.common) if self._own is not None else ()
+        return {path: repository(path) for path in found.bare if not any(is_within(path, one) for one in own)}
 
     def _foreign(self, entries: Sequence[str], known: Sequence[Repository]) -> str:
         """That a repository beside the tree's own names programs, "" where none does: git goes into submodules."""
@@ -229,6 +255,8 @@ class Guards:
         """Undo what was made for a command, set right what it got round, and say what it left."""
         with self._lock:
             self._running -= 1
+            self._hooked -= raised.before.hooked
+            self._loose -= raised.before.loose
             return self._lowered(raised)
 
     def _lowered(self, raised: Raised) -> tuple[str, ...]:
@@ -332,9 +360,11 @@ def _identities(found: Found) -> dict[str, Identity]:
     """Of each `.git`; of a bare repository, which is not closed, that of its configuration as it is now."""
     known = {path: one for path in found.gits if (one := identity(path)) is not None}
     for path in found.bare:
-        with suppress(OSError):
-            config = os.lstat(f"{path}/config")
-            known[path] = (config.st_ino, config.st_ctime_ns)
+        files: list[os.stat_result] = []
+        for name in ("commondir", "config", "config.worktree"):
+            with suppress(OSError):
+                files.append(os.lstat(f"{path}/{name}"))
+        known[path] = (sum(one.st_ino for one in files), max((one.st_ctime_ns for one in files), default=0))
     return known
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from letta_code.safety.sandboxes import beneath
 from letta_code.safety.sandboxes.named_programs import CONFIGURATIONS, NamedPrograms
-from letta_code.safety.sandboxes.repositories import Repository, read
+from letta_code.safety.sandboxes.repositories import Repository, is_one, read
 from letta_code.safety.terminal import visible
 
 _MOST_HOOKS = 1000  # git knows some thirty
@@ -38,10 +38,16 @@ def planted(entry: str, shown: str, since: int, programs: NamedPrograms, *, what
         yield f"a {what} {visible(shown)} points to a repository elsewhere"
         return
     try:
+        aside = _without_detour(entry, folder)
         hooks = list(_switched_off(folder, since))
-        named = programs.in_file("config", folder=folder)
+        named = [key for name in CONFIGURATIONS for key in programs.in_file(name, folder=folder)]
     finally:
         os.close(folder)
+    if aside:
+        yield (
+            f"{visible(shown)}/commondir would have led git to the configuration and hooks of another folder; it is "
+            f"now {visible(aside)}"
+        )
     if hooks:
         names = ", ".join(visible(name) for name in hooks)
         yield (
@@ -51,6 +57,20 @@ def planted(entry: str, shown: str, since: int, programs: NamedPrograms, *, what
     if named:
         names = ", ".join(visible(name) for name in named)
         yield f"the configuration of the {what} repository {visible(shown)} names programs that git would run: {names}"
+
+
+def _without_detour(entry: str, folder: int) -> str:
+    """Set `commondir` aside but where git makes one, for a linked work tree; its new name, "" where there was none."""
+    if not beneath.exists(folder, "commondir"):
+        return ""
+    above = os.path.dirname(entry)
+    common = os.path.dirname(above)
+    real = os.path.basename(above) == "worktrees" and os.path.lexists(f"{common}/HEAD") and is_one(entry, common)
+    if real and read(f"{entry}/commondir").strip() == "../..":
+        return ""
+    with suppress(OSError):
+        return beneath.set_aside(folder, "commondir")
+    return "still there"
 
 
 def hooks_path(known: Repository, *more: str) -> str:

@@ -12,6 +12,7 @@ from letta_code.safety.sandboxes.walk import Walk
 
 PROTECTED = (".letta", ".mcp.json", ".envrc")  # besides `.git`; AGENTS.md and the like stay writable
 _BARE = "/HEAD"
+_PARTS = {"HEAD", "commondir", "objects", "refs"}
 _WORKTREE = re.compile(r"^\s*worktree\s*=\s*\"?([^\"\n]+?)\"?\s*$", re.MULTILINE)
 
 
@@ -44,16 +45,18 @@ class Tree:
 def _sifted(entries: Iterable[os.DirEntry[str]]) -> tuple[list[str], list[str]]:
     folders: list[str] = []
     names: list[str] = []
-    head: list[str] = []
+    parts: set[str] = set()
     for entry in entries:
         name = entry.name
+        if name in _PARTS:  # each may be a link
+            parts.add(name)
         if name == ".git" or name in PROTECTED:
             names.append(name)
         elif entry.is_dir(follow_symlinks=False):
             folders.append(name)
-        elif name == "HEAD":
-            head = [_BARE[1:]]
-    return folders, names + (head if {"objects", "refs"} <= set(folders) else [])
+    if "HEAD" in parts and ("commondir" in parts or {"objects", "refs"} <= parts):
+        names.append(_BARE[1:])
+    return folders, names
 
 
 class Repository(Value):
