@@ -119,7 +119,7 @@ def hooks_of(root: str) -> tuple[Power, ...]:
         return ()
     above = _hooks_in(folder.parent, root) if folder.name == _STUBS else ()
     found = (*_hooks_in(folder, root), *above)
-    return (*found, *_beside(found, called_from(str(folder)), root)) if found and inside else found
+    return (*found, *_beside(found, called_from(str(folder), root), root)) if found and inside else found
 
 
 def _beside(hooks: Collection[Power], top: str, root: str) -> Iterator[Power]:

@@ -112,10 +112,14 @@ def is_secret(path: str) -> bool:
     return name.startswith(".env.") or name.endswith(_SECRET_ENDINGS)
 
 
-def called_from(hooks: str) -> str:
-    """The folder that holds what the hooks of a folder call: husky's stubs in `.husky/_` call what is above them."""
+def called_from(hooks: str, tree: str) -> str:
+    """The folder of a work tree with what the hooks of a folder call: husky's stubs in `.husky/_` call what is above.
+
+    It is the folder of the hooks itself where that is not such a one.
+    """
     above, name = os.path.split(hooks)
-    return above if name == "_" or os.path.basename(above).startswith(".") else hooks
+    kept = name == "_" or os.path.basename(above).startswith(".")
+    return above if kept and not is_within(tree, above) else hooks
 
 
 def is_protected(path: str, root: str) -> bool:

@@ -461,6 +461,14 @@ def test_what_a_stub_of_husky_calls_is_a_hook_too(tmp_path: Path) -> None:
     assert [one.path for one in hooks_of(str(root))] == [".husky/_/pre-commit", ".husky/pre-commit"]
 
 
+def test_a_hidden_work_tree_is_no_folder_of_hooks(tmp_path: Path) -> None:
+    root = repository(tmp_path / ".dotfiles")
+    hook(root, folder="hooks")
+    (root / "bashrc").touch()
+    git(root, "config", "core.hooksPath", "hooks")
+    assert [one.path for one in hooks_of(str(root))] == ["hooks/pre-commit"]
+
+
 def test_a_yes_to_hooks_of_the_work_tree_covers_the_files_beside_them(tmp_path: Path, paths: Paths) -> None:
     root = repository(tmp_path / "repo")
     hook(root, folder=".husky/_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_code.core.errors import NotStartedError
 from letta_code.host.git import ENVIRONMENT, QUIET, hardened
 from letta_code.safety.containment import Grant
 from letta_code.safety.sandboxes.bubblewrap import Bubblewrap
@@ -326,3 +328,30 @@ async def test_the_environment_that_letta_code_runs_from_is_not_written_where_it
     assert (ground.root / ".venv/bin/python").read_text() == "old", result.head
     assert not (ground.root / ".venv/bin/rg").exists()
     assert (ground.root / "other/bin/python").read_text() == "x\n", "another environment is the project's"
+
+
+async def test_what_hooks_of_the_work_tree_call_is_written_by_nothing_that_runs_beside_them(ground: Ground) -> None:
+    git = ground.repository()
+    called = ground.root / ".husky/pre-commit"
+    (ground.root / ".husky/_").mkdir(parents=True)
+    called.write_text("old")
+    subprocess.run(["git", "config", "core.hooksPath", ".husky/_"], cwd=ground.root, check=True)
+    write, hooks = f"echo x 2>&1 > {called}", Grant(git=True, hooks=True)
+    for grant in (Grant(), hooks):
+        assert "Read-only" in await ground.said(write, grant)
+    waits = "touch begun; until [ -e on ]; do sleep 0.05; done; "
+    for first, second in ((GIT, hooks), (hooks, GIT)):
+        running = asyncio.create_task(ground.said(waits, first))
+        await until((ground.root / "begun").exists)
+        if second == hooks:
+            with pytest.raises(NotStartedError, match="another git command"):
+                await ground.sh("true", second)
+        else:
+            assert "Read-only" in await ground.said(f"cd .husky; cp {git}/HEAD pre-commit", second)
+        (ground.root / "on").touch()
+        await running
+        for name in ("begun", "on"):
+            (ground.root / name).unlink()
+    assert called.read_text() == "old"
+    await ground.sh(f"cp .git/HEAD {called}", GIT)
+    assert called.read_text() != "old", "a merge may bring another one, which is asked about"
