@@ -23,7 +23,7 @@ _READS = {
     "check-attr", "check-ref-format", "count-objects", "fsck", "diff-tree", "diff-index", "diff-files", "range-diff",
     "whatchanged", "var", "version", "help", "verify-commit", "verify-tag", "cherry", "format-patch", "apply",
     "show-branch", "stripspace", "interpret-trailers", "merge-tree", "hash-object", "archive", "get-tar-commit-id",
-    "diagnose", "bugreport", "patch-id", "mailinfo", "mailsplit", "column", "request-pull", "verify-pack",
+    "diagnose", "bugreport", "patch-id", "column", "request-pull", "verify-pack",
 }  # fmt: skip
 # What changes the index, the branches and files of the work tree, as a commit or a merge does.
 _WRITES = {"add", "stage", "commit", "restore", "switch", "branch", "stash", "merge", "tag", "checkout", "mv", "rm",
@@ -50,6 +50,12 @@ _RUNS_OR_WRITES = re.compile(
 _RUN_OR_WRITE_LONG = (
     "--output", "--exec", "--open-files-in-pager", "--upload-pack", "--receive-pack", "--ext-diff", "--template",
 )  # fmt: skip
+# Options of commands that read else, with which they write a file wherever it lies.
+_WRITE_ANYWHERE = {
+    "apply": ("--unsafe-paths", "--directory", "--build-fake-ancestor"),
+    "interpret-trailers": ("--in-place",),
+    "format-patch": ("--output-directory",),
+}
 _LISTS = {
     "branch": {"--list", "-l", "--show-current", "-a", "-r", "-v", "-vv", "--all", "--remotes", "--contains",
                "--merged", "--no-merged", "--points-at", "--format", "--sort", "--column", "--no-column", "-av", "-avv",
@@ -172,12 +178,16 @@ def _effect(sub: str, words: Sequence[str]) -> tuple[Effect, str]:
             return "runs", odd
         if sub in {"archive", "bugreport", "diagnose"} and any(w.startswith("-o") for w in options):
             return "runs", "-o"
+        if any(is_option(w, *_WRITE_ANYWHERE.get(sub, ())) for w in options) or (
+            sub == "format-patch" and any(w.startswith("-o") for w in options)
+        ):
+            return "unknown", ""  # the sandbox holds it, but with the repository closed
         changes = sub == "apply" and any(w in {"--index", "--cached", "-3", "--3way"} for w in options)
         return ("changes", "") if changes else ("reads", "")
     if sub in _WRITES:
         return _everyday(sub, words, options)
     if sub in _NETWORK:
-        return "network", ""
+        return ("reads", "") if _asks_nobody(sub, words) else _reaches(sub, words, options)
     if sub in _CONFIGURES:
         return ("reads", "") if _only_lists(sub, words) else ("configures", "")
     if sub in _CHANGES:
@@ -187,6 +197,17 @@ def _effect(sub: str, words: Sequence[str]) -> tuple[Effect, str]:
             return "runs", "bisect run"
         return ("reads", "") if _only_looks(sub, words) else ("changes", "")
     return ("runs", sub) if sub in _RUNS else ("unknown", "")
+
+
+def _asks_nobody(sub: str, words: Sequence[str]) -> bool:
+    return sub == "ls-remote" and "--get-url" in words
+
+
+def _reaches(sub: str, words: Sequence[str], options: Sequence[str]) -> tuple[Effect, str]:
+    odd = _own_strategy(words) if sub == "pull" else ""
+    if sub == "clone":
+        odd = next((w for w in options if re.match(r"-[a-zA-Z]*[cu]", w) or is_option(w, "--config")), "")
+    return ("runs", odd) if odd else ("network", "")
 
 
 def _everyday(sub: str, words: Sequence[str], options: Sequence[str]) -> tuple[Effect, str]:
@@ -263,6 +284,8 @@ def _only_looks(sub: str, words: Sequence[str]) -> bool:
 def _network(sub: str, words: Sequence[str]) -> Network:
     """Over HTTP where a URL says so; else it may be anything, so it is left as the person has it."""
     if sub not in _NETWORK and not (sub in {"submodule", "lfs"} and words[:1] not in (["status"], [])):
+        return "off"
+    if _asks_nobody(sub, words):
         return "off"
     places = [word for word in words if "://" in word or re.match(r"[\w.-]+@[\w.-]+:", word)]
     return "proxy" if places and all(word.startswith(("https://", "http://")) for word in places) else "open"

@@ -29,9 +29,10 @@ from letta_code.safety.openings import to_read, to_write
 from letta_code.safety.operations import ExecOperation
 from letta_code.safety.option_effects import is_option, option_effect
 from letta_code.safety.own_hooks import Hooks, hooks_of_command, why_never, with_hooks
+from letta_code.safety.reaching import NETWORK as _NETWORK
+from letta_code.safety.reaching import reaching, runs_others
 from letta_code.safety.reasons import WEIGHTS
 from letta_code.safety.redirect_targets import is_plain_target
-from letta_code.safety.remotes import network_of_remote
 from letta_code.safety.shell_values import Assignment, Command, Reading
 
 MOST_COMMANDS = 100  # of one text; in a longer one only the first are looked at, and a person is asked
@@ -54,7 +55,6 @@ _MADE_AGAIN = {
     "storybook-static", "test-results", "playwright-report", ".venv", "venv", ".vite", "CMakeFiles",
 }  # fmt: skip
 _MADE_ENDINGS = (".egg-info", ".dist-info", ".pyc", ".o", ".log", ".tmp", ".swp")
-_NETWORK = "It needs the network"
 _DESTROYS = "It may destroy work that nothing brings back"
 _SECRET = "It reads what may hold keys or passwords"
 _DECIDES = re.compile(r"(?:LD_|DYLD_|BASH_FUNC_).*|PATH|BASH_ENV|ENV|SHELLOPTS|BASHOPTS|PROMPT_COMMAND|IFS|CDPATH|PS4")
@@ -105,6 +105,8 @@ def needs_of(operation: ExecOperation, reading: Reading, where: Where, hooks: Ca
     found = list(_of_operation(operation))
     effects = [git_effect(command.words) for command in reading.commands if command.name == "git"]
     alone = bool(effects) and _only_git(reading, effects, where, _ASKED)
+    if alone and len(effects) > 1:
+        alone = not any(runs_others(one, where) for one in reading.commands if one.name == "git")
     for at, command in enumerate(reading.commands[:MOST_COMMANDS]):
         found += _of_command(at, command, where, hooks, alone)
     if effects and any(need.grant.git or need.grant.network != "off" for need in found):
@@ -209,7 +211,7 @@ def _of_command(at: int, command: Command, where: Where, hooks: Callable[[], Hoo
         return
     network = network_of(command.words)
     if network != "off":
-        grant = Grant(network=network, logins=os.path.basename(command.words[0]) in _LOG_IN)
+        grant = Grant(network=network, logins=command.words[0] in _LOG_IN)
         yield Need(says=_NETWORK, about=shown, kind="network", grant=grant, leaves=True, command=at)
     option = option_effect(command.name, command.words[1:])
     if option:
@@ -227,10 +229,8 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
         case "reads" | "unknown":
             return
         case "network":
-            says = (
-                _NETWORK if alone else f"{_NETWORK}, but {beside} git gets neither your credentials nor the repository"
-            )
-            yield Need(says=says, about=shown, kind="network", grant=_reaching(command, where, alone), leaves=True)
+            says, grant = reaching(command, where, apart="" if alone else beside)
+            yield Need(says=says, about=shown, kind="network", grant=grant, leaves=True)
         case "configures":
             says = "It changes git's configuration, outside the sandbox"
             yield Need(says=says, about=shown, kind="outside", grant=Grant(outside=True), leaves=True)
@@ -250,16 +250,6 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
         yield from _of_hooks(found.subcommand, command, hooks)
 
 
-def _reaching(command: Command, where: Where, alone: bool) -> Grant:
-    """The network for git; what it logs in with and the repository only where no other program would have them too."""
-    if not alone:
-        return Grant(network="proxy")
-    network = git_effect(from_subcommand(command.words)).network
-    if network == "open":
-        network = network_of_remote(command.words, command.cwd or where.root, where.root, where.home)
-    return Grant(network=network, git=True, logins=True)
-
-
 def _of_option(command: Command, shown: str, found: GitEffect, where: Where, alone: bool) -> Need:
     """An option runs a program or writes, which would have the repository too: one by `-c` does not open it."""
     says = f"`{found.what}` of git may run a program or write"
@@ -267,8 +257,11 @@ def _of_option(command: Command, shown: str, found: GitEffect, where: Where, alo
     grant = Grant(network=found.network if alone or found.network == "off" else "proxy")
     if alone and own and is_of_the_repository(found.subcommand):
         under = git_effect(from_subcommand(command.words))
-        grant = _reaching(command, where, alone) if under.effect == "network" else merged([grant, Grant(git=True)])
-        says += ", with the repository open"
+        if under.effect == "network":
+            grant = reaching(command, where, apart="")[1]
+        elif found.network == "off":
+            grant = Grant(git=True)
+        says += f", with the repository {'open' if grant.git else 'closed'}"
     elif is_of_the_repository(found.subcommand):
         says += ", with the repository closed"
     return Need(says=says, about=shown, kind="repository", grant=grant, leaves=True)

@@ -150,7 +150,7 @@ def test_hooks_with_a_yes_run_for_asked_git_too_and_the_card_says_that_they_coul
 
 
 def test_a_yes_to_hooks_never_stands_behind_a_number() -> None:
-    text = "git reset --hard; cat .env; git fetch origin; git -c x.y=1 gc; git commit -m x"
+    text = "git reset --hard; cat ~/.netrc; git fetch origin; git commit $x; git commit -m x"
     waiting = policy(hooks=Hooks(waiting=("pre-commit",)))
     reason = waiting.decide("Bash", ExecOperation(command=text, cwd=ROOT)).reason
     assert "own hooks (pre-commit) would run" in reason and "And 1 more reason." in reason

@@ -259,6 +259,7 @@ def test_a_rule_and_a_yes_for_one_repository_open_nothing_for_another_one_below(
     for path in (".git/HEAD", *(f"sub/{name}" for name in made), "sub/in/f", "src/f"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("x")
+    (tmp_path / ".git/config").write_text('[remote "origin"]\n\turl = git@x.org:a\n')
     root, rules = str(tmp_path), ("Bash(git push origin master)", "Bash(git fetch *)")
     for text, verdict in {
         "git push origin master": "allow", "cd src && git fetch origin": "allow", "cd sub && git fetch origin": "ask",

@@ -112,9 +112,10 @@ async def test_a_push_runs_no_hooks_that_nobody_said_yes_to(ground: Ground) -> N
         (["remote.origin.url=https://x.org/a", "remote.up.url=git@x.org:a"], "git fetch origin", "proxy"),
         (["remote.origin.url=https://x.org/a", "remote.up.url=git@x.org:a"], "git fetch --all", "open"),
         (["remote.origin.url=https://x.org/a", "branch.main.remote=git@x.org:b"], "git pull", "open"),
-        (["remote.origin.url=https://x.org/a", "include.path=other"], "git fetch", "open"),
         (["remote.origin.url=https://x.org/a"], "git fetch git@x.org:a", "open"),
-        ([], "git fetch", "open"),
+        (["remote.origin.url=https://x.org/a"], "git fetch --depth 1 origin", "proxy"),
+        (["remote.origin.url=git@x.org:a", "core.hooksPath=.husky/_", "alias.x=!y"], "git push -o x origin", "open"),
+        ([], "git clone -b main git@x.org:a", "open"),
     ],
 )
 def test_git_gets_the_web_alone_where_its_remote_has_a_web_address(
@@ -147,3 +148,46 @@ async def test_no_git_gets_keys_or_network_where_a_repository_below_names_progra
     await ground.sh("git add README.md", Grant(git=True))
     subprocess.run(["rm", "-r", ground.root / "sub"], check=True)
     assert await ground.said("cat ~/.ssh/id_ed25519", Grant(network="open", git=True, logins=True)) == "SECRET"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "grant"),
+    [
+        ([], "git push ./evil HEAD:x", Grant()), ([], "git fetch", Grant()), ([], "git clone ./evil d", Grant()),
+        ([], "git clone git@x.org:there d", Grant()), ([], "git push evil origin", Grant()),
+        (["remote.origin.url=./evil"], "git fetch origin", Grant()),
+        (["remote.origin.url=https://x.org/a", "remote.up.url=/srv/evil"], "git fetch --all", Grant()),
+        (["remote.origin.url=https://x.org/a", "url.ext::sh -c.insteadOf=https:"], "git fetch", Grant()),
+        (["remote.origin.url=https://x.org/a"], "git push --repo ./evil", Grant()),
+        (["remote.origin.url=git@x.org:a", "core.sshCommand=./x"], "git fetch", Grant(network="open", git=True)),
+        (["remote.origin.url=https://x.org/a", "credential.helper=!./x"], "git push", Grant(network="proxy", git=True)),
+        (["remote.origin.url=https://x.org/a", "include.path=o"], "git fetch", Grant(network="open", git=True)),
+        (["remote.origin.url=git@x.org:a"], "git fetch --upload-pack=./x", Grant(network="open")),
+        (["remote.origin.url=git@x.org:a"], "git push --receive-pack ./x origin m", Grant(network="open")),
+        (["remote.origin.url=git@x.org:a"], "git pull -s evil origin", Grant(network="open")),
+        (["remote.origin.url=git@x.org:a"], "git fetch; git push ./evil x", Grant(network="proxy")),
+        (["remote.origin.url=git@x.org:a"], "git rebase -x ./x m; git push", Grant(network="proxy")),
+        ([], "git clone -c core.sshCommand=./x git@x.org:b", Grant(network="open")),
+        ([], "git clone -qu ./x git@x.org:b", Grant(network="open")),
+        ([], "git clone --conf a=b https://x.org/b", Grant(network="proxy")),
+    ],
+)  # fmt: skip
+def test_what_else_runs_for_git_gets_no_logins_and_no_repository(
+    ground: Ground, settings: Sequence[str], text: str, grant: Grant
+) -> None:
+    git = ground.repository()
+    (ground.root / "git@x.org:there").mkdir()
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        subprocess.run(["git", "config", "--file", git / "config", key, value], check=True)
+    assert asked(ground, text).grant == grant, asked(ground, text).reason
+
+
+def test_a_question_says_why_git_gets_no_logins(ground: Ground) -> None:
+    git = ground.repository()
+    assert "no other machine" in asked(ground, "git push ./evil x").reason
+    for key, value in (("core.sshCommand", "./x"), ("remote.origin.url", "git@x.org:a")):
+        subprocess.run(["git", "config", "--file", git / "config", key, value], check=True)
+    reason = asked(ground, "git fetch").reason
+    assert "none of your credentials: the repository's configuration names programs (core.sshcommand)" in reason
+    assert "could read" not in reason
