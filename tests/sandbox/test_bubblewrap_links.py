@@ -273,8 +273,13 @@ async def test_a_submodule_of_the_tree_still_commits(ground: Ground) -> None:
     ground.repository()
     words = ["git", "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(source), "sub"]
     subprocess.run(words, cwd=ground.root, check=True, env={**os.environ, **IDENTITY})
-    done = await ground.sh("git commit -q --allow-empty -m second", GIT, cwd=f"{ground.root}/sub")
-    assert (done.exit_code, done.notes) == (0, ()), done.head
+    subprocess.run(["git", "config", "core.editor", "code --wait"], cwd=ground.root / "sub", check=True)
+    for folder in (f"{ground.root}/sub", str(ground.root)):  # its configuration is closed as the root's own is
+        done = await ground.sh("git commit -q --allow-empty -m second", GIT, cwd=folder)
+        assert (done.exit_code, done.notes) == (0, ()), done.head
+    shut = await ground.sh("git config core.pager x", GIT, cwd=f"{ground.root}/sub")
+    assert shut.exit_code != 0
+    assert "pager" not in (ground.root / ".git/modules/sub/config").read_text()
 
 
 async def test_a_repository_is_seen_where_the_folder_got_its_old_time_back(ground: Ground) -> None:

@@ -196,7 +196,7 @@ class Guards:
         behind = {one.entry: one for one in known}
         for entry in entries:
             one = behind.get(entry)
-            if one is not None and self._is_own(one):
+            if one is not None and (self._is_own(one) or self._is_submodule(one)):
                 continue
             named = self._programs.of(one) if one is not None else [UNREAD]
             if named:
@@ -247,6 +247,12 @@ class Guards:
         own = self._own.known
         linked = known.common == own.common and is_within(known.folder, f"{own.common}/worktrees")
         return linked or known == own
+
+    def _is_submodule(self, known: Repository) -> bool:
+        """One that is kept in the tree's own repository, where its configuration is closed as that one's is."""
+        if self._own is None or not self._own_stands():
+            return False
+        return all(is_within(path, f"{self._own.known.common}/modules") for path in (known.folder, known.common))
 
     def _own_stands(self) -> bool:
         return self._own is not None and _identities_of(self._own.known) == self._own.found
