@@ -30,7 +30,7 @@ from letta_code.safety.operations import ExecOperation
 from letta_code.safety.option_effects import is_option, option_effect
 from letta_code.safety.own_hooks import Hooks, hooks_of_command, why_never, with_hooks
 from letta_code.safety.reaching import NETWORK as _NETWORK
-from letta_code.safety.reaching import reaching, runs_others
+from letta_code.safety.reaching import beside_logins, reaching, runs_others
 from letta_code.safety.reasons import WEIGHTS
 from letta_code.safety.redirect_targets import is_plain_target
 from letta_code.safety.shell_values import Assignment, Command, Reading
@@ -109,6 +109,8 @@ def needs_of(operation: ExecOperation, reading: Reading, where: Where, hooks: Ca
         alone = not any(runs_others(one, where) for one in reading.commands if one.name == "git")
     for at, command in enumerate(reading.commands[:MOST_COMMANDS]):
         found += _of_command(at, command, where, hooks, alone)
+    if any(need.grant.logins for need in found):
+        found = [msgspec.structs.replace(need, says=beside_logins(need.says)) for need in found]
     if effects and any(need.grant.git or need.grant.network != "off" for need in found):
         found = _with_hooks(found, reading, where, hooks())
     found += _of_paths(msgspec.structs.replace(reading, commands=reading.commands[:MOST_COMMANDS]), where)

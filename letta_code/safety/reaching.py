@@ -10,6 +10,7 @@ from letta_code.safety.shell_values import Command
 from letta_code.safety.terminal import visible
 
 NETWORK = "It needs the network"
+_NEITHER = "git gets neither your credentials nor the repository"
 
 
 def reaching(command: Command, where: Where, *, apart: str) -> tuple[str, Grant]:
@@ -18,7 +19,7 @@ def reaching(command: Command, where: Where, *, apart: str) -> tuple[str, Grant]
     What runs for a remote that is a folder gets nothing at all.
     """
     if apart:
-        says = f"{NETWORK}, but {apart} git gets neither your credentials nor the repository"
+        says = f"{NETWORK}, but {apart} {_NEITHER}"
         return says, Grant(network="proxy")
     remote = _remote(command, where)
     if remote.network == "off":
@@ -31,6 +32,11 @@ def reaching(command: Command, where: Where, *, apart: str) -> tuple[str, Grant]
         )
         return says, Grant(network=remote.network, git=True)
     return NETWORK, Grant(network=remote.network, git=True, logins=True)
+
+
+def beside_logins(says: str) -> str:
+    """The sentence where another program of the line gets the credentials, so that git sees them too."""
+    return says.replace(_NEITHER, "git does not get the repository")
 
 
 def runs_others(command: Command, where: Where) -> bool:

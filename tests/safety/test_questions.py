@@ -47,6 +47,9 @@ def test_a_yes_opens_the_repository_and_logs_in_only_where_nothing_but_git_runs(
          "proxy) and could read your git and ssh credentials."),
         ("git fetch && python3 x.py", "It needs the network, but beside other programs git gets neither your "
          "credentials nor the repository: `git fetch`. All of this line would have the web (through a proxy)."),
+        ("git push origin main; ssh host ls", "It needs the network, but beside other programs git does not get the "
+         "repository: `git push origin main`. It needs the network: `ssh host ls`. All of this line would have your "
+         "whole network (not only the web through a proxy) and could read your git and ssh credentials."),
         ("npm ci", "It needs the network: `npm ci`."),
         ("ssh h ls | ./x", "All of this line would have your whole network (not only the web through a proxy) and "
          "could read your git and ssh credentials."),
