@@ -66,6 +66,8 @@ class Bash(Tool[BashArgs]):
 
     async def run(self, args: BashArgs, ctx: ToolContext) -> ToolResult:
         cwd, note = await _folder(ctx.workspace, ctx.state)
+        if ctx.grant.hooks_off:
+            note += f"[the repository's own hooks are not run ({ctx.grant.hooks_off})]\n"
         if args.background:
             return await _start(args, ctx, cwd, note)
         live = Live(ctx.output)
@@ -94,8 +96,6 @@ class Bash(Tool[BashArgs]):
             full_output=result.spool,
         )
         told = _told(args, result, shown, cwd, note)
-        if ctx.grant.hooks_off:
-            told += f"\n[the repository's own hooks were not run ({ctx.grant.hooks_off})]"
         refused = refused_by_sandbox(shown, ctx.grant) if result.exit_code and result.confined else ""
         # The folder that it ended in and what the sandbox found are words of the command's, too.
         taint = ctx.origin.source if after != cwd or result.notes else ctx.origin.of(shown)

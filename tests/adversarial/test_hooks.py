@@ -101,7 +101,7 @@ async def test_what_stubs_of_husky_call_is_neither_brought_nor_written_unasked(s
         assert "Read-only" in written.text and (husky / "pre-commit").read_text() == "true\n"
         switched = await stage.run(session, ("Bash", {"command": "git switch -q feature"}))
         assert (switched.verdict, switched.results[-1].status) == ("allow", "ok")
-        assert "own hooks were not run (post-checkout: they lie in the work tree" in switched.text
+        assert "own hooks are not run (post-checkout: they lie in the work tree" in switched.text
         assert (husky / "post-checkout").exists() and not (stage.ws / "ran").exists()
         assert (await stage.run(session, COMMIT, answer=Deny())).verdict == "ask", "it is another hook now"
     finally:
