@@ -232,6 +232,7 @@ def _of_git(command: Command, shown: str, where: Where, hooks: Callable[[], Hook
             return
         case "network":
             says, grant = reaching(command, where, apart="" if alone else beside)
+            alone = grant.git  # a yes to hooks opens nothing that stays closed
             yield Need(says=says, about=shown, kind="network", grant=grant, leaves=True)
         case "configures":
             says = "It changes git's configuration, outside the sandbox"

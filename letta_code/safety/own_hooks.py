@@ -79,7 +79,7 @@ def with_hooks(grant: Grant, reading: Reading, hooks: Hooks, root: str) -> Grant
         return grant
     never = why_never(reading, hooks, root)
     if not grant.git:
-        why = "other programs stand in the same line"
+        why = "the repository stays closed here"
     elif never:
         why = never
     elif hooks.waiting:

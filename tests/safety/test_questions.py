@@ -116,7 +116,7 @@ def test_hooks_run_only_where_none_of_them_waits() -> None:
         ("git stash", False, "git stash"), ("git restore a && git commit -m x", False, "git restore"),
         ("git checkout x -- .husky; git commit -m x", False, "git checkout"), ("git rebase x", False, "git rebase"),
         ("git mv a .husky/pre-commit && git commit -m x", False, "git mv"), ("git reset --hard x", False, ""),
-        ("git apply p && git commit -m x", False, "git apply"), ("make; git push", False, "other programs"),
+        ("git apply p && git commit -m x", False, "git apply"), ("make; git push", False, "stays closed"),
     ],
 )  # fmt: skip
 def test_hooks_of_the_work_tree_run_only_where_the_line_leaves_them_as_they_were(
@@ -141,6 +141,12 @@ def test_a_repository_within_the_work_tree_does_not_run_its_hooks_by_a_yes_to_th
             grant = known.decide("Bash", ExecOperation(command=text, cwd=str(tmp_path))).grant
             assert not grant.hooks, text
             assert not grant.git or "another repository" in grant.hooks_off, text
+
+
+def test_a_yes_to_hooks_opens_no_repository_that_stays_closed() -> None:
+    waiting = policy("auto", hooks=Hooks(waiting=("pre-push",), names=("pre-push",)))
+    decision = waiting.decide("Bash", ExecOperation(command="git push ./other x", cwd=ROOT))
+    assert decision.verdict == "ask" and not decision.grant.git and not decision.grant.hooks, decision
 
 
 def test_hooks_with_a_yes_run_for_asked_git_too_and_the_card_says_that_they_could_log_in() -> None:
