@@ -32,6 +32,7 @@ from letta_code.safety.sandboxes.repositories import (
     read,
     repository,
 )
+from letta_code.safety.sandboxes.seen import changed, identities, identities_of
 from letta_code.safety.sandboxes.stubs import Stubs
 from letta_code.safety.sandboxes.together import Together
 from letta_code.safety.terminal import visible
@@ -109,7 +110,7 @@ class Guards:
             why = self._refused(open_one, judged, behind) or self._refused_beside(argv, cwd)
         reaches = grant.git and (grant.logins or grant.network != "off")
         if reaches and (foreign := why or self._foreign(judged, behind)):
-            raise NotStartedError(f"The command did not run, nothing of it was done: {foreign}")
+            raise NotStartedError("\n".join((f"The command did not run, nothing of it was done: {foreign}", *told)))
         if why:
             open_one, told = None, [*told, why]
         found_hooks = {path: os.path.dirname(known.entry) for known in repositories if (path := self._hooks(known))}
@@ -145,7 +146,7 @@ class Guards:
         if self._found is None:
             self._found = self._tree.look(FIRST_LOOK)
             self._own = self._own_now()
-            self._known = _identities(self._found)
+            self._known = identities(self._found)
             return self._found, []
         if not grant.git and not self._running:
             return self._found, []
@@ -159,13 +160,13 @@ class Guards:
         Where not the whole tree had been looked through, one that was never seen may be old: its times decide then.
         """
         assert self._found is not None
-        now = _identities(self._found)
+        now = identities(self._found)
         new = [
             path
             for path, found in now.items()
             if before.get(path) != found
             and path != f"{self._root}/.git"
-            and (complete or path in before or _changed(path) >= self._began)
+            and (complete or path in before or changed(path) >= self._began)
         ]
         self._known = now
         known = set(before.values()) if complete else set(now.values())
@@ -238,7 +239,7 @@ class Guards:
         known = repository(own) or repository(enclosing(self._root) or own)
         if known is None or not (is_within(known.folder, self._root) or is_one(known.folder, known.common)):
             return None  # a `.git` file that somebody else made may name any folder
-        return _Own(known, _identities_of(known))
+        return _Own(known, identities_of(known))
 
     def _is_own(self, known: Repository) -> bool:
         """The tree's own repository as it was at the first command, or a further work tree of it."""
@@ -255,7 +256,7 @@ class Guards:
         return all(is_within(path, f"{self._own.known.common}/modules") for path in (known.folder, known.common))
 
     def _own_stands(self) -> bool:
-        return self._own is not None and _identities_of(self._own.known) == self._own.found
+        return self._own is not None and identities_of(self._own.known) == self._own.found
 
     def lowered(self, raised: Raised) -> tuple[str, ...]:
         """Undo what was made for a command, set right what it got round, and say what it left."""
@@ -347,38 +348,6 @@ class Raised:
         """Called when the command has ended; a second call does nothing."""
         guards, self._guards = self._guards, None
         return guards.lowered(self) if guards is not None else ()
-
-
-def identity(path: str) -> Identity | None:
-    """What tells an entry from another one that took its name; None where there is none."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _identities_of(known: Repository) -> tuple[Identity | None, ...]:
-    return identity(known.entry), identity(known.folder), identity(known.common)
-
-
-def _identities(found: Found) -> dict[str, Identity]:
-    """Of each `.git`; of a bare repository, which is not closed, that of its configuration as it is now."""
-    known = {path: one for path in found.gits if (one := identity(path)) is not None}
-    for path in found.bare:
-        files: list[os.stat_result] = []
-        for name in ("commondir", "config", "config.worktree"):
-            with suppress(OSError):
-                files.append(os.lstat(f"{path}/{name}"))
-        known[path] = (sum(one.st_ino for one in files), max((one.st_ctime_ns for one in files), default=0))
-    return known
-
-
-def _changed(path: str) -> int:
-    try:
-        return os.lstat(path).st_ctime_ns
-    except OSError:
-        return 0
 
 
 def _absent(known: Repository) -> Iterator[str]:
