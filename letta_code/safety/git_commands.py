@@ -204,7 +204,9 @@ def _asks_nobody(sub: str, words: Sequence[str]) -> bool:
 
 
 def _reaches(sub: str, words: Sequence[str], options: Sequence[str]) -> tuple[Effect, str]:
-    odd = _own_strategy(words) if sub == "pull" else ""
+    odd = "" if sub in {"push", "pull", "fetch", "clone", "ls-remote"} else sub  # the others name programs in many ways
+    if sub == "pull":
+        odd = _own_strategy(words)
     if sub == "clone":
         odd = next((w for w in options if re.match(r"-[a-zA-Z]*[cu]", w) or is_option(w, "--config")), "")
     return ("runs", odd) if odd else ("network", "")

@@ -169,6 +169,7 @@ async def test_no_git_gets_keys_or_network_where_a_repository_below_names_progra
         (["remote.origin.url=git@x.org:a"], "git rebase -x ./x m; git push", Grant(network="proxy")),
         ([], "git clone -c core.sshCommand=./x git@x.org:b", Grant(network="open")),
         ([], "git clone -qu ./x git@x.org:b", Grant(network="open")),
+        ([], "git send-email --to-cmd=./x README.md", Grant(network="open")),
         ([], "git clone --conf a=b https://x.org/b", Grant(network="proxy")),
     ],
 )  # fmt: skip
