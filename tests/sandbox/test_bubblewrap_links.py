@@ -339,6 +339,7 @@ async def test_old_hooks_that_are_moved_into_a_new_repository_are_switched_off(g
     hook.chmod(0o755)
     (ground.root / "old/objects").rename(ground.root / "objects")
     await until(lambda: time.time_ns() - hook.stat().st_ctime_ns > 100_000_000)
+    ground.sandbox._guards._began = time.time_ns() - 50_000_000  # as in a session that begins now
     await ground.sh("true")
     done = await ground.sh(f"mv objects old; {moved}")
     assert any("n/.git has hooks (pre-commit)" in note for note in done.notes), done.notes
