@@ -9,6 +9,8 @@ import pytest
 
 from letta_code.agent.session import Session
 from letta_code.core.requests import Approve
+from letta_code.safety import reaching
+from letta_code.safety.remotes import Remote
 from tests.adversarial.stage import Stage
 from tests.adversarial.test_memory import RULE, insert
 
@@ -64,8 +66,10 @@ async def test_a_kept_output_that_is_looked_at_again_is_text_from_outside(stage:
 
 
 @pytest.mark.row("F01", sandbox="off")
-async def test_a_push_with_an_always_is_not_asked_about_again(stage: Stage) -> None:
+async def test_a_push_with_an_always_is_not_asked_about_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The person's yes holds through what git says, and through what the remote says, but for no other text."""
+    # The policy takes the folder beside, which git can push to here, for a remote in the network.
+    monkeypatch.setattr(reaching, "remote_of", lambda *_: Remote(network="open"))
     remote = Path("r.git")
     stage.git("init", "-q", "--bare", "../r.git")
     stage.git("remote", "add", "origin", "../r.git")
