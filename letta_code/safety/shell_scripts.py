@@ -7,9 +7,10 @@ import re
 import stat
 
 from letta_code.safety.rules import Ground
+from letta_code.safety.shell_programs import SHELLS
 from letta_code.safety.shell_values import Command
 
-_SHELLS = {"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"}
+_SHELLS = SHELLS | {"ksh", "mksh", "zsh", "busybox"}  # whose scripts are read alike
 _FIRST_LINE = re.compile(rb"#!\s*\S*?(?:/|\s)(?:env\s+(?:-S\s+)?)?(?:\S*/)?(?:ba|da|a|k|mk|z)?sh\b")
 _LONGEST = 200_000  # bytes of a script that are looked through
 

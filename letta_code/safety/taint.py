@@ -24,6 +24,7 @@ from letta_code.core.messages import Value
 from letta_code.safety.containment import Grant
 from letta_code.safety.operations import ExecOperation, GitOperation, Operation, ReadOperation, WriteOperation
 from letta_code.safety.terminal import visible
+from letta_code.safety.trust import INSTRUCTIONS
 
 MAY_HAVE_ASKED = "text from outside that may have asked for it"  # stands in each reason that comes from a mark
 
@@ -283,7 +284,7 @@ def why_ask(operation: Operation, grant: Grant, taints: Taints) -> str:
             what = "It writes outside the work tree"
         case WriteOperation(inside=False):
             what = "It writes outside the work tree"
-        case WriteOperation(path=path) if os.path.basename(path) in ("AGENTS.md", "CLAUDE.md"):
+        case WriteOperation(path=path) if os.path.basename(path) in INSTRUCTIONS:
             what = "It writes what later conversations follow"
         case _:
             return ""

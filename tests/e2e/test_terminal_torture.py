@@ -30,7 +30,7 @@ def _figures(output: str) -> dict[str, int]:
     [
         (("--only", "ends", "--faces", "screen"), {"ends in a run": 7, "ends while idle": 5}),
         (("--only", "ends", "--faces", "plain,print"), {"ends in a run": 8}),
-        (("--only", "stops", "--stops", "3"), {"stops while idle": 3, "stops in a run": 3, "stops from outside": 6}),
+        (("--only", "stops", "--stops", "5"), {"stops while idle": 5, "stops in a run": 5, "stops from outside": 6}),
         (("--only", "resizes", "--resizes", "20"), {"resizes": 40}),
     ],
     ids=["ends of the screen", "ends of the others", "stops", "resizes"],
@@ -50,10 +50,10 @@ def test_nothing_is_left_and_all_is_restored(
 @pytest.mark.parametrize(
     ("fault", "arguments", "found"),
     [
-        ("children-left", ("--only", "ends", "--faces", "print"), "left over"),
-        ("raw-left", ("--only", "stops", "--stops", "1"), "terminal"),
-        ("not-drawn", ("--only", "stops", "--stops", "1"), "screen"),
-        ("textuals-driver", ("--only", "ends", "--faces", "screen"), "not ended"),
+        ("children-left", ("--faces", "print"), "left over"),
+        ("raw-left", ("--stops", "1"), "terminal"),
+        ("not-drawn", ("--stops", "1"), "screen"),
+        ("textuals-driver", ("--faces", "screen"), "not ended"),
     ],
 )
 def test_a_planted_fault_is_found(repository: Path, fault: str, arguments: tuple[str, ...], found: str) -> None:
